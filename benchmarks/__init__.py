@@ -1,0 +1,1 @@
+"""Ratios against what people would use otherwise, each `python -m benchmarks.NAME [--json]`."""

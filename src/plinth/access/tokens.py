@@ -1,0 +1,116 @@
+"""API keys: `plk_` and a signed token that says who, not what they may do.
+
+The identity service mints them; Envoy and the control plane each verify them by themselves.
+A key holds a principal, the team that is charged, its own id (to be revoked by) and an end.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from joserfc import jws, jwt
+from joserfc.errors import BadSignatureError, JoseError
+
+from plinth.access.keyring import Keyring
+from plinth.kit.errors import Unauthenticated
+
+PREFIX = "plk_"
+# Many tools keep a key in a field of 255 characters.
+LONGEST_KEY = 255
+CLOCK_SKEW_S = 10
+_ALGORITHM = "ES256"
+_HINT = "ask the operator of your team for a new key: `plinth keys create`"
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a key says: `key_id` names the key itself; `expires_at` has whole seconds."""
+
+    principal: str
+    team: str
+    key_id: str
+    expires_at: datetime
+
+
+def mint(keyring: Keyring, claims: Claims) -> str:
+    """Sign a key. Raises ValueError when it would be longer than 255 characters."""
+    signer = keyring.current
+    token = jwt.encode(
+        {"alg": _ALGORITHM, "kid": signer.kid},
+        {
+            "sub": claims.principal,
+            "t": claims.team,
+            "jti": claims.key_id,
+            "exp": int(claims.expires_at.timestamp()),
+        },
+        signer.key,
+        algorithms=[_ALGORITHM],
+        default_type=None,
+    )
+    if len(PREFIX) + len(token) > LONGEST_KEY:
+        raise ValueError(
+            f"a key for `{claims.principal}` of `{claims.team}` has {len(PREFIX) + len(token)} "
+            f"characters; at most {LONGEST_KEY} are allowed"
+        )
+    return PREFIX + token
+
+
+def verify(keyring: Keyring, token: str, now: datetime) -> Claims:
+    """Return what the key says if one of our signing keys signed it and it has not expired.
+
+    Whether it was revoked stands in the store. Raises Unauthenticated with the code
+    `key_malformed`, `key_unknown_signer`, `key_forged` or `key_expired`.
+    """
+    kid = _kid_of(token)
+    signer = keyring.find(kid)
+    if signer is None:
+        raise _refusal(f"the key was signed by `{kid}`, which is no longer valid", "unknown_signer")
+    try:
+        payload = jws.deserialize_compact(
+            token.removeprefix(PREFIX), signer.key, algorithms=[_ALGORITHM]
+        ).payload
+    except BadSignatureError as err:
+        raise _refusal("the key's signature does not fit its content", "forged") from err
+    except (JoseError, ValueError) as err:
+        raise _malformed() from err
+    claims = _claims_of(payload)
+    if now > claims.expires_at + timedelta(seconds=CLOCK_SKEW_S):
+        raise _refusal(f"the key expired at {claims.expires_at:%Y-%m-%d %H:%M:%S} UTC", "expired")
+    return claims
+
+
+def _kid_of(token: str) -> str:
+    """Read the signer's name from the header, which nobody has verified yet."""
+    if not token.startswith(PREFIX) or len(token) > LONGEST_KEY:
+        raise _malformed()
+    head = token.removeprefix(PREFIX).partition(".")[0]
+    try:
+        header: Any = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+        return str(header["kid"])
+    except (binascii.Error, ValueError, KeyError, TypeError) as err:
+        raise _malformed() from err
+
+
+def _claims_of(payload: bytes) -> Claims:
+    try:
+        value: Any = json.loads(payload)
+        principal, team, key_id = value["sub"], value["t"], value["jti"]
+        expires_at = datetime.fromtimestamp(value["exp"], UTC)
+    except (ValueError, KeyError, TypeError, OverflowError, OSError) as err:
+        raise _malformed() from err
+    if not all(isinstance(name, str) and name for name in (principal, team, key_id)):
+        raise _malformed()
+    return Claims(principal, team, key_id, expires_at)
+
+
+def _malformed() -> Unauthenticated:
+    return _refusal(f"this is not a key of Plinth; keys start with `{PREFIX}`", "malformed")
+
+
+def _refusal(message: str, reason: str) -> Unauthenticated:
+    return Unauthenticated(message, hint=_HINT, code=f"key_{reason}")

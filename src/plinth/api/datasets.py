@@ -1,0 +1,105 @@
+"""Datasets and models: versions of what runs read and make."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from plinth.api.caller import CallerDep, ContextDep, needs
+from plinth.api.uploads import receive
+from plinth.control.datasets import NewData, add_version, stored_at
+from plinth.domain.access import Action, Resource
+from plinth.domain.base import Name
+from plinth.domain.model import DataVersion
+from plinth.kit.errors import Invalid, NotFound
+from plinth.storage.tabular import inspect
+from plinth.store.data_versions import find_data_version, list_data_versions
+from plinth.store.identities import list_teams
+
+router = APIRouter(tags=["data and models"])
+
+MOST_DATA_BYTES = 20_000_000_000
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+@router.put("/data/{name}", **needs(Action.WRITE, "data"))
+def add(
+    name: Name,
+    request: Request,
+    context: ContextDep,
+    caller: CallerDep,
+    *,
+    file_name: str,
+    team: str | None = None,
+) -> dict[str, Any]:
+    """Add a file as the next version; the same bytes are the version they were before."""
+    owner = team or caller.actor.principal.team
+    caller.require(
+        Action.WRITE,
+        Resource(kind="data", team=owner, name=name),
+        absent=f"there is no team `{owner}`",
+    )
+    if not _FILE_NAME.fullmatch(file_name):
+        raise Invalid(
+            f"the file name `{file_name}` is not accepted; letters, digits, `_`, `.` and `-` are"
+        )
+    with receive(request, context, most_bytes=MOST_DATA_BYTES) as upload:
+        table = inspect(upload.path, file_name=file_name)
+        data = NewData(
+            team=owner,
+            name=name,
+            file_name=file_name,
+            digest=upload.digest,
+            size_bytes=upload.size_bytes,
+        )
+        context.storage.put_file(upload.path, stored_at(data))
+    with context.database.write() as connection:
+        version, is_new = add_version(connection, context, caller.actor, data, table)
+    return {**version.model_dump(mode="json"), "added": is_new}
+
+
+@router.get("/data", **needs(Action.READ, "data"))
+def list_all(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
+    """List the data versions that the caller may see."""
+    with context.database.read() as connection:
+        found = list_data_versions(connection)
+    return [version.model_dump(mode="json") for version in found if _may_see(caller, version)]
+
+
+@router.get("/data/{name}", **needs(Action.READ, "data"))
+def get(
+    name: str,
+    context: ContextDep,
+    caller: CallerDep,
+    *,
+    version: Annotated[int | None, Query(ge=1)] = None,
+    team: str | None = None,
+) -> dict[str, Any]:
+    """Show a data version, the newest if none is given."""
+    owner = team or caller.actor.principal.team
+    absent = f"team `{owner}` has no data version `{name}@{version or 'latest'}`"
+    caller.require(Action.READ, Resource(kind="data", team=owner, name=name), absent=absent)
+    with context.database.read() as connection:
+        found = find_data_version(connection, owner, name, version)
+    if found is None:
+        raise NotFound(absent, hint="`plinth data` lists all")
+    return found.model_dump(mode="json")
+
+
+@router.get("/models", **needs(Action.READ, "model"))
+def models(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
+    """List the model versions of the teams that the caller may see, from the registry."""
+    with context.database.read() as connection:
+        teams = [team.name for team in list_teams(connection)]
+    return [
+        version.model_dump(mode="json")
+        for team in teams
+        if caller.may(Action.READ, Resource(kind="model", team=team))
+        for version in context.tracking.list_models(team)
+    ]
+
+
+def _may_see(caller: CallerDep, version: DataVersion) -> bool:
+    return caller.may(Action.READ, Resource(kind="data", team=version.team, name=version.name))

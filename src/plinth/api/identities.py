@@ -1,0 +1,182 @@
+"""Teams, grants and keys."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from plinth.access.rbac import decide_grant
+from plinth.api.caller import CallerDep, ContextDep, needs
+from plinth.control.identities import MEMBER_ROLE, make_team, mint_key
+from plinth.domain.access import Action, Grant, PrincipalKind, Resource, Role
+from plinth.domain.base import Declared, Name, TeamName
+from plinth.kit.errors import Denied, NotFound
+from plinth.store.endpoints import find_endpoint
+from plinth.store.identities import (
+    StoredGrant,
+    add_grant,
+    delete_grant,
+    find_grant,
+    find_key,
+    find_principal,
+    find_team,
+    list_grants,
+    list_keys,
+    list_teams,
+    revoke_key,
+)
+
+router = APIRouter(tags=["identities"])
+
+
+class NewTeam(Declared):
+    """A team to add."""
+
+    name: TeamName
+
+
+class NewKey(Declared):
+    """A key to make, for the service `name` of `team`. `days`: how long it holds."""
+
+    team: TeamName
+    name: Name
+    role: Role = MEMBER_ROLE
+    days: Annotated[float, Field(gt=0, le=365)] = 30.0
+
+
+@router.get("/whoami", **needs(Action.READ, "self"))
+def whoami(caller: CallerDep) -> dict[str, Any]:
+    """Show who the key's holder is and what was granted."""
+    return caller.actor.model_dump(mode="json")
+
+
+@router.get("/teams", **needs(Action.READ, "team"))
+def teams(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
+    """List the teams that the caller may see."""
+    with context.database.read() as connection:
+        found = list_teams(connection)
+    return [
+        team.model_dump(mode="json")
+        for team in found
+        if caller.may(Action.READ, Resource(kind="team", team=team.name))
+    ]
+
+
+@router.post("/teams", status_code=201, **needs(Action.MANAGE_TEAMS, "team"))
+def add(team: NewTeam, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+    """Add a team."""
+    caller.require(Action.MANAGE_TEAMS, Resource(kind="team"), absent="you may not see all teams")
+    with context.database.write() as connection:
+        made = make_team(connection, context, team.name, created_by=caller.actor.principal.id)
+    context.hint()
+    return made.model_dump(mode="json")
+
+
+@router.get("/grants", **needs(Action.READ, "grant"))
+def grants(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
+    """List the grants on what the caller may see."""
+    with context.database.read() as connection:
+        found = list_grants(connection)
+    return [_shown(each) for each in found if caller.may(Action.READ, _on(each.grant))]
+
+
+@router.post("/grants", status_code=201, **needs(Action.MANAGE_GRANTS, "grant"))
+def give(grant: Grant, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+    """Give a role; nobody gives more than they hold."""
+    caller.require(Action.MANAGE_GRANTS, _on(grant), absent=f"there is no team `{grant.team}`")
+    decision = decide_grant(caller.actor, grant)
+    if not decision.allow:
+        raise Denied(decision.reason)
+    with context.database.write() as connection:
+        if grant.team is not None and find_team(connection, grant.team) is None:
+            raise NotFound(f"there is no team `{grant.team}`")
+        if grant.subject_team is not None and find_team(connection, grant.subject_team) is None:
+            raise NotFound(f"there is no team `{grant.subject_team}`")
+        if grant.principal is not None and find_principal(connection, grant.principal) is None:
+            raise NotFound(f"there is no principal `{grant.principal}`")
+        kind, _, name = (grant.resource or "").partition("/")
+        if kind == "endpoint":
+            endpoint = find_endpoint(connection, name)
+            if endpoint is None or endpoint.team != grant.team:
+                raise NotFound(f"team `{grant.team}` has no endpoint `{name}`")
+        now = context.clock.now()
+        stored = add_grant(connection, grant, created_by=caller.actor.principal.id, now=now)
+    context.hint()
+    return _shown(stored)
+
+
+@router.delete("/grants/{grant_id}", **needs(Action.MANAGE_GRANTS, "grant"))
+def take(grant_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+    """Take a grant away; it acts at once."""
+    with context.database.write() as connection:
+        stored = find_grant(connection, grant_id)
+        absent = f"there is no grant `{grant_id}`"
+        caller.require(Action.MANAGE_GRANTS, _on(stored.grant), absent=absent)
+        decision = decide_grant(caller.actor, stored.grant)
+        if not decision.allow:
+            raise Denied(decision.reason)
+        delete_grant(connection, grant_id)
+    context.hint()
+    return {"deleted": grant_id}
+
+
+@router.get("/keys", **needs(Action.MANAGE_KEYS, "key"))
+def keys(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
+    """List the keys of the teams whose keys the caller manages; never the keys themselves."""
+    with context.database.read() as connection:
+        found = list_keys(connection, kinds=[PrincipalKind.USER, PrincipalKind.SERVICE])
+    return [
+        key.model_dump(mode="json")
+        for key in found
+        if caller.may(Action.MANAGE_KEYS, Resource(kind="key", team=key.principal.team))
+    ]
+
+
+@router.post("/keys", status_code=201, **needs(Action.MANAGE_KEYS, "key"))
+def create(new: NewKey, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+    """Make a key; the answer is the only place where it is ever shown."""
+    resource = Resource(kind="key", team=new.team)
+    caller.require(Action.MANAGE_KEYS, resource, absent=f"there is no team `{new.team}`")
+    grant = Grant(role=new.role, subject_team=new.team, team=new.team)
+    decision = decide_grant(caller.actor, grant)
+    if not decision.allow:
+        raise Denied(decision.reason)
+    with context.database.write() as connection:
+        minted = mint_key(
+            connection,
+            context,
+            caller.actor,
+            team=new.team,
+            name=new.name,
+            role=new.role,
+            days=new.days,
+        )
+    context.hint()
+    return {**minted.key.model_dump(mode="json"), "token": minted.token}
+
+
+@router.delete("/keys/{key_id}", **needs(Action.MANAGE_KEYS, "key"))
+def revoke(key_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+    """Revoke a key; the gateway refuses it at once."""
+    with context.database.write() as connection:
+        key = find_key(connection, key_id)
+        resource = Resource(kind="key", team=key.principal.team)
+        caller.require(Action.MANAGE_KEYS, resource, absent=f"there is no key `{key_id}`")
+        revoke_key(connection, key_id, context.clock.now())
+    context.hint()
+    return {"revoked": key_id}
+
+
+def _on(grant: Grant) -> Resource:
+    kind, _, name = (grant.resource or "team").partition("/")
+    return Resource(kind=kind, team=grant.team, name=name or None)
+
+
+def _shown(stored: StoredGrant) -> dict[str, Any]:
+    return {
+        "id": stored.id,
+        **stored.grant.model_dump(mode="json"),
+        "created_at": stored.model_dump(mode="json")["created_at"],
+    }

@@ -1,0 +1,186 @@
+"""Runs: submit a job, look at runs, stop and delete them, read what they print."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import Connection
+
+from plinth.api.caller import Caller, CallerDep, ContextDep, needs
+from plinth.api.uploads import receive
+from plinth.control.planning import plan_or_refuse
+from plinth.control.preparation import code_key
+from plinth.control.runs.service import forget_files, remove_run, stop_run, submit_job
+from plinth.domain.access import Action, Resource
+from plinth.domain.base import Declared
+from plinth.domain.workload import Job
+from plinth.kit.errors import Invalid, NotFound
+from plinth.store.events import list_events
+from plinth.store.runs import StoredRun, find_run, list_attempts, list_runs
+
+router = APIRouter(tags=["runs"])
+
+MOST_CODE_BYTES = 60_000_000
+_MOST_LOG_BYTES = 1_000_000
+
+
+class Submission(Declared):
+    """A job to run. `code_digest`: the SHA-256 of the snapshot that was uploaded before."""
+
+    workload: Job
+    code_digest: str | None = None
+
+
+@router.put("/code/{digest}", **needs(Action.WRITE, "run"))
+def put_code(
+    digest: str, request: Request, context: ContextDep, caller: CallerDep, team: str
+) -> dict[str, Any]:
+    """Upload a code snapshot (tar.gz) under its own SHA-256; a second time changes nothing."""
+    caller.require(
+        Action.WRITE, Resource(kind="run", team=team), absent=f"there is no team `{team}`"
+    )
+    if context.storage.exists(code_key(digest)):
+        return {"digest": digest, "uploaded": False}
+    with receive(request, context, most_bytes=MOST_CODE_BYTES) as upload:
+        if upload.digest != digest:
+            raise Invalid(
+                f"the bytes have the digest {upload.digest}, the address says {digest}",
+                hint="upload the file again",
+            )
+        context.storage.put_file(upload.path, code_key(digest))
+    return {"digest": digest, "uploaded": True}
+
+
+@router.post("/runs", status_code=201, **needs(Action.WRITE, "run"))
+def submit(submission: Submission, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+    """Plan a job, and write the intent to run it."""
+    team = submission.workload.team or caller.actor.principal.team
+    job = submission.workload.model_copy(update={"team": team})
+    caller.require(
+        Action.WRITE, Resource(kind="run", team=team), absent=f"there is no team `{team}`"
+    )
+    plan = plan_or_refuse(context, job)
+    with context.database.write() as connection:
+        run = submit_job(
+            connection,
+            context,
+            caller.actor,
+            job,
+            plan=plan,
+            code_digest=submission.code_digest,
+        )
+        answer = describe(connection, run)
+    context.hint()
+    return answer
+
+
+@router.get("/runs", **needs(Action.READ, "run"))
+def list_all(
+    context: ContextDep,
+    caller: CallerDep,
+    *,
+    kind: str | None = None,
+    active: bool = False,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> list[dict[str, Any]]:
+    """List the runs that the caller may see, newest first."""
+    with context.database.read() as connection:
+        runs = list_runs(connection, kind=kind, active=active, limit=limit)
+    return [summary(run) for run in runs if caller.may(Action.READ, _resource(run))]
+
+
+@router.get("/runs/{run_id}", **needs(Action.READ, "run"))
+def get(run_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+    """Show a run with its plan, its attempts and what happened to it."""
+    with context.database.read() as connection:
+        run = _find(connection, caller, run_id, Action.READ)
+        return describe(connection, run)
+
+
+@router.post("/runs/{run_id}/stop", **needs(Action.STOP, "run"))
+def stop(run_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+    """Ask a run to stop; nothing happens when it has ended."""
+    with context.database.write() as connection:
+        run = _find(connection, caller, run_id, Action.STOP)
+        run = stop_run(connection, context, run)
+        answer = describe(connection, run)
+    context.hint()
+    return answer
+
+
+@router.delete("/runs/{run_id}", **needs(Action.DELETE, "run"))
+def delete(run_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+    """Delete a run that has ended: its row, its files and its output. Its usage stays."""
+    with context.database.write() as connection:
+        run = _find(connection, caller, run_id, Action.DELETE)
+        attempts = list_attempts(connection, [run.id])
+        remove_run(connection, run)
+    forget_files(context, run.id, attempts)
+    return {"deleted": run.id}
+
+
+@router.get("/runs/{run_id}/logs", **needs(Action.READ, "run"))
+def logs(
+    run_id: str,
+    context: ContextDep,
+    caller: CallerDep,
+    *,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    replica: Annotated[int, Query(ge=0)] = 0,
+    attempt: Annotated[int | None, Query(ge=1)] = None,
+) -> Response:
+    """Return what an attempt (the newest if none is given) printed, from byte `offset`.
+
+    The header `x-plinth-next-offset` says where to go on, `x-plinth-phase` how the run stands.
+    """
+    with context.database.read() as connection:
+        run = _find(connection, caller, run_id, Action.READ)
+        attempts = [a for a in list_attempts(connection, [run.id]) if a.replica == replica]
+    chosen = [a for a in attempts if attempt is None or a.number == attempt]
+    if attempt is not None and not chosen:
+        raise NotFound(f"replica {replica} of run `{run_id}` has no attempt {attempt}")
+    content, following = b"", offset
+    if chosen:
+        content, following = context.engine.logs(chosen[-1].handle, offset, _MOST_LOG_BYTES)
+    headers = {
+        "x-plinth-next-offset": str(following),
+        "x-plinth-phase": run.phase.value,
+        "x-plinth-attempt": str(chosen[-1].number if chosen else 0),
+    }
+    return Response(content, media_type="text/plain; charset=utf-8", headers=headers)
+
+
+def summary(run: StoredRun) -> dict[str, Any]:
+    """Return a run as lists show it."""
+    fields = {"id", "team", "phase", "reason", "message", "created_by", "created_at"}
+    fields |= {"started_at", "ended_at", "exit_code", "tracking_run", "desired"}
+    shown = run.model_dump(mode="json", include=fields)
+    return {**shown, "kind": run.workload.kind, "name": run.workload.name}
+
+
+def describe(connection: Connection, run: StoredRun) -> dict[str, Any]:
+    """Return a run with all that belongs to it."""
+    attempts = list_attempts(connection, [run.id])
+    shown = {"replica", "number", "phase", "started_at", "ended_at"}
+    shown |= {"exit_code", "reason", "isolation"}
+    return {
+        **summary(run),
+        "workload": run.workload.model_dump(mode="json"),
+        "model": run.model.model_dump(mode="json") if run.model else None,
+        "data": {name: version.model_dump(mode="json") for name, version in run.data.items()},
+        "code_digest": run.code_digest,
+        "plan": run.plan.model_dump(mode="json"),
+        "attempts": [attempt.model_dump(mode="json", include=shown) for attempt in attempts],
+        "events": [e.model_dump(mode="json") for e in list_events(connection, f"run/{run.id}")],
+    }
+
+
+def _resource(run: StoredRun) -> Resource:
+    return Resource(kind=f"{run.workload.kind}", team=run.team, name=run.workload.name)
+
+
+def _find(connection: Connection, caller: Caller, run_id: str, action: Action) -> StoredRun:
+    run = find_run(connection, run_id)
+    caller.require(action, _resource(run), absent=f"there is no run `{run_id}`")
+    return run

@@ -1,0 +1,1 @@
+"""Facts as data: platforms, with their source and date."""

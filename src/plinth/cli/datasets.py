@@ -1,0 +1,131 @@
+"""Verbs on data and models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plinth.cli.output import age, console, note, print_json, print_table
+from plinth.cli.session import HomeOption, JsonOption, connect
+from plinth.cli.verb import verbs
+from plinth.domain.workload import parse_data
+from plinth.kit.errors import Invalid
+from plinth.kit.units import format_bytes
+
+TeamOption = Annotated[
+    str | None, typer.Option("--team", help="Team that owns it [default: yours]")
+]
+
+
+def list_data(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """List versions of datasets."""
+    with connect(home) as client:
+        versions = client.data()
+    if as_json:
+        print_json(versions)
+        return
+    rows = [
+        [
+            f"{v['name']}@{v['version']}",
+            v["team"],
+            f"{v['rows']:,}",
+            len(v["columns"]),
+            format_bytes(v["size_bytes"]),
+            v["digest"][:12],
+            age(v["created_at"]),
+        ]
+        for v in versions
+    ]
+    print_table(
+        ["DATA", "TEAM", ">ROWS", ">COLUMNS", ">SIZE", "DIGEST", ">AGE"],
+        rows,
+        empty="no data yet; `plinth data add NAME FILE` adds a version",
+    )
+
+
+def add_data(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV or JSONL")],
+    *,
+    team: TeamOption = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Add a file as the next version of a dataset; the same bytes stay one version."""
+    if not file.is_file():
+        raise Invalid(
+            f"`{file}` is not a file", hint="give the path of a Parquet, CSV or JSONL file"
+        )
+    with connect(home) as client, console(to_stderr=True).status(f"uploading {file.name}"):
+        version = client.add_data(name, file, team=team)
+    if as_json:
+        print_json(version)
+        return
+    what = (
+        f"{name}@{version['version']}: {version['rows']:,} rows, {len(version['columns'])} columns"
+    )
+    note(
+        f"{what}, digest {version['digest'][:12]}" + ("" if version["added"] else " (known before)")
+    )
+
+
+def show_data(
+    reference: Annotated[str, typer.Argument(metavar="NAME[@VERSION]")],
+    *,
+    team: TeamOption = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show a version of a dataset: where it lies, its digest, its columns."""
+    try:
+        name, number = parse_data(reference)
+    except ValueError as err:
+        raise Invalid(str(err)) from err
+    with connect(home) as client:
+        version = client.data_version(name, version=number, team=team)
+    if as_json:
+        print_json(version)
+        return
+    for field in ("team", "name", "version", "rows", "size_bytes", "digest", "uri", "created_at"):
+        console().print(f"  {field:<10}  {version[field]}", markup=False)
+    rows = [[column["name"], column["type"]] for column in version["columns"]]
+    print_table(["COLUMN", "TYPE"], rows, empty="no columns")
+
+
+def list_models(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """List model versions in the registry."""
+    with connect(home) as client:
+        versions = client.models()
+    if as_json:
+        print_json(versions)
+        return
+    rows = [
+        [
+            v["name"],
+            v["version"],
+            v["team"],
+            ", ".join(f"@{alias}" for alias in v["aliases"]),
+            v["tracking_run_id"],
+        ]
+        for v in versions
+    ]
+    print_table(
+        ["MODEL", ">VERSION", "TEAM", "ALIASES", "MLFLOW RUN"],
+        rows,
+        empty="no models yet; a job registers one with `mlflow.register_model`",
+    )
+
+
+COMMANDS = {
+    "data": verbs(
+        "data",
+        list_data,
+        {"list": list_data, "add": add_data, "show": show_data},
+        "Add, list and show versions of datasets.",
+    ),
+    "models": verbs(
+        "models", list_models, {"list": list_models}, "List model versions in the registry."
+    ),
+}

@@ -1,0 +1,84 @@
+"""The command `plinth`: a table of verbs, each loaded only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from plinth.cli.failure import report
+from plinth.kit.errors import PlinthError
+
+# verb -> (module, one line for `plinth --help`), in the order a newcomer needs them.
+VERBS: dict[str, tuple[str, str]] = {
+    "up": ("node", "Start Plinth on this machine"),
+    "status": ("node", "Show every part of it, with age, restarts and memory"),
+    "down": ("node", "Stop Plinth and everything it runs"),
+    "plan": ("plan", "Say where a workload fits and why; starts nothing"),
+    "run": ("workloads", "Run a job from its file"),
+    "apply": ("workloads", "Serve a model from an endpoint's file"),
+    "list": ("workloads", "List runs and endpoints"),
+    "get": ("workloads", "Show one run or endpoint with its plan and history"),
+    "logs": ("workloads", "Print what a run, an endpoint or a part of Plinth printed"),
+    "stop": ("workloads", "Stop a run or an endpoint"),
+    "delete": ("workloads", "Delete an ended run, or an endpoint"),
+    "data": ("datasets", "Add, list and show versions of datasets"),
+    "models": ("datasets", "List model versions in the registry"),
+    "teams": ("identities", "Add and list teams; give and take roles"),
+    "keys": ("identities", "Make, list and revoke keys"),
+    "usage": ("usage", "Show what was used, by team and workload"),
+    "version": ("node", "Print the version"),
+}
+
+_EPILOG = "Start with `plinth up --detach`; `plinth VERB --help` explains each verb."
+
+
+class Verbs(TyperGroup):
+    """Load a verb's module when it is asked for, so that `plinth --help` is quick."""
+
+    def list_commands(self, _context: typer.Context) -> list[str]:  # type: ignore[override]
+        """Return the verbs in the table's order."""
+        return list(VERBS)
+
+    def get_command(self, _context: typer.Context, name: str) -> Any:  # type: ignore[override]
+        """Import the verb's module and return its command."""
+        if name not in VERBS:
+            return None
+        return import_module(f"plinth.cli.{VERBS[name][0]}").COMMANDS[name]
+
+    def format_commands(self, _context: Any, formatter: Any) -> None:
+        """Write the table without loading anything."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+
+
+app = Verbs(
+    name="plinth",
+    help="Declare an AI workload; Plinth plans, runs, serves, governs and measures it.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+
+def main() -> None:
+    """Run the command line; exit 0 when done, 1 when it failed, 2 for bad usage."""
+    try:
+        app(prog_name="plinth")
+    except PlinthError as err:
+        report(err)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (`head`, a pager) has gone; there is nobody to tell.
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

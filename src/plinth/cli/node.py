@@ -1,0 +1,256 @@
+"""Verbs on the node: up, status, down, version."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from plinth import __version__
+from plinth.cli.output import age, console, note, print_json, print_table
+from plinth.cli.session import HomeOption, JsonOption, connect, open_home
+from plinth.cli.verb import verb
+from plinth.client.client import Json
+from plinth.kit.errors import Conflict, Invalid, PlinthError, Temporary
+from plinth.kit.home import Home
+from plinth.kit.units import format_bytes
+
+_POLL_S = 0.3
+# Building MLflow's environment downloads some 600 MB the first time.
+_READY_S = 1800.0
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def up(
+    *,
+    home: HomeOption = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of the one address [default: 8470]"),
+    ] = None,
+    bind: Annotated[
+        str, typer.Option(help="Address to listen on; only loopback is possible for now")
+    ] = "127.0.0.1",
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return when Plinth is ready; it goes on running")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Start Plinth on this machine: Envoy, the control plane, MLflow.
+
+    The first time, MLflow's environment is built (some minutes without a package cache). Doing it
+    again starts only what is missing. Without --detach, Ctrl-C stops Plinth.
+    """
+    if bind not in _LOOPBACK:
+        raise Invalid(
+            f"`--bind {bind}` would open Plinth to the network, which it cannot protect yet; "
+            f"allowed: {', '.join(_LOOPBACK)}",
+            hint="reach it from elsewhere through a tunnel: `ssh -L 8470:127.0.0.1:8470 HOST`",
+        )
+    place = open_home(home)
+    started = _node("up", place, *(["--port", str(port)] if port else []))
+    ready = _wait_ready(place, quiet=as_json)
+    if as_json:
+        print_json({**started, "status": ready})
+    elif started["already"]:
+        note(f"Plinth runs already at {started['address']} (home {started['home']})")
+        note("`plinth status` shows its parts; `plinth down` stops it")
+    else:
+        note(f"Plinth is ready at {started['address']} (home {started['home']})")
+        note("next: `plinth run FILE` runs a job, `plinth status` shows every part")
+    if not detach and not as_json:
+        _stay(place)
+
+
+def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show every part of Plinth and every unit, with age, restarts and memory.
+
+    Exit code 1 when a part is not ready.
+    """
+    place = open_home(home)
+    try:
+        with connect(home) as client:
+            seen = client.status(memory=True)
+    except Temporary as err:
+        seen = _node("status", place)
+        if not seen["started"]:
+            raise
+        if as_json:
+            print_json(seen)
+        else:
+            _show_units(seen["units"])
+            if seen["node"] is None:
+                note("the node agent does not run; units that were running go on without it")
+        raise PlinthError(
+            err.message,
+            hint="`plinth up --detach` starts what is missing; `plinth logs control` may say why",
+            code=err.code,
+        ) from err
+    if as_json:
+        print_json(seen)
+    else:
+        _show_status(seen)
+    missing = _missing(seen)
+    if missing:
+        raise PlinthError(f"not ready: {', '.join(missing)}", code="not_ready")
+
+
+def down(
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Stop running jobs too")] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Stop Plinth: the endpoints' servers, MLflow, the control plane, Envoy.
+
+    Endpoints serve again after the next `plinth up`. Running jobs would be stopped, so this is
+    refused while there are any, but with --force. Nothing that was stored is lost.
+    """
+    place = open_home(home)
+    jobs = [] if force else _running_jobs(home)
+    if jobs:
+        raise Conflict(
+            f"{len(jobs)} job(s) run: {', '.join(jobs)}",
+            hint="wait for them (`plinth logs -f NAME`), or stop them with `plinth down --force`",
+            code="jobs_running",
+        )
+    stopped = _node("down", place)
+    if as_json:
+        print_json(stopped)
+    elif stopped["stopped"]:
+        note(f"stopped {stopped['stopped']} unit(s); `plinth up` starts Plinth again")
+    else:
+        note(f"no Plinth runs in `{place.root}`")
+
+
+def version(*, as_json: JsonOption = False) -> None:
+    """Print the version of this program."""
+    if as_json:
+        print_json({"version": __version__})
+    else:
+        sys.stdout.write(f"{__version__}\n")
+
+
+def _node(action: str, home: Home, *options: str) -> Json:
+    """Execute the node's own program, which imports what the command line must not."""
+    command = [sys.executable, "-m", "plinth.node", action, "--home", str(home.root), *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        answer: Json = json.loads(done.stdout)
+    except json.JSONDecodeError as err:
+        raise PlinthError(
+            f"`plinth.node {action}` ended with {done.returncode}", hint="its words stand above"
+        ) from err
+    if "error" in answer:
+        error = answer["error"]
+        raise PlinthError(error["message"], hint=error["hint"], code=error["code"])
+    return answer
+
+
+def _wait_ready(home: Home, *, quiet: bool) -> Json:
+    ends_at = time.monotonic() + _READY_S
+    shown, spoken = "", console(to_stderr=True)
+    with spoken.status("starting", spinner="dots") as spinner:
+        while time.monotonic() < ends_at:
+            seen, text = _look(home)
+            if seen is not None and not _missing(seen):
+                return seen
+            spinner.update(text)
+            if text != shown and not quiet and not spoken.is_terminal:
+                note(text)
+            shown = text
+            time.sleep(_POLL_S)
+    raise Temporary(f"Plinth is not ready yet: {shown}", hint="`plinth status` shows how it stands")
+
+
+def _look(home: Home) -> tuple[Json | None, str]:
+    try:
+        with connect(home.root) as client:
+            seen = client.status()
+    except PlinthError:
+        return None, "the control plane is starting"
+    missing = _missing(seen)
+    return seen, f"waiting for {', '.join(missing)}"
+
+
+def _missing(seen: Json) -> list[str]:
+    missing = []
+    if not seen["gateway"]["ready"]:
+        missing.append("the gateway")
+    if not seen["tracking"]["ready"]:
+        missing.append(f"MLflow ({seen['tracking']['state']})")
+    if seen["node"] is None:
+        missing.append("the node agent")
+    return missing
+
+
+def _running_jobs(home: Path | None) -> list[str]:
+    try:
+        with connect(home) as client:
+            runs = client.runs(kind="job", active=True)
+    except PlinthError:
+        return []  # the control plane is down, so nobody can tell; stopping is what is asked
+    return [f"{run['name']} ({run['id']})" for run in runs]
+
+
+def _stay(home: Home) -> None:
+    note("Ctrl-C stops it")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        note("stopping")
+        _node("down", home)
+
+
+def _show_status(seen: Json) -> None:
+    node = seen["node"]
+    level = node["isolation_level"] if node else "unknown"
+    lines = [
+        ("address", seen["address"]),
+        ("home", seen["home"]),
+        ("version", seen["version"]),
+        ("gateway", "ready" if seen["gateway"]["ready"] else "not ready"),
+        ("MLflow", seen["tracking"]["state"]),
+        ("isolation", f"level {level} for jobs and model servers"),
+    ]
+    lines += [("building", f"{label}: {step}") for label, step in seen["building"].items()]
+    lines += [("error", f"{name}: {text}") for name, text in seen["errors"].items()]
+    for name, text in lines:
+        console().print(f"  {name:<10}  {text}", markup=False)
+    console().print()
+    _show_units(seen["units"])
+
+
+def _show_units(units: list[dict[str, Any]]) -> None:
+    alive = [unit for unit in units if unit["phase"] in ("starting", "running")]
+    rows = [
+        [
+            unit["id"],
+            unit["phase"],
+            unit["pid"],
+            age(unit["started_at"]),
+            unit["restarts"],
+            format_bytes(unit["memory_bytes"]) if unit["memory_bytes"] else None,
+            unit["isolation"],
+        ]
+        for unit in alive
+    ]
+    columns = ["UNIT", "PHASE", ">PID", ">AGE", ">RESTARTS", ">MEMORY", ">ISOLATION"]
+    print_table(columns, rows, empty="no units run")
+    ended = len(units) - len(alive)
+    if ended:
+        note(f"{ended} ended unit(s) are not shown; `plinth list` shows all runs")
+
+
+COMMANDS = {
+    "up": verb(up, "up"),
+    "status": verb(status, "status"),
+    "down": verb(down, "down"),
+    "version": verb(version, "version"),
+}

@@ -1,0 +1,75 @@
+"""Print tables for people and JSON for programs: data on stdout, the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from plinth.kit.units import format_duration
+
+_PHASE_STYLES = {
+    "running": "green",
+    "succeeded": "green",
+    "ok": "green",
+    "failed": "red",
+    "lost": "red",
+    "not ok": "red",
+    "stopped": "yellow",
+    "exited": "yellow",
+    "unknown": "yellow",
+}
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
+    """Print rows under their columns; a column whose name starts with `>` is to the right.
+
+    `empty` says, on stderr, what to do when there are no rows.
+    """
+    if not rows:
+        note(empty)
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console().print(table)
+
+
+def note(text: str) -> None:
+    """Say something that is not data."""
+    typer.echo(text, err=True)
+
+
+def console(*, to_stderr: bool = False) -> Console:
+    """Return a console; wide when nobody looks, so that no line is cut for a program."""
+    plain = Console(stderr=to_stderr, highlight=False)
+    return plain if plain.is_terminal else Console(stderr=to_stderr, highlight=False, width=200)
+
+
+def age(since: str | None, until: str | None = None) -> str:
+    """Return how long it is from one ISO time to another (or to now), for people."""
+    if since is None:
+        return "-"
+    end = datetime.fromisoformat(until) if until else datetime.now(UTC)
+    return format_duration(max(0.0, (end - datetime.fromisoformat(since)).total_seconds()))
+
+
+def _cell(value: Any) -> Text:
+    text = "-" if value is None else str(value)
+    return Text(text, style=_PHASE_STYLES.get(text, ""))

@@ -1,0 +1,349 @@
+"""Verbs on workloads: run, apply, list, get, logs, stop, delete."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from plinth.cli.files import read_workload, with_packages
+from plinth.cli.output import age, console, note, print_json, print_table
+from plinth.cli.session import HomeOption, JsonOption, connect
+from plinth.cli.show import show_endpoint, show_run
+from plinth.cli.verb import verb
+from plinth.client.client import Client, Json
+from plinth.domain.workload import Endpoint, Job
+from plinth.kit.archive import pack
+from plinth.kit.errors import Invalid, NotFound, PlinthError
+
+_POLL_S = 0.3
+_FINAL = ("succeeded", "failed", "stopped")
+# The longest a wait for an endpoint lasts beyond what its file allows for getting ready.
+_PREPARING_S = 1800.0
+
+TeamOption = Annotated[
+    str | None, typer.Option("--team", help="Team that owns and pays [default: the file's, yours]")
+]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The workload's YAML file")]
+TargetArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="A run's id, a job's name (its newest run), or an endpoint"
+    ),
+]
+
+
+def run(
+    file: FileArgument,
+    *,
+    team: TeamOption = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return at once; do not follow the output")
+    ] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Run a job from its file, and follow what it prints to its end.
+
+    The folder that `code` names is uploaded as it is now; the job runs from that copy.
+    Interrupting (Ctrl-C) leaves the job running. Exit code 1 when the job fails.
+    """
+    workload = read_workload(file, team)
+    if not isinstance(workload, Job):
+        raise Invalid(
+            f"`{file}` declares an {workload.kind}", hint=f"`plinth apply {file}` serves it"
+        )
+    job = with_packages(workload, file)
+    with connect(home) as client:
+        owner = job.team or client.whoami()["principal"]["team"]
+        code = pack(file.parent / job.code)
+        client.put_code(code.digest, code.content, team=owner)
+        started = client.submit(job, code_digest=code.digest)
+        if detach:
+            if as_json:
+                print_json(started)
+            else:
+                note(f"run `{started['id']}` accepted; `plinth logs -f {started['id']}` follows it")
+            return
+        ended = _follow(client, started["id"], quiet=as_json)
+        if as_json:
+            print_json(ended)
+    if ended["phase"] != "succeeded":
+        raise PlinthError(
+            f"run `{ended['id']}` {ended['phase']}: {ended['message']}",
+            hint=f"`plinth get {ended['id']}` shows its history",
+            code="run_failed",
+        )
+    if not as_json:
+        note(f"run `{ended['id']}` succeeded in {age(ended['started_at'], ended['ended_at'])}")
+
+
+def apply(
+    file: FileArgument,
+    *,
+    team: TeamOption = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return at once; do not wait until it is ready")
+    ] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Serve a model from an endpoint's file, and wait until it answers.
+
+    An alias (`models:/NAME@champion`) is resolved now. What serves goes on serving until the new
+    deployment has answered its model's input example through the gateway.
+    """
+    workload = read_workload(file, team)
+    if not isinstance(workload, Endpoint):
+        raise Invalid(f"`{file}` declares a {workload.kind}", hint=f"`plinth run {file}` runs it")
+    with connect(home) as client:
+        applied = client.apply(workload)
+        shown = applied
+        if not detach:
+            shown = _wait_ready(client, workload, applied, quiet=as_json)
+    if as_json:
+        print_json(shown)
+    elif detach:
+        note(f"accepted; `plinth get {workload.name}` shows how it stands")
+    else:
+        model = shown["model"]
+        what = f"{model['name']} version {model['version']}"
+        note(f"endpoint `{workload.name}` serves {what} at {shown['url']}")
+
+
+def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """List runs and endpoints, newest first."""
+    with connect(home) as client:
+        endpoints, runs = client.endpoints(), client.runs(kind="job")
+    if as_json:
+        print_json({"endpoints": endpoints, "runs": runs})
+        return
+    rows = [
+        [
+            e["name"],
+            "endpoint",
+            e["team"],
+            "running" if e["ready"] else e["reason"].lower(),
+            age(e["created_at"]),
+            e["message"],
+        ]
+        for e in endpoints
+    ]
+    rows += [
+        [r["id"], f"job {r['name']}", r["team"], r["phase"], age(r["created_at"]), r["message"]]
+        for r in runs
+    ]
+    print_table(
+        ["NAME", "WHAT", "TEAM", "PHASE", ">AGE", "WHY"],
+        rows,
+        empty="nothing yet; `plinth run FILE` runs a job, `plinth apply FILE` serves a model",
+    )
+
+
+def get(target: TargetArgument, *, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show one run or endpoint with its plan, its attempts and its history."""
+    with connect(home) as client:
+        kind, found = _find(client, target)
+    if as_json:
+        print_json(found)
+    elif kind == "endpoint":
+        show_endpoint(found)
+    else:
+        show_run(found)
+
+
+def logs(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A run's id, a job's name, an endpoint, or `control`, `envoy`, `mlflow`",
+        ),
+    ],
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends")] = False,
+    attempt: Annotated[
+        int | None, typer.Option(min=1, help="Which attempt [default: the newest]")
+    ] = None,
+    replica: Annotated[int, typer.Option(min=0, help="Which replica")] = 0,
+    home: HomeOption = None,
+) -> None:
+    """Print what a run, an endpoint's deployment, or a part of Plinth printed."""
+    with connect(home) as client:
+        if target in ("control", "envoy", "mlflow"):
+            _print_unit(client, target, follow=follow)
+            return
+        kind, found = _find(client, target)
+        run_id = found["id"] if kind == "run" else _deployment_of(found)
+        if follow and attempt is None and kind == "run":
+            _follow(client, run_id, quiet=False)
+            return
+        offset, phase = 0, ""
+        while True:
+            content, offset, phase = client.logs(
+                run_id, offset=offset, attempt=attempt, replica=replica
+            )
+            _write(content)
+            if not content:
+                if not follow or phase in _FINAL:
+                    return
+                time.sleep(_POLL_S)
+
+
+def stop(target: TargetArgument, *, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Stop a run or an endpoint, and wait until it has stopped.
+
+    A process gets SIGTERM, and SIGKILL after its file's `grace`.
+    """
+    with connect(home) as client:
+        kind, found = _find(client, target)
+        if kind == "run":
+            client.stop_run(found["id"])
+            found = _until(lambda: client.run(found["id"]), lambda r: r["phase"] in _FINAL)
+            message = f"run `{found['id']}` {found['phase']}"
+        else:
+            client.stop_endpoint(target)
+            found = _until(lambda: client.endpoint(target), lambda e: e["reason"] == "Stopped")
+            message = f"endpoint `{target}` stopped; `plinth apply FILE` serves again"
+    if as_json:
+        print_json(found)
+    else:
+        note(message)
+
+
+def delete(target: TargetArgument, *, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Delete a run that has ended, or an endpoint (which is stopped first).
+
+    What was used stays in the ledger.
+    """
+    with connect(home) as client:
+        kind, found = _find(client, target)
+        if kind == "run":
+            client.delete_run(found["id"])
+            name = found["id"]
+        else:
+            client.delete_endpoint(target)
+            _until(client.endpoints, lambda all_: target not in _names(all_))
+            name = target
+    if as_json:
+        print_json({"deleted": name})
+    else:
+        note(f"{kind} `{name}` deleted")
+
+
+def _find(client: Client, target: str) -> tuple[str, Json]:
+    """Return what a name means: a run's id, an endpoint, or a job's newest run."""
+    if target.startswith("r_"):
+        return "run", client.run(target)
+    try:
+        return "endpoint", client.endpoint(target)
+    except NotFound:
+        runs = client.runs(limit=1000)
+    for candidate in runs:
+        if candidate["name"] == target and candidate["kind"] == "job":
+            return "run", client.run(candidate["id"])
+    raise NotFound(
+        f"there is no run, job or endpoint `{target}`", hint="`plinth list` shows what there is"
+    )
+
+
+def _follow(client: Client, run_id: str, *, quiet: bool) -> Json:
+    """Print a run's output as it comes, with its state beside it; return the ended run."""
+    offset, attempt, shown = 0, 1, None
+    with console(to_stderr=True).status("", spinner="dots") as status:
+        while True:
+            run = client.run(run_id)
+            if run["message"] != shown and run["phase"] != "running":
+                shown = run["message"]
+                if not quiet and not console(to_stderr=True).is_terminal:
+                    note(f"{run['phase']}: {shown}")
+            status.update(f"{run['phase']}: {run['message']}")
+            newest = max((a["number"] for a in run["attempts"]), default=1)
+            if run["attempts"]:
+                content, offset, _ = client.logs(run_id, offset=offset, attempt=attempt)
+                if not quiet:
+                    _write(content)
+                if not content and newest > attempt:
+                    attempt, offset = attempt + 1, 0
+                    continue
+                if content:
+                    continue
+            if run["phase"] in _FINAL:
+                return run
+            time.sleep(_POLL_S)
+
+
+def _wait_ready(client: Client, workload: Endpoint, applied: Json, *, quiet: bool) -> Json:
+    deployment = applied["deployment"]
+    shown = None
+    ends_at = time.monotonic() + workload.ready_timeout + _PREPARING_S
+    with console(to_stderr=True).status("", spinner="dots") as status:
+        while time.monotonic() < ends_at:
+            run = client.run(deployment)
+            if run["phase"] in _FINAL:
+                raise PlinthError(
+                    f"deployment `{deployment}` {run['phase']}: {run['message']}",
+                    hint=f"`plinth logs {deployment}` shows what its server printed",
+                    code="deployment_failed",
+                )
+            endpoint = client.endpoint(workload.name)
+            if endpoint["serving"] == deployment and endpoint["ready"]:
+                return endpoint
+            status.update(f"{run['phase']}: {run['message']}")
+            if run["message"] != shown and not quiet and not console(to_stderr=True).is_terminal:
+                note(f"{run['phase']}: {run['message']}")
+            shown = run["message"]
+            time.sleep(_POLL_S)
+    raise PlinthError(
+        f"endpoint `{workload.name}` is not ready yet: {shown}",
+        hint=f"`plinth get {workload.name}` shows how it stands",
+    )
+
+
+def _until(look: Any, is_done: Any) -> Any:
+    while not is_done(found := look()):
+        time.sleep(_POLL_S)
+    return found
+
+
+def _names(endpoints: list[Json]) -> set[str]:
+    return {endpoint["name"] for endpoint in endpoints}
+
+
+def _deployment_of(endpoint: Json) -> str:
+    run_id = endpoint["serving"] or endpoint["next"]
+    if run_id is None and endpoint["deployments"]:
+        run_id = endpoint["deployments"][0]["id"]
+    if run_id is None:
+        raise NotFound(f"endpoint `{endpoint['name']}` has no deployment")
+    return str(run_id)
+
+
+def _print_unit(client: Client, unit_id: str, *, follow: bool) -> None:
+    offset = 0
+    while True:
+        content, offset = client.unit_logs(unit_id, offset=offset)
+        _write(content)
+        if not content and not follow:
+            return
+        if not content:
+            time.sleep(_POLL_S)
+
+
+def _write(content: bytes) -> None:
+    sys.stdout.buffer.write(content)
+    sys.stdout.flush()
+
+
+COMMANDS = {
+    "run": verb(run, "run"),
+    "apply": verb(apply, "apply"),
+    "list": verb(list_all, "list"),
+    "get": verb(get, "get"),
+    "logs": verb(logs, "logs"),
+    "stop": verb(stop, "stop"),
+    "delete": verb(delete, "delete"),
+}

@@ -1,0 +1,254 @@
+"""Call Plinth's API; the command line and Python programs use it alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import httpx
+
+from plinth.domain.workload import Endpoint, Job
+from plinth.kit.errors import (
+    Conflict,
+    Denied,
+    Invalid,
+    NotFound,
+    PlinthError,
+    Temporary,
+    TooLarge,
+    Unauthenticated,
+)
+
+_TIMEOUT_S = 60.0
+_CHUNK_BYTES = 1_000_000
+_ERRORS: dict[int, type[PlinthError]] = {
+    error.status: error
+    for error in (Invalid, Unauthenticated, Denied, NotFound, Conflict, TooLarge)
+}
+
+Json = dict[str, Any]
+
+
+class Client:
+    """A connection to one Plinth. Every method raises a PlinthError as the API told it.
+
+    `address`: such as `http://127.0.0.1:8470`. `key`: a key (`plk_...`).
+    """
+
+    def __init__(self, address: str, key: str) -> None:
+        self.address = address
+        self._http = httpx.Client(
+            base_url=f"{address}/api/v1",
+            headers={"authorization": f"Bearer {key}"},
+            timeout=_TIMEOUT_S,
+            # The gateway is on this machine; a proxy from the environment would not find it.
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # -- workloads ------------------------------------------------------------------------------
+
+    def submit(self, job: Job, *, code_digest: str | None = None) -> Json:
+        """Write the intent to run a job; return the run."""
+        body = {"workload": _declared(job), "code_digest": code_digest}
+        return self._json("POST", "/runs", json=body)
+
+    def put_code(self, digest: str, content: bytes, *, team: str) -> Json:
+        """Upload a code snapshot under its digest."""
+        return self._json("PUT", f"/code/{digest}", params={"team": team}, content=content)
+
+    def runs(
+        self, *, kind: str | None = None, active: bool = False, limit: int = 100
+    ) -> list[Json]:
+        """List runs, newest first."""
+        parameters: dict[str, Any] = {"active": active, "limit": limit}
+        if kind is not None:
+            parameters["kind"] = kind
+        return self._list("/runs", parameters)
+
+    def run(self, run_id: str) -> Json:
+        """Show a run."""
+        return self._json("GET", f"/runs/{run_id}")
+
+    def stop_run(self, run_id: str) -> Json:
+        """Ask a run to stop."""
+        return self._json("POST", f"/runs/{run_id}/stop")
+
+    def delete_run(self, run_id: str) -> Json:
+        """Delete a run that has ended."""
+        return self._json("DELETE", f"/runs/{run_id}")
+
+    def logs(
+        self, run_id: str, *, offset: int = 0, attempt: int | None = None, replica: int = 0
+    ) -> tuple[bytes, int, str]:
+        """Return what a run printed from `offset`, the next offset, and the run's phase."""
+        parameters = {"offset": offset, "replica": replica}
+        if attempt is not None:
+            parameters["attempt"] = attempt
+        answer = self._request("GET", f"/runs/{run_id}/logs", params=parameters)
+        following = int(answer.headers["x-plinth-next-offset"])
+        return answer.content, following, answer.headers["x-plinth-phase"]
+
+    def apply(self, endpoint: Endpoint) -> Json:
+        """Write the intent to serve; return the endpoint with `deployment` and `changed`."""
+        return self._json("PUT", f"/endpoints/{endpoint.name}", json=_declared(endpoint))
+
+    def endpoints(self) -> list[Json]:
+        """List endpoints."""
+        return self._list("/endpoints")
+
+    def endpoint(self, name: str) -> Json:
+        """Show an endpoint."""
+        return self._json("GET", f"/endpoints/{name}")
+
+    def stop_endpoint(self, name: str) -> Json:
+        """Ask an endpoint to stop serving."""
+        return self._json("POST", f"/endpoints/{name}/stop")
+
+    def delete_endpoint(self, name: str) -> Json:
+        """Ask an endpoint to stop and to be forgotten."""
+        return self._json("DELETE", f"/endpoints/{name}")
+
+    # -- identities -----------------------------------------------------------------------------
+
+    def whoami(self) -> Json:
+        """Show the key's holder."""
+        return self._json("GET", "/whoami")
+
+    def teams(self) -> list[Json]:
+        """List teams."""
+        return self._list("/teams")
+
+    def add_team(self, name: str) -> Json:
+        """Add a team."""
+        return self._json("POST", "/teams", json={"name": name})
+
+    def grants(self) -> list[Json]:
+        """List grants."""
+        return self._list("/grants")
+
+    def give(self, grant: Mapping[str, Any]) -> Json:
+        """Give a role."""
+        return self._json("POST", "/grants", json=dict(grant))
+
+    def take(self, grant_id: str) -> Json:
+        """Take a grant away."""
+        return self._json("DELETE", f"/grants/{grant_id}")
+
+    def keys(self) -> list[Json]:
+        """List keys."""
+        return self._list("/keys")
+
+    def create_key(self, *, team: str, name: str, role: str, days: float) -> Json:
+        """Make a key; `token` in the answer is shown this once."""
+        body = {"team": team, "name": name, "role": role, "days": days}
+        return self._json("POST", "/keys", json=body)
+
+    def revoke_key(self, key_id: str) -> Json:
+        """Revoke a key."""
+        return self._json("DELETE", f"/keys/{key_id}")
+
+    # -- data, models, usage, node ---------------------------------------------------------------
+
+    def add_data(self, name: str, path: Path, *, team: str | None = None) -> Json:
+        """Upload a file as the next version of a dataset."""
+        parameters = {"file_name": path.name} | ({"team": team} if team else {})
+        with path.open("rb") as stream:
+            return self._json("PUT", f"/data/{name}", params=parameters, content=_chunks(stream))
+
+    def data(self) -> list[Json]:
+        """List data versions."""
+        return self._list("/data")
+
+    def data_version(self, name: str, *, version: int | None, team: str | None) -> Json:
+        """Show a data version."""
+        parameters: dict[str, Any] = {}
+        if version is not None:
+            parameters["version"] = version
+        if team is not None:
+            parameters["team"] = team
+        return self._json("GET", f"/data/{name}", params=parameters)
+
+    def models(self) -> list[Json]:
+        """List model versions."""
+        return self._list("/models")
+
+    def usage(self) -> list[Json]:
+        """List what was used, by team and workload."""
+        return self._list("/usage")
+
+    def status(self, *, memory: bool = False) -> Json:
+        """Show the node."""
+        return self._json("GET", "/status", params={"memory": memory})
+
+    def unit_logs(self, unit_id: str, *, offset: int = 0) -> tuple[bytes, int]:
+        """Return what a unit of the system printed from `offset`, and the next offset."""
+        answer = self._request("GET", f"/units/{unit_id}/logs", params={"offset": offset})
+        return answer.content, int(answer.headers["x-plinth-next-offset"])
+
+    def version(self) -> Json:
+        """Return the server's version."""
+        return self._json("GET", "/version")
+
+    # -- how a call is made ---------------------------------------------------------------------
+
+    def _json(self, method: str, path: str, **options: Any) -> Json:
+        answer: Json = self._request(method, path, **options).json()
+        return answer
+
+    def _list(self, path: str, params: Mapping[str, Any] | None = None) -> list[Json]:
+        answer: list[Json] = self._request("GET", path, params=params).json()
+        return answer
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.ConnectError as err:
+            raise Temporary(
+                f"nothing answers at {self.address}",
+                hint="`plinth up --detach` starts Plinth; `plinth status` looks at it",
+                code="not_running",
+            ) from err
+        except httpx.HTTPError as err:
+            raise Temporary(f"the call to {self.address} broke off: {err}") from err
+        if answer.is_success:
+            return answer
+        raise _error_of(answer)
+
+
+def _declared(workload: Job | Endpoint) -> Json:
+    # Only what the file says: what is left out stays the server's default, and says so.
+    return {"kind": workload.kind, **workload.model_dump(mode="json", exclude_unset=True)}
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    while chunk := stream.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def _error_of(answer: httpx.Response) -> PlinthError:
+    try:
+        body = answer.json()["error"]
+        message, hint, code = str(body["message"]), body.get("hint"), body.get("code")
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        message, hint, code = f"answer {answer.status_code}: {answer.text[:300]}", None, None
+    if answer.status_code == Temporary.status:
+        return Temporary(message, hint=hint, code=code)
+    return _ERRORS.get(answer.status_code, PlinthError)(message, hint=hint, code=code)

@@ -1,0 +1,1 @@
+"""Reconcilers, and the services the API calls to change intent."""

@@ -1,0 +1,68 @@
+"""What the control plane is made of; the composition root fills it in once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from plinth.access.keyring import Keyring
+from plinth.access.tokens import Claims, mint, verify
+from plinth.control.builder import Builder
+from plinth.domain.access import Principal
+from plinth.domain.platform import Platform
+from plinth.engines.base import Engine
+from plinth.kit.clock import Clock
+from plinth.kit.errors import Unauthenticated
+from plinth.kit.home import Home
+from plinth.metering.ledger import Ledger
+from plinth.runtimes.runtime import Runtime
+from plinth.storage.files import Storage
+from plinth.store.session import Database
+from plinth.tracking.mlflow import Tracking
+from plinth.units.client import AgentClient
+
+# The principal that checks a deployment before it serves, and the one of the token file.
+PLATFORM_PRINCIPAL = "platform"
+ADMIN_PRINCIPAL = "admin"
+DEFAULT_TEAM = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts that services and reconcilers work with.
+
+    `platforms()` is what may be planned on; `hint()` wakes the reconcilers after a commit.
+    """
+
+    home: Home
+    port: int
+    clock: Clock
+    database: Database
+    ledger: Ledger
+    keyring: Keyring
+    agent: AgentClient
+    engine: Engine
+    builder: Builder
+    storage: Storage
+    tracking: Tracking
+    runtimes: Mapping[str, Runtime]
+    platforms: Callable[[], tuple[Platform, ...]]
+    hint: Callable[[], None]
+
+    @property
+    def address(self) -> str:
+        """Where everything is reached: the gateway's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def mint(self, principal: Principal, key_id: str, expires_at: datetime) -> str:
+        """Return the key whose row is `key_id`; each call signs anew, the row stays one."""
+        claims = Claims(principal.id, principal.team, key_id, expires_at)
+        return mint(self.keyring, claims)
+
+    def claims_of(self, token: str) -> Claims | None:
+        """Return what a key says when it is valid now, else None."""
+        try:
+            return verify(self.keyring, token, self.clock.now())
+        except Unauthenticated:
+            return None

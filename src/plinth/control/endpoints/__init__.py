@@ -1,0 +1,1 @@
+"""Endpoints: applying them, checking a deployment, and moving traffic to it."""

@@ -1,0 +1,157 @@
+"""Move an endpoint's traffic to the deployment that is ready, and end what it replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from plinth.control.context import Context
+from plinth.control.gateway import Published
+from plinth.control.loop import Outcome
+from plinth.domain.run import Phase
+from plinth.kit.errors import NotFound, PlinthError, Temporary
+from plinth.store import tables
+from plinth.store.endpoints import StoredEndpoint, delete_endpoint, find_endpoint
+from plinth.store.events import Event, add_event
+from plinth.store.identities import delete_grants_on
+from plinth.store.runs import StoredRun, list_endpoint_runs, want_stop
+
+_SOON_S = 0.2
+_SETTLED_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """An endpoint and every run it has had, newest first."""
+
+    endpoint: StoredEndpoint
+    runs: tuple[StoredRun, ...]
+
+    def run(self, run_id: str | None) -> StoredRun | None:
+        """Return one of its runs, or None."""
+        return next((run for run in self.runs if run.id == run_id), None)
+
+
+class EndpointReconciler:
+    """See the module. `published()` is what the gateway has acknowledged."""
+
+    table = tables.endpoint
+
+    def __init__(self, context: Context, published: Callable[[], Published | None]) -> None:
+        self._context = context
+        self._published = published
+
+    def load(self, connection: Connection, key: str) -> EndpointState:
+        """Read the endpoint and its runs."""
+        endpoint = find_endpoint(connection, key)
+        if endpoint is None:
+            raise NotFound(f"there is no endpoint `{key}`")
+        return EndpointState(endpoint, tuple(list_endpoint_runs(connection, key)))
+
+    def work(self, state: EndpointState) -> Outcome:
+        """Do the next step. Pure but for reading what the gateway has acknowledged."""
+        if state.endpoint.desired != "run":
+            return self._wind_down(state)
+        endpoint = state.endpoint
+        following = state.run(endpoint.next)
+        if following is not None and following.phase is Phase.RUNNING:
+            message = f"deployment {following.id} serves"
+            return self._to(
+                state, "Serving", message, 0, columns={"serving": following.id, "next": None}
+            )
+        if following is not None and following.phase.is_final:
+            message = f"deployment {following.id} {following.phase}: {following.message}"
+            return self._to(state, "DeploymentFailed", message, _SOON_S, columns={"next": None})
+        if following is not None:
+            message = f"deployment {following.id} is {following.phase}: {following.message}"
+            return self._to(state, "Deploying", message, _SOON_S)
+        return self._settle(state)
+
+    def failed(self, state: EndpointState, error: PlinthError) -> Outcome:
+        """Show the error and try again."""
+        after_s = error.retry_after_s if isinstance(error, Temporary) else _SETTLED_S
+        return self._to(state, "Error", error.message, after_s)
+
+    def _settle(self, state: EndpointState) -> Outcome:
+        """Stop what neither serves nor is to serve, once the gateway sends it nothing."""
+        endpoint = state.endpoint
+        left = [run for run in state.runs if run.id != endpoint.serving and not run.phase.is_final]
+        serving = state.run(endpoint.serving)
+        reason, message = endpoint.reason, endpoint.message
+        if serving is not None and serving.phase.is_final:
+            # Its own reconciler restarts replicas; a final phase means somebody stopped the run.
+            reason, message = "NotServing", f"deployment {serving.id} {serving.phase}"
+        if not left:
+            return self._to(state, reason, message, _SETTLED_S)
+        published = self._published()
+        if published is None or published.serving.get(endpoint.name) != endpoint.serving:
+            return self._to(state, reason, message, _SOON_S)
+        return self._to(state, reason, message, _SOON_S, also=self._stop(left))
+
+    def _wind_down(self, state: EndpointState) -> Outcome:
+        """Take the traffic away first, then end the processes, then forget the name."""
+        endpoint = state.endpoint
+        deletes = endpoint.desired == "delete"
+        reason = "Deleting" if deletes else "Stopping"
+        left = [run for run in state.runs if not run.phase.is_final]
+        columns: dict[str, Any] = {"serving": None, "next": None}
+        published = self._published()
+        routed = published is not None and published.serving.get(endpoint.name) is not None
+        if routed and endpoint.serving is not None:
+            return self._to(state, reason, "traffic is being taken away", _SOON_S, columns=columns)
+        if left and not routed:
+            message = f"{len(left)} deployment(s) are being stopped"
+            return self._to(state, reason, message, _SOON_S, columns=columns, also=self._stop(left))
+        if left or routed:
+            return self._to(state, reason, "is being stopped", _SOON_S, columns=columns)
+        if not deletes:
+            return self._to(state, "Stopped", "was stopped", None, columns=columns)
+
+        def delete(connection: Connection) -> None:
+            delete_grants_on(connection, endpoint.team, f"endpoint/{endpoint.name}")
+            delete_endpoint(connection, endpoint.name)
+
+        return Outcome(columns, None, delete, self._still(state))
+
+    def _stop(self, runs: list[StoredRun]) -> Callable[[Connection], None]:
+        def stop(connection: Connection) -> None:
+            for run in runs:
+                if run.desired != "stop":
+                    want_stop(connection, run.id, self._context.clock.now())
+
+        return stop
+
+    def _to(
+        self,
+        state: EndpointState,
+        reason: str,
+        message: str,
+        after_s: float | None,
+        *,
+        columns: dict[str, Any] | None = None,
+        also: Callable[[Connection], None] | None = None,
+    ) -> Outcome:
+        now, endpoint = self._context.clock.now(), state.endpoint
+
+        def write(connection: Connection) -> None:
+            if reason != endpoint.reason:
+                event = Event(at=now, phase=endpoint.desired, reason=reason, message=message)
+                add_event(connection, f"endpoint/{endpoint.name}", event)
+            if also is not None:
+                also(connection)
+
+        changes = {**(columns or {}), "reason": reason, "message": message[:2000]}
+        return Outcome(changes, after_s, write, self._still(state))
+
+    def _still(self, state: EndpointState) -> Callable[[Connection], bool]:
+        """Return a check that nobody has applied, stopped or deleted it since it was read."""
+        read = state.endpoint
+
+        def still(connection: Connection) -> bool:
+            now = find_endpoint(connection, read.name)
+            return now is not None and (now.desired, now.next) == (read.desired, read.next)
+
+        return still

@@ -1,0 +1,212 @@
+"""The reconciler driver: due rows are loaded, worked on with no transaction open, and written."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Table
+
+from plinth.kit.clock import Clock
+from plinth.kit.errors import NotFound, PlinthError, Temporary
+from plinth.store.leases import Claim, any_due, apply_leased, claim_due, release_all
+from plinth.store.session import Database
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 60.0
+_WORKERS = 8
+_SCAN_S = 0.2
+_UNKNOWN_RETRY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a reconciler decided: columns to write, rows besides, and when to look again.
+
+    `again_after_s` None: not until a hint. `also` runs in the same transaction, and only when the
+    lease still holds. `still` says whether the intent that was read still stands: when it does
+    not, nothing is written and the row is due at once.
+    """
+
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    again_after_s: float | None = None
+    also: Callable[[Connection], None] | None = None
+    still: Callable[[Connection], bool] | None = None
+
+
+class Reconciler(Protocol):
+    """Bring one kind of row nearer to its intent, a step at a time.
+
+    Every step may be repeated; side effects carry (run, replica, attempt) or are "create if
+    absent". `load` and `failed` are short; `work` may call engines and servers.
+    """
+
+    table: Table
+
+    def load(self, connection: Connection, key: str) -> Any:
+        """Read all that `work` needs. Raises NotFound when the row is gone."""
+        ...
+
+    def work(self, state: Any) -> Outcome:
+        """Decide and act. Raises Temporary to be called again, Permanent to give up."""
+        ...
+
+    def failed(self, state: Any, error: PlinthError) -> Outcome:
+        """Return how the error is shown and when to try again."""
+        ...
+
+
+class Loop:
+    """Drive the reconcilers until `stop`; a hint wakes it, a periodic scan always runs."""
+
+    def __init__(self, database: Database, clock: Clock, reconcilers: Sequence[Reconciler]) -> None:
+        self._database = database
+        self._clock = clock
+        self._reconcilers = reconcilers
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="reconcile")
+        self._thread = threading.Thread(target=self._run, name="loop", daemon=True)
+
+    def start(self) -> None:
+        """Free what an earlier control plane held, and begin."""
+        with self._database.write() as connection:
+            for reconciler in self._reconcilers:
+                release_all(connection, reconciler.table, self._clock.now())
+        self._thread.start()
+
+    def hint(self) -> None:
+        """Say that something became due. Carries nothing: the rows decide."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the steps that are under way."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join()
+        self._pool.shutdown()
+
+    def step(self) -> int:
+        """Claim what is due and work on it; return how many rows (tests call this alone)."""
+        futures = self._claim()
+        for future in futures:
+            future.result()
+        return len(futures)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._claim()
+            except Exception:
+                # A full disk or a busy database must not end the loop: say so, and go on.
+                log.exception("the reconciler loop could not claim rows")
+            self._wake.wait(_SCAN_S)
+            self._wake.clear()
+
+    def _claim(self) -> list[Future[None]]:
+        futures = []
+        for reconciler in self._reconcilers:
+            now = self._clock.now()
+            with self._database.read() as connection:
+                # Most scans find nothing, and a reader never waits for a writer.
+                if not any_due(connection, reconciler.table, now):
+                    continue
+            with self._database.write() as connection:
+                claims = claim_due(
+                    connection, reconciler.table, now=now, lease_s=LEASE_S, limit=_WORKERS * 2
+                )
+            futures += [self._pool.submit(self._reconcile, reconciler, claim) for claim in claims]
+        return futures
+
+    def _reconcile(self, reconciler: Reconciler, claim: Claim) -> None:
+        try:
+            outcome = self._attempt(reconciler, claim)
+            applied = outcome is not None and self._apply(reconciler, claim, outcome)
+            if applied and outcome is not None and outcome.again_after_s == 0:
+                self.hint()
+        except Exception:
+            # The lease ends by itself and the row is taken up again.
+            log.exception("%s %s could not be written", reconciler.table.name, claim.key)
+
+    def _attempt(self, reconciler: Reconciler, claim: Claim) -> Outcome | None:
+        try:
+            with self._database.read() as connection:
+                state = reconciler.load(connection, claim.key)
+        except NotFound:
+            return None
+        try:
+            return reconciler.work(state)
+        except PlinthError as err:
+            log.debug("%s %s: %s", reconciler.table.name, claim.key, err.message)
+            return reconciler.failed(state, err)
+        except Exception as err:
+            log.exception("%s %s: unexpected", reconciler.table.name, claim.key)
+            unexpected = Temporary(
+                f"unexpected {type(err).__name__}: {err}", retry_after_s=_UNKNOWN_RETRY_S
+            )
+            return reconciler.failed(state, unexpected)
+
+    def _apply(self, reconciler: Reconciler, claim: Claim, outcome: Outcome) -> bool:
+        now = self._clock.now()
+        after = outcome.again_after_s
+        due_at = None if after is None else now + timedelta(seconds=after)
+        with self._database.write() as connection:
+            if outcome.still is not None and not outcome.still(connection):
+                apply_leased(connection, reconciler.table, claim, {}, now)
+                return False
+            held = apply_leased(connection, reconciler.table, claim, outcome.changes, due_at)
+            if not held:
+                log.info("%s %s: lease lost, discarded", reconciler.table.name, claim.key)
+                return False
+            if outcome.also is not None:
+                outcome.also(connection)
+        return True
+
+
+class Periodic:
+    """Call a function again and again in a thread of its own, at once when hinted."""
+
+    def __init__(self, name: str, function: Callable[[], None], period_s: float) -> None:
+        self.name = name
+        self._function = function
+        self._period_s = period_s
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.last_error: str | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def hint(self) -> None:
+        """Call the function soon."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the call that is under way."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._function()
+                self.last_error = None
+            except PlinthError as err:
+                if self.last_error != err.message:
+                    log.warning("%s: %s", self.name, err.message)
+                self.last_error = err.message
+            except Exception as err:
+                # One failed round (a full disk, a busy database) must not end all later ones.
+                log.exception("%s failed", self.name)
+                self.last_error = f"{type(err).__name__}: {err}"
+            self._wake.wait(self._period_s)
+            self._wake.clear()

@@ -1,0 +1,130 @@
+"""Carry usage into the ledger: what the gateway logged, and how long replicas ran."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from plinth.control.context import Context
+from plinth.domain.usage import Meter
+from plinth.domain.workload import Job
+from plinth.gateway.access_log import parse
+from plinth.metering.engine_usage import ReplicaSpan, usage_of
+from plinth.metering.journal import AccessJournal, UsageDraft
+from plinth.store.runs import Attempt, StoredRun, find_run, list_unmetered, note_metered
+
+# A replica counts as seen running up to this long ago: it may have ended since the last look.
+_UNSEEN_S = 10.0
+_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What one workload used for one team."""
+
+    team: str
+    workload: str
+    training_seconds: float
+    serving_seconds: float
+    requests: float
+
+
+class Metering:
+    """Read the sources; every call goes on where the last one's commit left it."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        log = context.home.gateway / "access.log"
+        self._journal = AccessJournal(log, context.ledger, usage_in)
+
+    def collect(self) -> None:
+        """Read what is new. Raises Temporary or Conflict: call again later."""
+        self._journal.collect()
+        for attempt, run in self._unmetered():
+            span = _span(attempt, run, self._context.clock.now())
+            cursor = self._context.ledger.cursor(span.source)
+            records, following = usage_of(span, cursor)
+            if following is not None and following != cursor:
+                self._context.ledger.commit(span.source, records, expected=cursor, cursor=following)
+            if attempt.ended_at is not None:
+                with self._context.database.write() as connection:
+                    note_metered(connection, attempt)
+
+    def totals(self) -> list[UsageRow]:
+        """Return what was used by team and workload; what still runs counts up to now."""
+        now = self._context.clock.now()
+        sums: dict[tuple[str, str], dict[Meter, float]] = {}
+        for total in self._context.ledger.totals(_BEGINNING, now + timedelta(days=1)):
+            meters = sums.setdefault((total.team, total.workload), {})
+            meters[total.meter] = meters.get(total.meter, 0.0) + total.quantity
+        for attempt, run in self._unmetered():
+            span = _span(attempt, run, now)
+            cursor = self._context.ledger.cursor(span.source)
+            until = attempt.ended_at or now
+            ends = ReplicaSpan(**{**_fields(span), "seen_at": until, "ended_at": until})
+            meters = sums.setdefault((span.team, span.workload), {})
+            for record in usage_of(ends, cursor)[0]:
+                meters[record.meter] = meters.get(record.meter, 0.0) + record.quantity
+        return [
+            UsageRow(
+                team=team,
+                workload=workload,
+                training_seconds=round(meters.get(Meter.TRAINING_SECONDS, 0.0), 3),
+                serving_seconds=round(meters.get(Meter.SERVING_SECONDS, 0.0), 3),
+                requests=meters.get(Meter.REQUESTS, 0.0),
+            )
+            for (team, workload), meters in sorted(sums.items())
+        ]
+
+    def _unmetered(self) -> list[tuple[Attempt, StoredRun]]:
+        with self._context.database.read() as connection:
+            return [
+                (attempt, find_run(connection, attempt.run))
+                for attempt in list_unmetered(connection)
+            ]
+
+
+def usage_in(line: bytes) -> UsageDraft | None:
+    """Return the usage in one line of the gateway's log; None when it reached no model.
+
+    Raises ValueError for a line that is no record.
+    """
+    records, _ = parse(line.rstrip(b"\n") + b"\n")
+    if not records:
+        raise ValueError("not a record of the access log")
+    record = records[0]
+    if record.endpoint is None or record.team is None or record.attempts == 0:
+        return None
+    return UsageDraft(
+        meter=Meter.REQUESTS,
+        quantity=1.0,
+        team=record.team,
+        workload=f"endpoint/{record.endpoint}",
+        started_at=record.started_at,
+        ended_at=record.started_at + timedelta(milliseconds=record.duration_ms),
+        principal=record.principal,
+        run=record.deployment,
+        request_id=record.request_id,
+    )
+
+
+def _span(attempt: Attempt, run: StoredRun, now: datetime) -> ReplicaSpan:
+    assert attempt.started_at is not None  # `list_unmetered` gives only those that started
+    is_job = isinstance(run.workload, Job)
+    return ReplicaSpan(
+        run=run.id,
+        replica=attempt.replica,
+        attempt=attempt.number,
+        meter=Meter.TRAINING_SECONDS if is_job else Meter.SERVING_SECONDS,
+        team=run.team,
+        workload=f"{run.workload.kind}/{run.workload.name}",
+        started_at=attempt.started_at,
+        seen_at=max(attempt.started_at, now - timedelta(seconds=_UNSEEN_S)),
+        ended_at=attempt.ended_at,
+        principal=run.principal,
+    )
+
+
+def _fields(span: ReplicaSpan) -> dict[str, Any]:
+    return {name: getattr(span, name) for name in span.__slots__}

@@ -1,0 +1,196 @@
+"""Make ready what a run needs before it starts: environment, files, tracking; and say how to start.
+
+Called by the runs' reconciler with no transaction open. Every step is "create if absent".
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from plinth.control.context import Context
+from plinth.domain.model import ModelVersion
+from plinth.domain.workload import Endpoint, Environment, Job
+from plinth.engines.base import Mount, ReplicaSpec
+from plinth.environments.requirement import packages_for_model
+from plinth.environments.spec import EnvironmentSpec, this_python
+from plinth.kit.archive import unpack
+from plinth.kit.errors import Permanent
+from plinth.kit.files import make_private
+from plinth.runtimes.runtime import Runtime
+from plinth.store.runs import StoredRun
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All of a ReplicaSpec but who the attempt is and its key."""
+
+    command: tuple[str, ...]
+    variables: dict[str, str]
+    folder: str
+    mounts: tuple[Mount, ...]
+
+
+def code_key(digest: str) -> str:
+    """Return where a code snapshot lies in the storage."""
+    return f"code/{digest}.tar.gz"
+
+
+def model_folder(context: Context, model: ModelVersion) -> Path:
+    """Return where a model version's files lie on this node."""
+    return context.home.models / model.team / f"{model.name}.{model.version}"
+
+
+def socket_of(context: Context, run_id: str, replica: int) -> Path:
+    """Return the Unix socket of a serving replica; it stays the same from attempt to attempt."""
+    return context.home.socket(f"{run_id}.{replica}")
+
+
+def prepare_job(context: Context, run: StoredRun, job: Job) -> Prepared:
+    """Build the environment and unpack the code. Raises Temporary while that goes on."""
+    environment = context.builder.need(environment_of(job.environment), f"job {job.name}")
+    folder = make_private(context.home.runs / run.id)
+    work = folder / "work"
+    if run.code_digest is not None and not work.exists():
+        archive = context.storage.local_path(code_key(run.code_digest))
+        if archive is None:
+            raise Permanent(f"the code snapshot {run.code_digest[:12]} is not in the storage")
+        unpack(archive, work)
+    make_private(work)
+    variables = _base_variables(environment.folder, folder, job.resources.cpu)
+    variables |= job.variables
+    mounts = [Mount(str(environment.folder)), Mount(str(folder), writable=True)]
+    for name, version in run.data.items():
+        path = context.storage.local_path(data_key(version.team, version.name, version.digest))
+        if path is None:
+            raise Permanent(f"the data version {version.name}@{version.version} is not local")
+        file = path / version.file_name
+        mounts.append(Mount(str(path)))
+        prefix = f"PLINTH_DATA_{name.upper().replace('-', '_')}"
+        variables[prefix] = str(file)
+        variables[f"{prefix}_VERSION"] = str(version.version)
+        variables[f"{prefix}_DIGEST"] = version.digest
+        variables[f"{prefix}_URI"] = version.uri
+    return Prepared(job.command, variables, str(work), tuple(mounts))
+
+
+def prepare_endpoint(context: Context, run: StoredRun, endpoint: Endpoint) -> Prepared:
+    """Fetch the model and build its server's environment. Raises Temporary while that goes on."""
+    if run.model is None:
+        raise Permanent(f"run {run.id} has no model version")
+    runtime = context.runtimes[endpoint.runtime]
+    model = model_folder(context, run.model)
+    if not model.exists():
+        make_private(model.parent)
+        context.tracking.download_model(run.model.team, run.model, model)
+    spec = serving_environment(model, runtime)
+    environment = context.builder.need(spec, f"endpoint {endpoint.name}")
+    folder = make_private(context.home.runs / run.id)
+    variables = _base_variables(environment.folder, folder, endpoint.resources.cpu)
+    version = str(run.model.version)
+    variables |= runtime.variables_for(
+        python=environment.python, model=model, name=endpoint.name, version=version
+    )
+    command = runtime.command_for(
+        python=environment.python, model=model, name=endpoint.name, version=version
+    )
+    mounts = (
+        Mount(str(environment.folder)),
+        Mount(str(runtime.folder)),
+        Mount(str(model)),
+        Mount(str(folder), writable=True),
+    )
+    return Prepared(command, variables, str(folder), mounts)
+
+
+def environment_of(environment: Environment) -> EnvironmentSpec:
+    """Return the managed environment that a workload asks for."""
+    return EnvironmentSpec(packages=environment.packages, python=this_python())
+
+
+def serving_environment(model: Path, runtime: Runtime) -> EnvironmentSpec:
+    """Return the environment of a model's server: the model's packages and the server's own."""
+    try:
+        requirements = (model / "requirements.txt").read_text()
+    except FileNotFoundError as err:
+        raise Permanent(
+            "the model has no requirements.txt, so its environment cannot be built",
+            hint="log it with `mlflow.<flavor>.log_model(..., pip_requirements=[...])`",
+        ) from err
+    packages = packages_for_model(requirements)
+    return EnvironmentSpec(packages=(*packages, *runtime.packages), python=this_python())
+
+
+def data_key(team: str, name: str, digest: str) -> str:
+    """Return the folder of a data version in the storage."""
+    return f"data/{team}/{name}/{digest}"
+
+
+def replica_spec(
+    context: Context, run: StoredRun, prepared: Prepared, *, replica: int, number: int
+) -> ReplicaSpec:
+    """Return the whole order for one attempt, without its key."""
+    workload = run.workload
+    is_job = isinstance(workload, Job)
+    return ReplicaSpec(
+        run=run.id,
+        replica=replica,
+        attempt=number,
+        command=prepared.command,
+        variables=prepared.variables,
+        folder=prepared.folder,
+        mounts=prepared.mounts,
+        socket=None if is_job else str(socket_of(context, run.id, replica)),
+        gateway_port=context.port,
+        network=workload.network if isinstance(workload, Job) else "gateway",
+        isolation=workload.requirements.isolation,
+        memory_bytes=_memory_limit(workload),
+        grace_s=workload.grace,
+    )
+
+
+def with_key(context: Context, spec: ReplicaSpec, run: StoredRun, key: str) -> ReplicaSpec:
+    """Return the order with what lets the run speak to the gateway in its own name."""
+    variables = dict(spec.variables) | {
+        "PLINTH_ADDRESS": context.address,
+        "PLINTH_KEY": key,
+        "PLINTH_RUN_ID": run.id,
+        "PLINTH_TEAM": run.team,
+        "PLINTH_ATTEMPT": str(spec.attempt),
+    }
+    if run.tracking_run is not None:
+        variables |= {
+            "MLFLOW_TRACKING_URI": context.address,
+            "MLFLOW_TRACKING_TOKEN": key,
+            "MLFLOW_EXPERIMENT_NAME": run.workload.name,
+            "MLFLOW_RUN_ID": run.tracking_run,
+        }
+    return ReplicaSpec(
+        **{name: getattr(spec, name) for name in spec.__slots__ if name != "variables"},
+        variables=variables,
+    )
+
+
+def _memory_limit(workload: Job | Endpoint) -> int | None:
+    # Only a stated size is a limit; the default is a size for planning.
+    stated = "memory" in workload.resources.model_fields_set
+    return workload.resources.memory if stated else None
+
+
+def _base_variables(environment: Path, folder: Path, cpu: float) -> dict[str, str]:
+    threads = str(max(1, round(cpu)))
+    return {
+        "PATH": f"{environment / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+        "VIRTUAL_ENV": str(environment),
+        "HOME": str(make_private(folder / "home")),
+        "TMPDIR": str(make_private(folder / "tmp")),
+        "LANG": "C.UTF-8",
+        "TZ": os.environ.get("TZ", "UTC"),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # Libraries otherwise start a thread for each core of the machine, for every replica.
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+    }

@@ -1,0 +1,1 @@
+"""Runs: submitting and stopping them, and bringing them to their end."""

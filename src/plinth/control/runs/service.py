@@ -1,0 +1,143 @@
+"""Change the intent of runs. Called by the API inside its transaction; never commits."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from plinth.control.context import Context
+from plinth.control.preparation import code_key
+from plinth.domain.access import Actor, PrincipalKind
+from plinth.domain.model import DataVersion, ModelVersion
+from plinth.domain.plan import Plan
+from plinth.domain.workload import Endpoint, Job, parse_data
+from plinth.kit.errors import Conflict, Invalid, NotFound
+from plinth.kit.ids import new_id
+from plinth.store.data_versions import find_data_version, list_data_versions
+from plinth.store.identities import add_principal, find_team
+from plinth.store.runs import Attempt, StoredRun, add_run, delete_run, find_run, want_stop
+
+
+def submit_job(
+    connection: Connection,
+    context: Context,
+    actor: Actor,
+    job: Job,
+    *,
+    plan: Plan,
+    code_digest: str | None,
+) -> StoredRun:
+    """Write the intent to run a job. `job.team` is set, and the actor was allowed to.
+
+    Raises NotFound for a team or data version that is absent, Invalid for a code snapshot that
+    was not uploaded.
+    """
+    if job.environment.file is not None:
+        raise Invalid(
+            "`environment.file` names a file on the caller's machine",
+            hint="send its lines as `environment.packages`; `plinth run` does",
+        )
+    if code_digest is not None and not context.storage.exists(code_key(code_digest)):
+        raise Invalid(
+            f"the code snapshot {code_digest[:12]} was not uploaded",
+            hint="`PUT /api/v1/code/DIGEST` first; `plinth run` does",
+        )
+    return add_workload_run(
+        connection,
+        context,
+        actor,
+        job,
+        plan=plan,
+        code_digest=code_digest,
+        data=_resolve_data(connection, job),
+    )
+
+
+def add_workload_run(
+    connection: Connection,
+    context: Context,
+    actor: Actor,
+    workload: Job | Endpoint,
+    *,
+    plan: Plan,
+    code_digest: str | None = None,
+    model: ModelVersion | None = None,
+    data: dict[str, DataVersion] | None = None,
+) -> StoredRun:
+    """Write the run's row with a principal of its own: a member of its team, no more."""
+    team = workload.team
+    if team is None or find_team(connection, team) is None:
+        raise NotFound(f"there is no team `{team}`", hint="`plinth teams` lists them")
+    now = context.clock.now()
+    run_id = new_id("r_")
+    name = f"run {run_id} of {workload.name}"
+    principal = add_principal(connection, kind=PrincipalKind.RUN, name=name, team=team, now=now)
+    run = StoredRun(
+        id=run_id,
+        team=team,
+        workload=workload,
+        code_digest=code_digest,
+        model=model,
+        data=data or {},
+        plan=plan,
+        principal=principal.id,
+        created_by=actor.principal.id,
+        created_at=now,
+    )
+    add_run(connection, run)
+    return run
+
+
+def stop_run(connection: Connection, context: Context, run: StoredRun) -> StoredRun:
+    """Ask a run to stop. Nothing happens when it has ended. Raises Conflict for a deployment."""
+    if isinstance(run.workload, Endpoint):
+        raise Conflict(
+            f"run `{run.id}` is a deployment of endpoint `{run.workload.name}`",
+            hint=f"`plinth stop {run.workload.name}` stops the endpoint",
+        )
+    want_stop(connection, run.id, context.clock.now())
+    return find_run(connection, run.id)
+
+
+def remove_run(connection: Connection, run: StoredRun) -> None:
+    """Delete a run that has ended; its usage stays. Raises Conflict while it is active."""
+    if not (run.phase.is_final and run.closed):
+        raise Conflict(
+            f"run `{run.id}` is {run.phase}; only a run that has ended can be deleted",
+            hint=f"`plinth stop {run.id}` first",
+        )
+    if isinstance(run.workload, Endpoint):
+        raise Conflict(
+            f"run `{run.id}` is a deployment of endpoint `{run.workload.name}`",
+            hint=f"`plinth delete {run.workload.name}` deletes the endpoint",
+        )
+    delete_run(connection, run.id)
+
+
+def forget_files(context: Context, run_id: str, attempts: Sequence[Attempt]) -> None:
+    """Remove the work folder and the output of a run whose row is gone. Idempotent."""
+    for attempt in attempts:
+        context.engine.forget(attempt.handle)
+    shutil.rmtree(context.home.runs / run_id, ignore_errors=True)
+
+
+def _resolve_data(connection: Connection, job: Job) -> dict[str, DataVersion]:
+    found = {}
+    for name, reference in job.data.items():
+        data_name, number = parse_data(reference)
+        version = find_data_version(connection, job.team or "", data_name, number)
+        if version is None:
+            known = sorted(
+                f"{v.name}@{v.version}"
+                for v in list_data_versions(connection)
+                if v.team == job.team
+            )
+            raise NotFound(
+                f"`data.{name}`: team `{job.team}` has no data version `{reference}`; "
+                f"it has {', '.join(known) or 'none'}",
+                hint="`plinth data add NAME FILE` adds one",
+            )
+        found[name] = version
+    return found

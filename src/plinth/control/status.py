@@ -1,0 +1,64 @@
+"""How the node stands: the gateway, tracking, what is being built, and every unit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from plinth import __version__
+from plinth.control.context import Context
+from plinth.control.gateway import GatewayReconciler
+from plinth.control.loop import Periodic
+from plinth.control.metering import Metering
+from plinth.control.tracking import TrackingKeeper
+from plinth.kit.errors import NotFound, Temporary
+from plinth.units.folder import UnitFolder
+from plinth.units.logs import read
+from plinth.units.spec import check_id
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs in the control plane beside the reconciler loop."""
+
+    gateway: GatewayReconciler
+    tracking: TrackingKeeper
+    metering: Metering
+    periodic: tuple[Periodic, ...]
+
+
+def node_status(context: Context, parts: Parts, *, with_memory: bool) -> dict[str, Any]:
+    """Return the state of everything on this node; never raises because a part is down."""
+    try:
+        node: dict[str, Any] | None = asdict(context.agent.ping())
+        units = [asdict(unit) for unit in context.agent.observe(memory=with_memory)]
+        agent_error = None
+    except Temporary as err:
+        node, units, agent_error = None, [], err.message
+    published = parts.gateway.published
+    return {
+        "version": __version__,
+        "address": context.address,
+        "home": str(context.home.root),
+        "node": node,
+        "agent_error": agent_error,
+        "gateway": {
+            "ready": published is not None,
+            "version": published.version if published else None,
+        },
+        "tracking": {"ready": parts.tracking.state == "ready", "state": parts.tracking.state},
+        "building": context.builder.progress(),
+        "errors": {p.name: p.last_error for p in parts.periodic if p.last_error},
+        "units": units,
+    }
+
+
+def unit_log(context: Context, unit_id: str, offset: int, limit: int) -> tuple[bytes, int]:
+    """Return up to `limit` bytes of what a unit printed from `offset`, and the next offset.
+
+    Raises NotFound when the node has no such unit.
+    """
+    folder = UnitFolder(context.home.units / check_id(unit_id))
+    if not folder.path.is_dir():
+        raise NotFound(f"there is no unit `{unit_id}`", hint="`plinth status` lists the units")
+    return read(folder.log, offset, limit)

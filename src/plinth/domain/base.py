@@ -1,0 +1,37 @@
+"""What every declared type shares: frozen, and nothing unknown is accepted."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+# A workload's or team's name stands in URLs, MLflow workspaces and signed tokens.
+NAME_LENGTH = 40
+TEAM_LENGTH = 24
+_NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+
+
+class Declared(BaseModel):
+    """A frozen value that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def check_name(value: str, longest: int = NAME_LENGTH) -> str:
+    """Return `value` if it is a name. Raises ValueError saying what names look like."""
+    if not _NAME.fullmatch(value) or len(value) > longest:
+        raise ValueError(
+            f"`{value}` is not a name: lower-case letters, digits and `-`, "
+            f"starting with a letter, at most {longest} characters"
+        )
+    return value
+
+
+def _check_team(value: str) -> str:
+    return check_name(value, TEAM_LENGTH)
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+TeamName = Annotated[str, AfterValidator(_check_team)]

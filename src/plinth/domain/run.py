@@ -1,0 +1,72 @@
+"""Runs, their attempts, and the one table of legal phase transitions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from plinth.domain.base import Declared
+
+
+class Phase(StrEnum):
+    """The coarse state of a run or an attempt; a Condition says why."""
+
+    PENDING = "pending"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether nothing will change any more."""
+        return self in FINAL
+
+
+FINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.STOPPED})
+
+TRANSITIONS: dict[Phase, frozenset[Phase]] = {
+    Phase.PENDING: frozenset({Phase.STARTING, Phase.STOPPING, Phase.STOPPED, Phase.FAILED}),
+    Phase.STARTING: frozenset(
+        {Phase.RUNNING, Phase.SUCCEEDED, Phase.PENDING, Phase.STOPPING, Phase.FAILED}
+    ),
+    Phase.RUNNING: frozenset(
+        {Phase.SUCCEEDED, Phase.PENDING, Phase.STARTING, Phase.STOPPING, Phase.FAILED}
+    ),
+    Phase.STOPPING: frozenset({Phase.STOPPED, Phase.SUCCEEDED, Phase.FAILED}),
+    Phase.SUCCEEDED: frozenset(),
+    Phase.FAILED: frozenset(),
+    Phase.STOPPED: frozenset(),
+}
+
+
+def may_become(old: Phase, new: Phase) -> bool:
+    """Tell whether a run in `old` may go to `new`; staying is always legal."""
+    return old is new or new in TRANSITIONS[old]
+
+
+class Condition(Declared):
+    """Why something is as it is: a short reason for programs, a message for people."""
+
+    reason: str
+    message: str
+    at: datetime
+
+
+class Observation(Declared):
+    """What an engine saw of one replica.
+
+    `phase` is starting, running, or final. `gone`: the engine knows nothing of it (never started,
+    or its traces were collected). `isolation` is the level it runs at.
+    """
+
+    phase: Phase
+    gone: bool = False
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    isolation: int | None = None
+    memory_bytes: int | None = None

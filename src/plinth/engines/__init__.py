@@ -1,0 +1,1 @@
+"""Where workloads run. A new engine implements `base.Engine` and passes its contract suite."""

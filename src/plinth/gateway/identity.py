@@ -1,0 +1,125 @@
+"""The three filters that say who calls and whether they may.
+
+`who`: verify the key's signature and put its claims into headers that no client can set.
+`revocation`: refuse keys by their id. `grants`: refuse callers of what they were not granted.
+Later filters, the routes, the access log and the servers read the headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plinth.gateway.envoy_types import Json, config, file_source, typed
+
+WHO = "plinth.who"
+REVOCATION = "plinth.revocation"
+GRANTS = "plinth.grants"
+
+PRINCIPAL_HEADER = "x-plinth-principal"
+TEAM_HEADER = "x-plinth-team"
+KEY_HEADER = "x-plinth-key"
+ID_HEADER = "x-plinth-id"
+REVOKED_POLICY = "revoked"
+HEALTH_PATH = "/health"
+
+_JWT = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
+_RBAC = "extensions.filters.http.rbac.v3.RBAC"
+_HEADER_INPUT = "type.matcher.v3.HttpRequestHeaderMatchInput"
+_CLOCK_SKEW_S = 10
+# A verified key is remembered for each worker, so that its signature is checked once.
+_REMEMBERED_KEYS = 4096
+
+
+def filters(folder: str) -> list[Json]:
+    """Return the filters in their order, without what changes while Envoy runs."""
+    who = {
+        "name": WHO,
+        # Taken from its own file: a changed listener would keep the old signing keys for every
+        # connection that is already open, this reaches them at once.
+        "config_discovery": {
+            "config_source": file_source(folder, "ecds"),
+            "type_urls": [config(_JWT)["@type"]],
+        },
+    }
+    # Closed unless a route opens it, so that a forgotten route is a refusal and not a hole.
+    return [who, typed(REVOCATION, _RBAC), typed(GRANTS, _RBAC, matcher=_matcher(deny="none"))]
+
+
+def verification(jwks: str) -> Json:
+    """Return the configuration of `who`: which signing keys count and where a key may stand."""
+    provider = {
+        "local_jwks": {"inline_string": jwks},
+        "from_headers": [
+            {"name": "authorization", "value_prefix": "Bearer plk_"},
+            {"name": "api-key", "value_prefix": "plk_"},
+            {"name": "x-api-key", "value_prefix": "plk_"},
+        ],
+        # The control plane verifies the key by itself; the routes take it off for others.
+        "forward": True,
+        "require_expiration": True,
+        "clock_skew_seconds": _CLOCK_SKEW_S,
+        "jwt_cache_config": {"jwt_cache_size": _REMEMBERED_KEYS},
+        "claim_to_headers": [
+            {"header_name": PRINCIPAL_HEADER, "claim_name": "sub"},
+            {"header_name": TEAM_HEADER, "claim_name": "t"},
+            {"header_name": KEY_HEADER, "claim_name": "jti"},
+        ],
+    }
+    rules = [
+        {"match": {"path": HEALTH_PATH}},
+        {"match": {"prefix": "/"}, "requires": {"provider_name": "plinth"}},
+    ]
+    return typed(WHO, _JWT, providers={"plinth": provider}, rules=rules)
+
+
+def refuse_keys(key_ids: Sequence[str]) -> Json:
+    """Return the settings, for all routes, that refuse the keys with these ids."""
+    if not key_ids:
+        return {}
+    deny = _action(REVOKED_POLICY, "DENY")
+    matcher = {
+        **_lookup(KEY_HEADER, dict.fromkeys(sorted(set(key_ids)), deny)),
+        "on_no_match": _action("current", "ALLOW"),
+    }
+    return {REVOCATION: _per_route(matcher)}
+
+
+def allow_all() -> Json:
+    """Return the settings of a route that every holder of a valid key may use."""
+    return {GRANTS: config("extensions.filters.http.rbac.v3.RBACPerRoute")}
+
+
+def allow_only(principals: Sequence[str], teams: Sequence[str]) -> Json:
+    """Return the settings of a route that only these principals and teams may use."""
+    return {GRANTS: _per_route(_matcher(principals, teams, deny="not-granted"))}
+
+
+def _matcher(principals: Sequence[str] = (), teams: Sequence[str] = (), *, deny: str) -> Json:
+    """Look the principal up, then the team: two hash lookups, however many are granted."""
+    allow = _action("granted", "ALLOW")
+    otherwise = _action(deny, "DENY")
+    if teams:
+        by_team = _lookup(TEAM_HEADER, dict.fromkeys(sorted(set(teams)), allow))
+        otherwise = {"matcher": {**by_team, "on_no_match": otherwise}}
+    if not principals:
+        # A matcher must look at something; nobody is called this.
+        return {**_lookup(PRINCIPAL_HEADER, {"-": _action(deny, "DENY")}), "on_no_match": otherwise}
+    by_principal = _lookup(PRINCIPAL_HEADER, dict.fromkeys(sorted(set(principals)), allow))
+    return {**by_principal, "on_no_match": otherwise}
+
+
+def _lookup(header: str, found: dict[str, Json]) -> Json:
+    return {
+        "matcher_tree": {
+            "input": typed(header, _HEADER_INPUT, header_name=header),
+            "exact_match_map": {"map": found},
+        }
+    }
+
+
+def _action(name: str, action: str) -> Json:
+    return {"action": typed(name, "config.rbac.v3.Action", name=name, action=action)}
+
+
+def _per_route(matcher: Json) -> Json:
+    return config("extensions.filters.http.rbac.v3.RBACPerRoute", rbac={"matcher": matcher})

@@ -1,0 +1,118 @@
+"""The one address of a node: how Envoy reads a request, and what it writes down about it."""
+
+from __future__ import annotations
+
+from plinth.gateway.envoy_types import LISTENER, Json, config, file_source, first_of, typed
+from plinth.gateway.identity import ID_HEADER, KEY_HEADER, PRINCIPAL_HEADER, TEAM_HEADER, filters
+from plinth.gateway.replies import local_replies
+from plinth.gateway.routes import ROUTE_CONFIGURATION, WORKSPACE_HEADER
+from plinth.gateway.state import GatewayState
+
+STAT_PREFIX = "gateway"
+_MANAGER = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+# What metering reads back; `access_log.py` is the other half.
+LOG_FIELDS = {
+    "id": first_of(
+        {"command": "REQ", "param": "X-REQUEST-ID"}, {"command": "RESP", "param": ID_HEADER}
+    ),
+    "start": "%START_TIME(%s.%6f)%",
+    "ms": "%DURATION%",
+    "principal": f"%REQ({PRINCIPAL_HEADER})%",
+    "team": f"%REQ({TEAM_HEADER})%",
+    "key": f"%REQ({KEY_HEADER})%",
+    "route": "%ROUTE_NAME%",
+    "cluster": "%UPSTREAM_CLUSTER%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%PATH(NQ:ORIG_OR_PATH):256%",
+    "code": "%RESPONSE_CODE%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "flags": "%RESPONSE_FLAGS%",
+    "rx": "%BYTES_RECEIVED%",
+    "tx": "%BYTES_SENT%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+}
+
+
+def listeners(state: GatewayState) -> list[Json]:
+    """Return the one listener, on loopback."""
+    listener = {
+        "@type": LISTENER,
+        "name": "gateway",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": state.port}},
+        "filter_chains": [{"filters": [typed("gateway", _MANAGER, **_manager(state))]}],
+    }
+    return [listener]
+
+
+def _manager(state: GatewayState) -> Json:
+    return {
+        "stat_prefix": STAT_PREFIX,
+        "codec_type": "AUTO",
+        **_reading(),
+        "early_header_mutation_extensions": [_distrust()],
+        "http_filters": [
+            *filters(state.folder),
+            typed(
+                "envoy.filters.http.router",
+                "extensions.filters.http.router.v3.Router",
+                suppress_envoy_headers=True,
+            ),
+        ],
+        "rds": {
+            "route_config_name": ROUTE_CONFIGURATION,
+            "config_source": file_source(state.folder, "rds"),
+        },
+        "local_reply_config": local_replies(),
+        "access_log": [_access_log(state.access_log)],
+    }
+
+
+def _reading() -> Json:
+    """Read a path just as every server behind us will, and limit what is read."""
+    return {
+        "use_remote_address": True,
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "common_http_protocol_options": {
+            "idle_timeout": "3600s",
+            # A server may read `x_plinth_team` as `x-plinth-team`.
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
+        "max_request_headers_kb": 32,
+        "request_headers_timeout": "10s",
+        "stream_idle_timeout": "300s",
+        "server_header_transformation": "PASS_THROUGH",
+        "request_id_extension": {
+            "typed_config": config(
+                "extensions.request_id.uuid.v3.UuidRequestIdConfig", pack_trace_reason=False
+            )
+        },
+    }
+
+
+def _distrust() -> Json:
+    """Take off what only we may say, before anything reads it.
+
+    `x-request-id` identifies usage: a client that repeated one would be charged once.
+    `x-envoy-*` would let a client choose retries and time limits.
+    """
+    return typed(
+        "distrust",
+        "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=[
+            {"remove_on_match": {"key_matcher": {"prefix": "x-plinth-"}}},
+            {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+            {"remove": WORKSPACE_HEADER},
+            {"remove": "x-request-id"},
+        ],
+    )
+
+
+def _access_log(path: str) -> Json:
+    return typed(
+        "usage",
+        "extensions.access_loggers.file.v3.FileAccessLog",
+        path=path,
+        log_format={"json_format": LOG_FIELDS},
+    )

@@ -1,0 +1,150 @@
+"""The answers that Envoy gives by itself, in our one shape of an error.
+
+On `/v2` paths they have the shape that the Open Inference Protocol demands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plinth.gateway.envoy_types import Json, first_of, header, typed
+from plinth.gateway.identity import ID_HEADER, REVOKED_POLICY
+from plinth.gateway.routes import NOTHING_GRANTED
+
+# Envoy's flags for a request that got no answer from the server behind it.
+_NO_ANSWER_FLAGS = ("UF", "UC", "UR", "LR", "UH", "UO", "NC", "URX", "UPE")
+_BODY = "%LOCAL_REPLY_BODY%"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """One kind of refusal. `status` is Envoy's own; `answer` replaces it where given."""
+
+    status: int
+    code: str
+    message: str
+    hint: str
+    filters: tuple[Json, ...] = ()
+    answer: int | None = None
+
+
+_NEW_KEY = "send `Authorization: Bearer plk_...`; `plinth keys create` makes a key"
+_RETRY = "try again; `plinth status` shows what runs"
+
+
+def local_replies() -> Json:
+    """Return the configuration of Envoy's own answers."""
+    replies = _replies()
+    return {
+        "mappers": [
+            *(_mapper(reply, v2=True) for reply in replies),
+            *(_mapper(reply, v2=False) for reply in replies),
+            _others(),
+        ]
+    }
+
+
+def _replies() -> tuple[_Reply, ...]:
+    return (*_about_keys(), *_about_requests(), *_about_servers())
+
+
+def _about_keys() -> tuple[_Reply, ...]:
+    """Say what is wrong with a key; the codes are those of `access.tokens`."""
+    missing, expired = (
+        _details(f"jwt_authn_access_denied{{Jwt_is_{what}}}") for what in ("missing", "expired")
+    )
+    # RBAC answers 403, but a revoked key is nobody's key.
+    revoked = _details(f"rbac_access_denied_matched_policy[{REVOKED_POLICY}]")
+    return (
+        _Reply(401, "unauthenticated", "this request carries no key", _NEW_KEY, (missing,)),
+        _Reply(401, "key_expired", "this key has expired", _NEW_KEY, (expired,)),
+        _Reply(401, "key_forged", f"this is no key of this Plinth: {_BODY}", _NEW_KEY),
+        _Reply(403, "key_revoked", "this key was revoked", _NEW_KEY, (revoked,), answer=401),
+        _Reply(
+            403,
+            "denied",
+            NOTHING_GRANTED,
+            "check the name; the operator of the team that owns it can grant you its use",
+        ),
+    )
+
+
+def _about_requests() -> tuple[_Reply, ...]:
+    return (
+        _Reply(
+            400,
+            "invalid",
+            "the gateway cannot read this request: %RESPONSE_CODE_DETAILS%",
+            "send paths without encoded slashes, and header names without `_`",
+        ),
+        _Reply(404, "not_found", _BODY, "`/api/v1` and `/v2/models/NAME` are served here"),
+        _Reply(408, "timeout", "the request did not arrive in time", "send it again, faster"),
+        _Reply(413, "too_large", "the request is larger than is accepted", "send less at once"),
+        _Reply(431, "too_large", "the headers are larger than 32 KiB", "send fewer headers"),
+    )
+
+
+def _about_servers() -> tuple[_Reply, ...]:
+    no_answer = {"response_flag_filter": {"flags": list(_NO_ANSWER_FLAGS)}}
+    server = "the server behind `%ROUTE_NAME%`"
+    silent = f"{server} does not answer (%RESPONSE_FLAGS%)"
+    return (
+        _Reply(502, "unavailable", f"{server} gave an answer that is no HTTP", _RETRY),
+        _Reply(503, "unavailable", silent, _RETRY, (no_answer,)),
+        _Reply(503, "unavailable", _BODY, _RETRY),
+        _Reply(504, "timeout", f"{server} did not answer in time", _RETRY),
+    )
+
+
+def _details(exact: str) -> Json:
+    """Match the reason that Envoy notes; RBAC sets its metadata only after it has answered."""
+    expression = f"response.code_details == '{exact}'"
+    return {
+        "extension_filter": typed(
+            "details",
+            "extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+            expression=expression,
+        )
+    }
+
+
+def _mapper(reply: _Reply, *, v2: bool) -> Json:
+    conditions = [_status("EQ", reply.status), *reply.filters]
+    if v2:
+        path = {"name": ":path", "string_match": {"safe_regex": {"regex": r"/v2(?:[/?].*)?"}}}
+        conditions.append({"header_filter": {"header": path}})
+        shape: Json = {"error": reply.message}
+    else:
+        error = {"code": reply.code, "message": reply.message, "hint": reply.hint}
+        shape = {"error": error}
+    mapper: Json = {
+        "filter": conditions[0]
+        if len(conditions) == 1
+        else {"and_filter": {"filters": conditions}},
+        "headers_to_add": [_identity(), *([_retry_after()] if reply.status >= 502 else [])],
+        "body_format_override": {"json_format": shape, "content_type": "application/json"},
+    }
+    if reply.answer is not None:
+        mapper["status_code"] = reply.answer
+    return mapper
+
+
+def _others() -> Json:
+    """Say in every other answer, too, which request it was."""
+    return {"filter": _status("GE", 0), "headers_to_add": [_identity()]}
+
+
+def _status(operator: str, value: int) -> Json:
+    # Envoy demands a runtime key, through which nobody changes the number.
+    comparison = {"default_value": value, "runtime_key": "plinth.unused"}
+    return {"status_code_filter": {"comparison": {"op": operator, "value": comparison}}}
+
+
+def _identity() -> Json:
+    # A request that Envoy could not even read has no id of its own yet.
+    request_id = {"command": "REQ", "param": "X-REQUEST-ID"}
+    return header(ID_HEADER, first_of(request_id, "UNIQUE_ID"))
+
+
+def _retry_after() -> Json:
+    return header("retry-after", "1")

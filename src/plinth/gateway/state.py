@@ -1,0 +1,30 @@
+"""What the gateway must know: the one input of everything that is rendered for Envoy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plinth.domain.traffic import EndpointRoute
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayState:
+    """The whole state of one node's gateway, as plain values.
+
+    `sockets`: the folder of the Unix sockets. `folder`: Envoy's own folder, with its configuration.
+    `jwks`: the public signing keys, a JWKS document as text. `revoked`: ids of keys that are
+    refused although they have not expired. `platform`: the principal that checks candidates.
+    """
+
+    port: int
+    sockets: str
+    folder: str
+    access_log: str
+    jwks: str
+    platform: str
+    endpoints: tuple[EndpointRoute, ...] = ()
+    revoked: tuple[str, ...] = ()
+
+    def socket(self, name: str) -> str:
+        """Return the path of the Unix socket `name`."""
+        return f"{self.sockets}/{name}.sock"

@@ -1,0 +1,63 @@
+"""Ask Envoy itself whether a configuration is one, without serving it.
+
+Envoy's log is the only place where a running Envoy says why it refuses a file; a second one that
+only reads the same configuration says it to us.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from plinth.gateway import envoy
+from plinth.gateway.envoy_types import Json
+from plinth.gateway.snapshot import Snapshot
+
+_DEADLINE_S = 30.0
+
+
+def static_form(snapshot: Snapshot) -> Json:
+    """Return a bootstrap that holds everything itself: what stands in files is only read later."""
+    listeners: list[Json] = json.loads(json.dumps(snapshot.listeners.items))
+    for listener in listeners:
+        manager: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        manager.pop("rds", None)
+        manager["route_config"] = _untyped(snapshot.routes.items[0])
+        changing = {item["name"]: _untyped(item) for item in snapshot.filters.items}
+        manager["http_filters"] = [
+            changing.get(each["name"], each) for each in manager["http_filters"]
+        ]
+    return {
+        "static_resources": {
+            "listeners": [_untyped(listener) for listener in listeners],
+            "clusters": [_untyped(cluster) for cluster in snapshot.clusters.items],
+        }
+    }
+
+
+def complaint(snapshot: Snapshot) -> str | None:
+    """Return what Envoy says against the configuration, or None when it accepts it.
+
+    Blocks for about 0.1 s. Raises subprocess.TimeoutExpired when Envoy hangs.
+    """
+    with tempfile.TemporaryDirectory(prefix="pl-") as folder:
+        path = Path(folder) / "bootstrap.json"
+        path.write_text(json.dumps(static_form(snapshot)))
+        answer = subprocess.run(
+            (*envoy.command(path, workers=1), "--mode", "validate"),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_DEADLINE_S,
+        )
+    if answer.returncode == 0:
+        return None
+    lines = [line for line in answer.stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit status {answer.returncode}"
+
+
+def _untyped(resource: Json) -> Json:
+    return {name: value for name, value in resource.items() if name != "@type"}

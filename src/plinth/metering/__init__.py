@@ -1,0 +1,1 @@
+"""Usage: read once from its sources, kept in one ledger."""

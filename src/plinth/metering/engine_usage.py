@@ -1,0 +1,78 @@
+"""From the times a replica ran to usage records: whole minutes while it runs, the rest at its end.
+
+Pure. Called by the control plane with what it observed. Observing again, later or after a crash,
+gives the same records for the same interval, so that the ledger never holds one twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from plinth.domain.usage import Meter, UsageRecord
+
+INTERVAL_S = 60
+_INTERVAL = timedelta(seconds=INTERVAL_S)
+_FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSpan:
+    """One attempt of one replica, as observed.
+
+    `seen_at` is when it was last seen running; `ended_at` is set once it ended. Both are times
+    that the engine reported, never the reader's own clock.
+    """
+
+    run: str
+    replica: int
+    attempt: int
+    meter: Meter
+    team: str
+    workload: str
+    started_at: datetime
+    seen_at: datetime
+    ended_at: datetime | None = None
+    principal: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The name of this attempt as a source of usage."""
+        return f"engine:{self.run}.{self.replica}.{self.attempt}"
+
+
+def usage_of(span: ReplicaSpan, cursor: str | None) -> tuple[list[UsageRecord], str | None]:
+    """Return the records that `cursor` does not cover yet, and the cursor behind them.
+
+    `cursor` is what `Ledger.cursor(span.source)` says. The same cursor comes back when there is
+    nothing to commit. A replica that ended before its last whole minute (the clock was set back)
+    keeps what was recorded and gets nothing more.
+    """
+    if cursor == _FINAL:
+        return [], cursor
+    first = int(cursor or 0)
+    until = span.ended_at if span.ended_at is not None else span.seen_at
+    closed = max(first, int((until - span.started_at) // _INTERVAL))
+    records = [_record(span, index, _INTERVAL) for index in range(first, closed)]
+    if span.ended_at is None:
+        return records, str(closed) if records else cursor
+    rest = span.ended_at - span.started_at - closed * _INTERVAL
+    if rest > timedelta(0):
+        records.append(_record(span, closed, rest))
+    return records, _FINAL
+
+
+def _record(span: ReplicaSpan, index: int, length: timedelta) -> UsageRecord:
+    started_at = span.started_at + index * _INTERVAL
+    return UsageRecord(
+        source=span.source,
+        position=f"{index:09d}",
+        meter=span.meter,
+        quantity=length.total_seconds(),
+        team=span.team,
+        workload=span.workload,
+        principal=span.principal,
+        run=span.run,
+        started_at=started_at,
+        ended_at=started_at + length,
+    )

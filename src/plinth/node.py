@@ -1,0 +1,219 @@
+"""Start and stop this machine's node: the agent, and through it Envoy and the control plane.
+
+`plinth up` and `plinth down` execute it: `python -m plinth.node up --home DIR --port N`.
+It answers with one JSON object on standard output; errors have their one shape.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from plinth.access.keyring import ensure
+from plinth.control.context import PLATFORM_PRINCIPAL
+from plinth.gateway import envoy
+from plinth.gateway.bootstrap import bootstrap
+from plinth.gateway.snapshot import GatewayState, render
+from plinth.gateway.xds import write
+from plinth.kit.clock import SystemClock
+from plinth.kit.errors import Conflict, Permanent, PlinthError, Temporary
+from plinth.kit.files import read_json, write_json
+from plinth.kit.home import DEFAULT_PORT, Home, find_home
+from plinth.units.client import AgentClient
+from plinth.units.spec import UnitSpec
+
+_AGENT_START_S = 10.0
+_SHUTDOWN_S = 120.0
+_POLL_S = 0.05
+_ADMIN_SOCKET = "envoy-admin"
+# What concerns only the shell that called, or would change how our own Python behaves.
+_LEFT_OUT = ("PYTHON", "PLINTH_", "VIRTUAL_ENV", "OLDPWD", "LISTEN_")
+
+
+def up(home: Home, port: int | None) -> dict[str, Any]:
+    """Start what is not running; return the node's address and whether it ran already.
+
+    Safe to repeat: units that run are adopted, never started twice. Raises Invalid for a home
+    that cannot be used, Conflict for a port that is taken or not the one in use.
+    """
+    home.prepare()
+    node = read_json(home.node_file) or {}
+    agent = AgentClient(home.socket("agent"))
+    ran = _answers(agent)
+    if not ran:
+        _start_agent(home, agent)
+    running = {unit.id for unit in agent.observe() if unit.phase in ("starting", "running")}
+    if "envoy" in running:
+        if port not in (None, node.get("port")):
+            raise Conflict(
+                f"Plinth in `{home.root}` runs on port {node['port']}, not on {port}",
+                hint="`plinth down` first, then `plinth up --port` with the new one",
+            )
+        port = int(node["port"])
+    else:
+        port = port or int(node.get("port", DEFAULT_PORT))
+        try:
+            _check_port(port)
+        except Conflict:
+            if not ran and not running:
+                agent.shutdown()
+            raise
+    already = {"envoy", "control"} <= running
+    write_json(home.node_file, {"port": port, "address": f"http://127.0.0.1:{port}"})
+    _configure(home, port)
+    for spec in (_control(home), _envoy(home)):
+        agent.start(spec)
+    return {"address": f"http://127.0.0.1:{port}", "home": str(home.root), "already": already}
+
+
+def down(home: Home) -> dict[str, Any]:
+    """Stop every unit and the agent; return when they are gone. Not running is success."""
+    agent = AgentClient(home.socket("agent"))
+    if not _answers(agent):
+        if not any(home.units.glob("*/identity.json")):
+            return {"stopped": 0}
+        # The agent was killed and its units live: only an agent can end them.
+        _start_agent(home, agent)
+    count = sum(unit.phase in ("starting", "running") for unit in agent.observe())
+    agent.shutdown()
+    ends_at = time.monotonic() + _SHUTDOWN_S
+    while _answers(agent):
+        if time.monotonic() > ends_at:
+            raise Temporary(
+                f"some units have not ended after {_SHUTDOWN_S:.0f} s",
+                hint="`plinth status` shows which; run `plinth down` again",
+            )
+        time.sleep(_POLL_S)
+    return {"stopped": count}
+
+
+def status(home: Home) -> dict[str, Any]:
+    """Return what the agent knows, for when the control plane does not answer."""
+    agent = AgentClient(home.socket("agent"))
+    node = read_json(home.node_file)
+    if not _answers(agent):
+        return {"node": None, "units": [], "started": node is not None}
+    units = [asdict(unit) for unit in agent.observe(memory=True)]
+    return {"node": asdict(agent.ping()), "units": units, "started": True, **(node or {})}
+
+
+def _answers(agent: AgentClient) -> bool:
+    try:
+        agent.ping()
+    except Temporary:
+        return False
+    return True
+
+
+def _start_agent(home: Home, agent: AgentClient) -> None:
+    with (home.root / "agent.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "plinth.units.agent", "--home", str(home.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=home.root,
+            env=_environment(),
+            # It must not end with the terminal that started it.
+            start_new_session=True,
+        )
+    ends_at = time.monotonic() + _AGENT_START_S
+    while not _answers(agent):
+        if process.poll() is not None or time.monotonic() > ends_at:
+            raise Permanent(
+                "the node agent did not start",
+                hint=f"`{home.root / 'agent.log'}` says why",
+                code="agent_failed",
+            )
+        time.sleep(_POLL_S)
+
+
+def _check_port(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # Envoy takes the port in the same way; a closed connection's rest does not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as err:
+            raise Conflict(
+                f"port {port} cannot be used: {err.strerror}",
+                hint="choose another: `plinth up --port N`",
+                code="port_taken",
+            ) from err
+
+
+def _configure(home: Home, port: int) -> None:
+    """Give Envoy a configuration to start with, if it never had one for this port."""
+    keyring = ensure(home.secrets, SystemClock().now())
+    first = bootstrap(node="plinth", admin_socket=home.socket(_ADMIN_SOCKET), folder=home.gateway)
+    write_json(home.gateway / "bootstrap.json", first)
+    listeners = read_json(home.gateway / "lds" / "lds.json")
+    if listeners is None or f'"port_value": {port}' not in json.dumps(listeners):
+        state = GatewayState(
+            port=port,
+            sockets=str(home.sockets),
+            folder=str(home.gateway),
+            access_log=str(home.gateway / "access.log"),
+            jwks=keyring.public_jwks(),
+            platform=PLATFORM_PRINCIPAL,
+        )
+        write(render(state), home.gateway)
+
+
+def _control(home: Home) -> UnitSpec:
+    return UnitSpec(
+        id="control",
+        argv=(sys.executable, "-m", "plinth.server", "--home", str(home.root)),
+        env=_environment(),
+        cwd=str(home.root),
+        socket=str(home.socket("control")),
+        restart="always",
+    )
+
+
+def _envoy(home: Home) -> UnitSpec:
+    return UnitSpec(
+        id="envoy",
+        argv=envoy.command(home.gateway / "bootstrap.json"),
+        env=_environment(),
+        cwd=str(home.root),
+        restart="always",
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)} | {
+        "PYTHONUNBUFFERED": "1"
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what is asked; print JSON. Returns 0, or 1 with the error on standard output."""
+    parser = argparse.ArgumentParser(prog="python -m plinth.node")
+    parser.add_argument("action", choices=["up", "down", "status"])
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--port", type=int)
+    asked = parser.parse_args(arguments)
+    home = find_home({}, asked.home)
+    os.umask(0o077)
+    try:
+        actions = {"down": lambda: down(home), "status": lambda: status(home)}
+        answer = actions.get(asked.action, lambda: up(home, asked.port))()
+    except PlinthError as err:
+        sys.stdout.write(json.dumps({**err.to_json(), "status": err.status}) + "\n")
+        return 1
+    sys.stdout.write(json.dumps(answer) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

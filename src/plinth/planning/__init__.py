@@ -1,0 +1,1 @@
+"""Pure: a workload and what is known -> a Plan. Changes nothing."""

@@ -1,0 +1,1 @@
+"""Model servers, as data; and our own thin one."""

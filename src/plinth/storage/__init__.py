@@ -1,0 +1,1 @@
+"""Files and artifacts by URI, through fsspec."""

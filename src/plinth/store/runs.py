@@ -1,0 +1,220 @@
+"""Runs and their attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from plinth.domain.base import Declared
+from plinth.domain.model import DataVersion, ModelVersion
+from plinth.domain.plan import Plan
+from plinth.domain.run import FINAL, Observation, Phase, may_become
+from plinth.domain.workload import WORKLOAD, Endpoint, Job
+from plinth.kit.errors import NotFound
+from plinth.store import tables
+from plinth.store.events import MESSAGE_LENGTH, Event, add_event, delete_events
+
+
+class StoredRun(Declared):
+    """One execution of a workload: what was asked (never changes) and where it stands.
+
+    `closed`: it ended, and everything that follows from that was done.
+    """
+
+    id: str
+    team: str
+    workload: Job | Endpoint
+    code_digest: str | None
+    model: ModelVersion | None
+    data: dict[str, DataVersion]
+    plan: Plan
+    principal: str
+    created_by: str
+    created_at: datetime
+    desired: str = "run"
+    phase: Phase = Phase.PENDING
+    reason: str = "Accepted"
+    message: str = "accepted"
+    tracking_run: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    closed: bool = False
+
+
+class Attempt(Declared):
+    """The nth start of one replica."""
+
+    run: str
+    replica: int
+    number: int
+    phase: Phase
+    key: str
+    handle: dict[str, Any]
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    isolation: int | None = None
+    metered: bool = False
+
+
+def add_run(connection: Connection, run: StoredRun) -> None:
+    """Write the intent to run; it is due at once."""
+    values = run.model_dump(mode="json", exclude={"created_at", "started_at", "ended_at"})
+    connection.execute(
+        insert(tables.run).values(
+            **values,
+            kind=run.workload.kind,
+            name=run.workload.name,
+            created_at=run.created_at,
+            due_at=run.created_at,
+        )
+    )
+    event = Event(at=run.created_at, phase=run.phase, reason=run.reason, message=run.message)
+    add_event(connection, f"run/{run.id}", event)
+
+
+def find_run(connection: Connection, run_id: str) -> StoredRun:
+    """Return the run. Raises NotFound."""
+    row = connection.execute(select(tables.run).where(tables.run.c.id == run_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no run `{run_id}`", hint="`plinth list` shows the runs")
+    return _run(row)
+
+
+def list_runs(
+    connection: Connection, *, kind: str | None = None, active: bool = False, limit: int = 1000
+) -> list[StoredRun]:
+    """Return the newest `limit` runs, newest first; `active`: only those that have not ended."""
+    table = tables.run
+    query = select(table).order_by(table.c.created_at.desc(), table.c.id).limit(limit)
+    if kind is not None:
+        query = query.where(table.c.kind == kind)
+    if active:
+        query = query.where(table.c.phase.not_in(FINAL))
+    return [_run(row) for row in connection.execute(query)]
+
+
+def list_endpoint_runs(connection: Connection, endpoint: str) -> list[StoredRun]:
+    """Return every run of an endpoint, newest first."""
+    table = tables.run
+    query = (
+        select(table)
+        .where(table.c.kind == "endpoint", table.c.name == endpoint)
+        .order_by(table.c.created_at.desc())
+    )
+    return [_run(row) for row in connection.execute(query)]
+
+
+def find_latest(connection: Connection, kind: str, name: str) -> StoredRun | None:
+    """Return the newest run of that kind and name, or None."""
+    table = tables.run
+    row = connection.execute(
+        select(table)
+        .where(table.c.kind == kind, table.c.name == name)
+        .order_by(table.c.created_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return _run(row) if row else None
+
+
+def want_stop(connection: Connection, run_id: str, now: datetime) -> None:
+    """Change the intent to `stop`; the reconciler does the rest."""
+    connection.execute(
+        update(tables.run)
+        .where(tables.run.c.id == run_id, tables.run.c.phase.not_in(FINAL))
+        .values(desired="stop", due_at=now)
+    )
+
+
+def change_of(run: StoredRun, phase: Phase, reason: str, message: str) -> dict[str, Any]:
+    """Return the columns that take the run to `phase`; an illegal transition is our own bug."""
+    if not may_become(run.phase, phase):
+        raise AssertionError(f"run {run.id} may not go from {run.phase} to {phase}")
+    return {"phase": phase.value, "reason": reason, "message": message[:MESSAGE_LENGTH]}
+
+
+def note_change(
+    connection: Connection, run: StoredRun, changes: Mapping[str, Any], now: datetime
+) -> None:
+    """Write an event when `changes` gives the run another phase or reason."""
+    phase, reason = changes.get("phase", run.phase), changes.get("reason", run.reason)
+    if (phase, reason) != (run.phase.value, run.reason):
+        event = Event(at=now, phase=phase, reason=reason, message=changes.get("message", ""))
+        add_event(connection, f"run/{run.id}", event)
+
+
+def add_attempt(connection: Connection, attempt: Attempt) -> None:
+    """Write the intent to start: before the engine is called, so that none is lost."""
+    connection.execute(insert(tables.attempt).values(**attempt.model_dump()))
+
+
+def list_attempts(connection: Connection, run_ids: Sequence[str]) -> list[Attempt]:
+    """Return the attempts of these runs by run, replica and number."""
+    table = tables.attempt
+    rows = connection.execute(
+        select(table)
+        .where(table.c.run.in_(run_ids))
+        .order_by(table.c.run, table.c.replica, table.c.number)
+    )
+    return [Attempt(**row._mapping) for row in rows]
+
+
+def list_unmetered(connection: Connection) -> list[Attempt]:
+    """Return the attempts that ran and whose usage is not wholly in the ledger."""
+    table = tables.attempt
+    rows = connection.execute(
+        select(table)
+        .where(table.c.started_at.is_not(None), table.c.metered.is_(False))
+        .order_by(table.c.run, table.c.replica, table.c.number)
+    )
+    return [Attempt(**row._mapping) for row in rows]
+
+
+def note_metered(connection: Connection, attempt: Attempt) -> None:
+    """Remember that the whole usage of an attempt stands in the ledger."""
+    connection.execute(update(tables.attempt).where(*_is_attempt(attempt)).values(metered=True))
+
+
+def note_observed(connection: Connection, attempt: Attempt, seen: Observation) -> None:
+    """Write what the engine saw of an attempt; a final phase is written once and stays."""
+    table = tables.attempt
+    connection.execute(
+        update(table)
+        .where(*_is_attempt(attempt), table.c.phase.not_in(FINAL))
+        .values(
+            phase=seen.phase.value,
+            started_at=seen.started_at,
+            ended_at=seen.ended_at,
+            exit_code=seen.exit_code,
+            reason=seen.reason,
+            isolation=seen.isolation,
+        )
+    )
+
+
+def delete_run(connection: Connection, run_id: str) -> None:
+    """Delete an ended run with its attempts and events; usage stays in the ledger."""
+    connection.execute(delete(tables.attempt).where(tables.attempt.c.run == run_id))
+    connection.execute(delete(tables.run).where(tables.run.c.id == run_id))
+    delete_events(connection, f"run/{run_id}")
+
+
+def _is_attempt(attempt: Attempt) -> tuple[Any, ...]:
+    table = tables.attempt
+    return (
+        table.c.run == attempt.run,
+        table.c.replica == attempt.replica,
+        table.c.number == attempt.number,
+    )
+
+
+def _run(row: Row[Any]) -> StoredRun:
+    fields = {name: row._mapping[name] for name in StoredRun.model_fields}
+    fields["workload"] = WORKLOAD.validate_python(fields["workload"])
+    return StoredRun(**fields)

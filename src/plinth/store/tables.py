@@ -1,0 +1,196 @@
+"""The tables. Intent and what was observed; every query on them stands in this room."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware time in UTC; SQLite keeps it without the zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times, and turn the rest into UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"the time {value} has no zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
+        """Return the time with its zone."""
+        if value is None:
+            return None
+        assert isinstance(value, datetime)
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _lease() -> tuple[Column[Any], ...]:
+    # A row is due at `due_at`; who holds `lease_token` until `lease_until` may change it.
+    return (
+        Column("due_at", Utc, nullable=True),
+        Column("lease_token", String(40), nullable=True),
+        Column("lease_until", Utc, nullable=True),
+    )
+
+
+team = Table(
+    "team",
+    metadata,
+    Column("name", String(24), primary_key=True),
+    Column("created_at", Utc, nullable=False),
+)
+
+principal = Table(
+    "principal",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("kind", String(10), nullable=False),
+    Column("name", String(80), nullable=False),
+    Column("team", String(24), ForeignKey("team.name"), nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+
+grant = Table(
+    "grant",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("role", String(12), nullable=False),
+    Column("principal", String(12), ForeignKey("principal.id"), nullable=True, index=True),
+    Column("subject_team", String(24), ForeignKey("team.name"), nullable=True, index=True),
+    Column("team", String(24), ForeignKey("team.name"), nullable=True),
+    Column("resource", String(60), nullable=True),
+    Column("created_at", Utc, nullable=False),
+    Column("created_by", String(12), nullable=False),
+)
+
+key = Table(
+    "key",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("principal", String(12), ForeignKey("principal.id"), nullable=False, index=True),
+    Column("label", String(80), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Column("revoked_at", Utc, nullable=True, index=True),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("team", String(24), ForeignKey("team.name"), nullable=False, index=True),
+    Column("kind", String(12), nullable=False),
+    Column("name", String(40), nullable=False),
+    Column("workload", JSON, nullable=False),
+    Column("code_digest", String(64), nullable=True),
+    Column("model", JSON, nullable=True),
+    Column("data", JSON, nullable=False),
+    Column("plan", JSON, nullable=False),
+    Column("principal", String(12), ForeignKey("principal.id"), nullable=False),
+    Column("created_by", String(12), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("desired", String(8), nullable=False),
+    Column("phase", String(10), nullable=False, index=True),
+    Column("reason", String(40), nullable=False),
+    Column("message", String(2000), nullable=False),
+    Column("tracking_run", String(40), nullable=True),
+    Column("started_at", Utc, nullable=True),
+    Column("ended_at", Utc, nullable=True),
+    Column("exit_code", Integer, nullable=True),
+    Column("closed", Boolean, nullable=False),
+    *_lease(),
+    Index("ix_run_due_at", "due_at"),
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("run", String(12), ForeignKey("run.id"), primary_key=True),
+    Column("replica", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("phase", String(10), nullable=False),
+    Column("key", String(12), ForeignKey("key.id"), nullable=False),
+    Column("handle", JSON, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("started_at", Utc, nullable=True),
+    Column("ended_at", Utc, nullable=True),
+    Column("exit_code", Integer, nullable=True),
+    Column("reason", String(2000), nullable=True),
+    Column("isolation", Integer, nullable=True),
+    # Its last interval stands in the ledger: nothing is left to be metered.
+    Column("metered", Boolean, nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("subject", String(60), nullable=False, index=True),
+    Column("at", Utc, nullable=False),
+    Column("phase", String(10), nullable=False),
+    Column("reason", String(40), nullable=False),
+    Column("message", String(2000), nullable=False),
+)
+
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("team", String(24), ForeignKey("team.name"), nullable=False, index=True),
+    Column("desired", String(8), nullable=False),
+    Column("serving", String(12), ForeignKey("run.id"), nullable=True),
+    Column("next", String(12), ForeignKey("run.id"), nullable=True),
+    Column("reason", String(40), nullable=False),
+    Column("message", String(2000), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("created_by", String(12), nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    *_lease(),
+)
+
+data_version = Table(
+    "data_version",
+    metadata,
+    Column("team", String(24), ForeignKey("team.name"), primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("uri", String(1000), nullable=False),
+    Column("file_name", String(200), nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("created_by", String(12), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    UniqueConstraint("team", "name", "digest"),
+)

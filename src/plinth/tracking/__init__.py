@@ -1,0 +1,1 @@
+"""MLflow: experiments, the model registry, and artifacts."""

@@ -1,0 +1,279 @@
+"""MLflow as Plinth uses it: workspaces, runs, and the model registry.
+
+Called by control services and reconcilers. Every method may raise Temporary when MLflow cannot
+be reached; no method holds state, so a call may be repeated after a crash.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+from urllib.parse import quote
+
+from plinth.domain.model import ModelVersion
+from plinth.domain.workload import ModelName
+from plinth.kit.clock import Clock, SystemClock
+from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
+from plinth.tracking.artifacts import fetch_folder
+from plinth.tracking.rest import API, Rest
+
+RUN_TAG = "plinth.run"
+_WORKSPACES = "/api/3.0/mlflow/workspaces"
+_RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_PAGE = 200
+
+# The final states of an MLflow run.
+FinalStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+class Tracking:
+    """The tracker and registry behind one Unix socket."""
+
+    def __init__(self, socket: Path, *, clock: Clock | None = None) -> None:
+        self._rest = Rest(socket)
+        self._clock = clock or SystemClock()
+
+    def __enter__(self) -> Tracking:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._rest.close()
+
+    def ready(self) -> None:
+        """Return when MLflow answers and its database is open; raise Temporary otherwise."""
+        self._rest.get(_WORKSPACES)
+
+    def ensure_workspace(self, team: str) -> None:
+        """Make the team's workspace if it is absent. Idempotent.
+
+        Raises Invalid for a name that MLflow refuses (it wants 2 to 63 characters).
+        """
+        try:
+            self._rest.get(f"{_WORKSPACES}/{quote(team, safe='')}")
+        except NotFound:
+            try:
+                self._rest.post(_WORKSPACES, {"name": team})
+            except Conflict:
+                return  # somebody else made it between the two calls
+
+    def ensure_run(
+        self, team: str, experiment: str, plinth_run_id: str, tags: Mapping[str, str]
+    ) -> str:
+        """Return the id of the MLflow run of `plinth_run_id`; make run and experiment if absent.
+
+        Idempotent: the run is found by its tag `plinth.run`, so that a crash after MLflow made it
+        and before the caller noted its id does not make a second one. Raises Conflict when the
+        experiment was deleted in MLflow.
+        """
+        if not _RUN_ID.fullmatch(plinth_run_id):
+            raise Invalid(f"`{plinth_run_id}` is not the id of a run")
+        experiment_id = self._ensure_experiment(team, experiment)
+        found = self._find_run(team, experiment_id, plinth_run_id)
+        if found is not None:
+            return str(found["run_id"])
+        body = {
+            "experiment_id": experiment_id,
+            "run_name": plinth_run_id,
+            "start_time": _milliseconds(self._clock.now()),
+            "tags": [
+                {"key": key, "value": value}
+                for key, value in sorted({**tags, RUN_TAG: plinth_run_id}.items())
+            ],
+        }
+        made = self._rest.post(f"{API}/runs/create", body, team=team)
+        return str(made["run"]["info"]["run_id"])
+
+    def _ensure_experiment(self, team: str, name: str) -> str:
+        experiment = self._experiment(team, name)
+        if experiment is None:
+            try:
+                made = self._rest.post(f"{API}/experiments/create", {"name": name}, team=team)
+                return str(made["experiment_id"])
+            except Conflict:
+                experiment = self._experiment(team, name)
+        if experiment is None:
+            raise Temporary(f"MLflow has experiment `{name}` and does not show it")
+        if experiment.get("lifecycle_stage") == "deleted":
+            raise Conflict(
+                f"the MLflow experiment `{name}` of team `{team}` is deleted",
+                hint="restore it in MLflow, or give the workload another name",
+            )
+        return str(experiment["experiment_id"])
+
+    def _experiment(self, team: str, name: str) -> dict[str, Any] | None:
+        path = f"{API}/experiments/get-by-name"
+        try:
+            found: dict[str, Any] = self._rest.get(path, {"experiment_name": name}, team=team)[
+                "experiment"
+            ]
+        except NotFound:
+            return None
+        return found
+
+    def _find_run(self, team: str, experiment_id: str, plinth_run_id: str) -> dict[str, Any] | None:
+        body = {
+            "experiment_ids": [experiment_id],
+            "filter": f"tags.`{RUN_TAG}` = '{plinth_run_id}'",
+            "run_view_type": "ACTIVE_ONLY",
+            "max_results": _PAGE,
+        }
+        runs = self._rest.post(f"{API}/runs/search", body, team=team).get("runs", [])
+        # The oldest: whoever asks gets the same one, whatever a job has tagged since.
+        return min(
+            (run["info"] for run in runs),
+            key=lambda info: (int(info["start_time"]), info["run_id"]),
+            default=None,
+        )
+
+    def finish_run(
+        self,
+        team: str,
+        tracking_run_id: str,
+        status: FinalStatus,
+        *,
+        ended_at: datetime | None = None,
+    ) -> None:
+        """Set the run's final status and its end (None: now). Idempotent.
+
+        Raises NotFound when the run is gone.
+        """
+        body = {
+            "run_id": tracking_run_id,
+            "status": status,
+            "end_time": _milliseconds(ended_at or self._clock.now()),
+        }
+        self._rest.post(f"{API}/runs/update", body, team=team)
+
+    def resolve_model(self, team: str, name: ModelName) -> ModelVersion:
+        """Return the version that the reference means now.
+
+        Raises NotFound naming what exists and the nearest name, Temporary while the version is
+        being registered, Invalid when its registration failed.
+        """
+        try:
+            row = self._version_row(team, name)
+        except NotFound as err:
+            raise self._no_such_model(team, name) from err
+        status = row.get("status", "READY")
+        if status == "PENDING_REGISTRATION":
+            raise Temporary(f"model `{name.name}` version {row['version']} is being registered")
+        if status != "READY":
+            raise Invalid(
+                f"model `{name.name}` version {row['version']} has status {status}, not READY",
+                hint="register it again, or choose another version: `plinth models`",
+            )
+        return _model_version(team, row, tuple(row.get("aliases", ())))
+
+    def _version_row(self, team: str, name: ModelName) -> dict[str, Any]:
+        version = str(name.version) if name.alias is None else self._version_of(team, name)
+        row: dict[str, Any] = self._rest.get(
+            f"{API}/model-versions/get", {"name": name.name, "version": version}, team=team
+        )["model_version"]
+        return row
+
+    def _version_of(self, team: str, name: ModelName) -> str:
+        # Not `registered-models/alias`: it answers a missing alias like a malformed request.
+        model = self._rest.get(f"{API}/registered-models/get", {"name": name.name}, team=team)
+        for pair in model["registered_model"].get("aliases", ()):
+            if pair["alias"] == name.alias:
+                return str(pair["version"])
+        raise NotFound(f"model `{name.name}` has no alias `{name.alias}`")
+
+    def _no_such_model(self, team: str, name: ModelName) -> NotFound:
+        known = self.list_models(team)
+        versions = [version for version in known if version.name == name.name]
+        if not versions:
+            names = sorted({version.name for version in known})
+            return NotFound(
+                f"team `{team}` has no model `{name.name}`; it has {_listed(names)}",
+                hint=_nearest(name.name, names, "models:/{}") or "`plinth models` lists all",
+            )
+        if name.alias is None:
+            numbers = [str(version.version) for version in versions]
+            return NotFound(
+                f"model `{name.name}` has no version {name.version}; it has {_listed(numbers)}"
+            )
+        aliases = sorted({alias for version in versions for alias in version.aliases})
+        newest = max(version.version for version in versions)
+        hint = _nearest(name.alias, aliases, f"models:/{name.name}@{{}}")
+        return NotFound(
+            f"model `{name.name}` has no alias `{name.alias}`; it has {_listed(aliases)}",
+            hint=hint or f"its newest version is `models:/{name.name}/{newest}`",
+        )
+
+    def list_models(self, team: str) -> list[ModelVersion]:
+        """Return every version of every model of the team, by name and falling version."""
+        aliases: dict[tuple[str, int], list[str]] = {}
+        for model in self._pages("registered-models/search", "registered_models", team):
+            for pair in model.get("aliases", ()):
+                aliases.setdefault((model["name"], int(pair["version"])), []).append(pair["alias"])
+        versions = [
+            _model_version(
+                team, row, tuple(sorted(aliases.get((row["name"], int(row["version"])), ())))
+            )
+            for row in self._pages("model-versions/search", "model_versions", team)
+        ]
+        return sorted(versions, key=lambda version: (version.name, -version.version))
+
+    def _pages(self, path: str, field: str, team: str) -> Iterator[dict[str, Any]]:
+        parameters = {"max_results": str(_PAGE)}
+        while True:
+            page = self._rest.get(f"{API}/{path}", parameters, team=team)
+            yield from page.get(field, ())
+            if not page.get("next_page_token"):
+                return
+            parameters["page_token"] = str(page["next_page_token"])
+
+    def download_model(self, team: str, version: ModelVersion, folder: Path) -> Path:
+        """Put the model's files into `folder` and return it.
+
+        The folder appears whole or not at all; one that exists is taken as complete. Blocks
+        while another process fetches the same folder. Raises Invalid for file names that would
+        leave the folder and for artifacts MLflow does not proxy, TooLarge beyond the limits,
+        NotFound when the version or its files are gone.
+        """
+        answer = self._rest.get(
+            f"{API}/model-versions/get-download-uri",
+            {"name": version.name, "version": str(version.version)},
+            team=team,
+        )
+        return fetch_folder(self._rest, team, str(answer["artifact_uri"]), folder)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _model_version(team: str, row: Mapping[str, Any], aliases: tuple[str, ...]) -> ModelVersion:
+    return ModelVersion(
+        team=team,
+        name=row["name"],
+        version=int(row["version"]),
+        artifact_uri=row.get("source", ""),
+        tracking_run_id=row.get("run_id") or None,
+        aliases=aliases,
+    )
+
+
+def _listed(values: list[str]) -> str:
+    shown = ", ".join(f"`{value}`" for value in values[:10])
+    return f"{shown} and {len(values) - 10} more" if len(values) > 10 else shown or "none"
+
+
+def _nearest(wanted: str, known: list[str], pattern: str) -> str | None:
+    near = difflib.get_close_matches(wanted, known, 1)
+    return f"did you mean `{pattern.format(near[0])}`?" if near else None

@@ -1,0 +1,117 @@
+"""One call to MLflow's REST API over its Unix socket, with errors in our own words.
+
+Called by `Tracking` only. The team's name goes into the workspace header, which is MLflow's only
+permission check: nothing outside the control plane and the gateway may reach this socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from plinth.kit.errors import Conflict, Invalid, NotFound, PlinthError, Temporary
+
+WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
+API = "/api/2.0/mlflow"
+_MESSAGE_LENGTH = 300
+_NOT_READY_HINT = "MLflow may still be starting: `plinth status` shows it, `plinth logs mlflow` why"
+
+
+class Rest:
+    """Calls to one MLflow server.
+
+    Raises Temporary when it cannot be reached or answers 5xx or 429, NotFound, Conflict (it
+    exists already) and Invalid for what MLflow refuses.
+    """
+
+    def __init__(self, socket: Path, *, timeout_s: float = 30.0) -> None:
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(socket)),
+            base_url="http://localhost",
+            timeout=timeout_s,
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def get(
+        self, path: str, parameters: Mapping[str, str] | None = None, *, team: str | None = None
+    ) -> dict[str, Any]:
+        """Read; return the JSON object that MLflow answered."""
+        with self._answer("GET", path, team, parameters=parameters) as response:
+            return _json_of(response)
+
+    def post(self, path: str, body: Mapping[str, Any], *, team: str | None = None) -> Any:
+        """Write; return the JSON object that MLflow answered."""
+        with self._answer("POST", path, team, body=body) as response:
+            return _json_of(response)
+
+    @contextmanager
+    def stream(self, path: str, *, team: str) -> Iterator[Iterator[bytes]]:
+        """Read a body piece by piece inside the block."""
+        with self._answer("GET", path, team) as response:
+            yield response.iter_bytes()
+
+    @contextmanager
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        team: str | None,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Iterator[httpx.Response]:
+        headers = {} if team is None else {WORKSPACE_HEADER: team}
+        try:
+            with self._client.stream(
+                method, path, params=parameters, json=body, headers=headers
+            ) as response:
+                if response.is_error:
+                    response.read()
+                    raise _error_of(response)
+                yield response
+        except (httpx.TransportError, httpx.DecodingError) as err:
+            raise Temporary(
+                f"MLflow cannot be reached: {type(err).__name__} during {method} {path}",
+                hint=_NOT_READY_HINT,
+            ) from err
+
+
+def _json_of(response: httpx.Response) -> dict[str, Any]:
+    response.read()
+    try:
+        value = response.json()
+    except ValueError as err:
+        raise Temporary(f"MLflow answered {response.url.path} with no JSON") from err
+    if not isinstance(value, dict):
+        raise Temporary(f"MLflow answered {response.url.path} with no JSON object")
+    return value
+
+
+def _error_of(response: httpx.Response) -> PlinthError:
+    code, text = _code_and_text(response)
+    message = f"MLflow answered {response.status_code} to {response.url.path}: {text}"
+    if response.status_code == 429 or response.status_code >= 500:
+        return Temporary(message, hint=_NOT_READY_HINT)
+    if code == "RESOURCE_ALREADY_EXISTS":
+        return Conflict(message)
+    if response.status_code == 404:
+        return NotFound(message)
+    return Invalid(message)
+
+
+def _code_and_text(response: httpx.Response) -> tuple[str, str]:
+    try:
+        body = response.json()
+        code, text = str(body["error_code"]), str(body["message"])
+    except (ValueError, KeyError, TypeError):
+        code, text = "", response.text
+    lines = text.strip().splitlines() or ["no reason given"]
+    return code, lines[0][:_MESSAGE_LENGTH]

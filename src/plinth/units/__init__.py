@@ -1,0 +1,1 @@
+"""Processes on one node: the supervisor of each, and the node agent."""

@@ -1,0 +1,176 @@
+"""A unit's folder: everything that is known of it, written so that any kill leaves it readable.
+
+The protocol, which holds against kill -9 of anybody at any point:
+
+- The folder appears by one rename, with `spec.json` inside: the unit is accepted.
+- `lock` is held by the supervisor for its whole life: held means alive. Whoever speaks for
+  a dead supervisor takes the lock first.
+- No `identity.json` and no `exit.json`: it never started, and may be started.
+- `identity.json` without `exit.json`, lock free: its supervisor was killed; it is lost.
+- `exit.json`: it ended. `stop.json`: somebody wants it stopped, so it never starts again.
+- `previous.json`: the run before this one, with how often it was restarted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plinth.kit.files import read_json, write_json
+from plinth.units.spec import UnitSpec
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFolder:
+    """The files of one unit. Every file is 0600."""
+
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        """Standard output and error of the unit, appended."""
+        return self.path / "log"
+
+    def spec(self) -> UnitSpec:
+        """Return what is to run. Raises FileNotFoundError when the folder is gone."""
+        content = read_json(self.path / "spec.json")
+        if content is None:
+            raise FileNotFoundError(self.path / "spec.json")
+        return UnitSpec.from_json(content)
+
+    def accepted_ns(self) -> int:
+        """Return when the unit was accepted, to put units in the order of their start."""
+        return (self.path / "spec.json").stat().st_mtime_ns
+
+    def identity(self) -> Record | None:
+        """Return who runs it, if it was started."""
+        return self._read("identity.json")
+
+    def exit(self) -> Record | None:
+        """Return how it ended, if it did."""
+        return self._read("exit.json")
+
+    def stop_wish(self) -> Record | None:
+        """Return the wish to stop it, if there is one."""
+        return self._read("stop.json")
+
+    def previous(self) -> Record | None:
+        """Return the run before this one, with the count of restarts."""
+        return self._read("previous.json")
+
+    def write_identity(self, record: Record) -> None:
+        """Say who runs it."""
+        write_json(self.path / "identity.json", record)
+
+    def write_exit(self, record: Record) -> None:
+        """Say how it ended."""
+        write_json(self.path / "exit.json", record)
+
+    def write_stop_wish(self, record: Record) -> None:
+        """Say that it shall stop, before anybody is told."""
+        write_json(self.path / "stop.json", record)
+
+    def archive(self, failures: int) -> None:
+        """Make room for the next run of an ended unit, counting it exactly once.
+
+        The caller holds the lock. A kill between the steps leaves `exit.json`, so that the next
+        caller comes here again and finds the same end already counted.
+        """
+        ended = self.exit()
+        before = self.previous()
+        if before is None or before.get("exit") != ended:
+            restarts = (before or {}).get("restarts", 0) + 1
+            record = {"restarts": restarts, "failures": failures, "exit": ended}
+            write_json(self.path / "previous.json", record)
+        (self.path / "identity.json").unlink(missing_ok=True)
+        (self.path / "exit.json").unlink(missing_ok=True)
+
+    def renew(self, spec: UnitSpec) -> None:
+        """Take a new spec for a unit that was stopped, and let it start again.
+
+        Only for an ended unit. The wish to stop goes last: until then nothing starts.
+        """
+        write_json(self.path / "spec.json", spec.to_json())
+        for name in ("previous.json", "identity.json", "exit.json", "stop.json"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder; a kill on the way leaves a hidden one for `sweep`."""
+        hidden = self.path.with_name(f".{self.path.name}.{os.getpid()}.gone")
+        os.rename(self.path, hidden)
+        shutil.rmtree(hidden)
+
+    def _read(self, name: str) -> Record | None:
+        content = read_json(self.path / name)
+        return content if isinstance(content, dict) else None
+
+
+def claim(units: Path, spec: UnitSpec) -> bool:
+    """Accept a unit: make its folder whole and give it its name in one step.
+
+    Returns False when a folder of that name is already there, which is then left as it is.
+    """
+    target = units / spec.id
+    if target.exists():
+        return False
+    draft = units / f".{spec.id}.{os.getpid()}.new"
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        draft.mkdir(mode=0o700)
+        write_json(draft / "spec.json", spec.to_json())
+        os.close(os.open(draft / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.rename(draft, target)
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)
+        # A folder that is not empty is never replaced: another claim was faster.
+        if target.exists():
+            return False
+        raise
+    return True
+
+
+def sweep(units: Path) -> None:
+    """Remove what a killed agent left half made or half removed. Only one agent may run."""
+    for path in units.iterdir():
+        if path.name.startswith(".") and path.suffix in (".new", ".gone"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def take_lock(folder: UnitFolder) -> int | None:
+    """Take the unit's lock; return its descriptor, or None when it is held or gone.
+
+    Closing the descriptor frees it. The file is compared after locking, because the folder may
+    have been removed and made again in between.
+    """
+    path = folder.path / "lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None
+
+
+@contextlib.contextmanager
+def holding(folder: UnitFolder) -> Iterator[bool]:
+    """Hold the unit's lock for a block; yield whether it was got."""
+    descriptor = take_lock(folder)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

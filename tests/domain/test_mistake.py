@@ -1,0 +1,42 @@
+from typing import Annotated
+
+import pytest
+from pydantic import BaseModel, Field
+
+from plinth.domain.mistake import Mistake, model_at, nearest_name
+
+
+class Inner(BaseModel):
+    size: int = 1
+
+
+class Outer(BaseModel):
+    maybe: Inner | None = None
+    listed: tuple[Inner, ...] = ()
+    named: dict[str, Inner] = Field(default_factory=dict)
+    noted: Annotated[Inner, Field(description="x")] = Inner()
+    plain: int | str = 1
+
+
+@pytest.mark.parametrize("path", [("maybe",), ("listed", 3), ("named", "x"), ("noted",)])
+def test_the_model_at_a_path_is_found(path):
+    assert model_at(Outer, path) is Inner
+
+
+@pytest.mark.parametrize("path", [("plain",), ("missing",), ("maybe", "size"), ("plain", "x", 1)])
+def test_where_there_is_no_model_none_is_found(path):
+    assert model_at(Outer, path) is None
+
+
+def test_the_nearest_name_ignores_case_and_separators():
+    names = ("scale_to_zero", "memory", "cpu")
+    assert nearest_name("scaleToZero", names) == "scale_to_zero"
+    assert nearest_name("memoy", names) == "memory"
+    assert nearest_name("gpu-count", names) is None
+
+
+def test_a_mistake_is_one_line():
+    mistake = Mistake("a.yaml", 7, 3, "resources.memoy", "unknown field", ("cpu", "memory"))
+    assert str(mistake) == "a.yaml:7: resources.memoy: unknown field; accepted: cpu, memory"
+    whole = Mistake("a.yaml", 1, 1, "", "the file is empty")
+    assert str(whole) == "a.yaml:1: the file is empty"

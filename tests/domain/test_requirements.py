@@ -1,0 +1,17 @@
+import pytest
+from pydantic import ValidationError
+
+from plinth.domain.requirements import Requirements
+
+
+def test_nothing_is_required_unless_it_is_written():
+    empty = Requirements()
+    assert (empty.platform, empty.regions, empty.isolation) == (None, (), None)
+    assert not empty.interruptible
+    assert not empty.scale_to_zero
+
+
+@pytest.mark.parametrize("level", [-1, 5, True, 1.5, "high"])
+def test_a_level_of_isolation_is_a_whole_number_from_0_to_4(level):
+    with pytest.raises(ValidationError, match="isolation"):
+        Requirements.model_validate({"isolation": level})

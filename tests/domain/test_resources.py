@@ -1,0 +1,34 @@
+import pytest
+from pydantic import ValidationError
+
+from plinth.domain.resources import Accelerator, ResourceRequest
+
+
+def test_sizes_become_bytes_and_an_accelerator_is_taken_apart():
+    request = ResourceRequest.model_validate(
+        {"cpu": 0.5, "memory": "2GiB", "accelerator": "A100:2"}
+    )
+    assert request.memory == 2**31
+    assert request.accelerator == Accelerator(kind="A100", count=2)
+
+
+def test_one_accelerator_needs_no_number():
+    assert Accelerator.model_validate("H100-80GB") == Accelerator(kind="H100-80GB", count=1)
+
+
+@pytest.mark.parametrize("text", ["", "2", "A100:", "A100:x", "A100:1:2", "A100:" + "9" * 5000])
+def test_what_is_no_accelerator_is_refused(text):
+    with pytest.raises(ValidationError, match="is not an accelerator; write it like"):
+        Accelerator.model_validate(text)
+
+
+@pytest.mark.parametrize("cpu", [0, -1, True, float("nan"), float("inf"), 1e6])
+def test_what_is_no_number_of_cores_is_refused(cpu):
+    with pytest.raises(ValidationError, match="cpu"):
+        ResourceRequest.model_validate({"cpu": cpu})
+
+
+@pytest.mark.parametrize("memory", [0, -1, True, "2 apples", 2**50 + 1, "0.5B"])
+def test_what_is_no_size_is_refused(memory):
+    with pytest.raises(ValidationError, match="memory"):
+        ResourceRequest.model_validate({"memory": memory})

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plinth.gateway.access_log import AccessRecord, parse
+from plinth.gateway.listener import LOG_FIELDS
+
+LINE: dict[str, Any] = {
+    "id": "30aa4e13-2abf-4243-870c-51567d635048",
+    "start": "1795351199.307491",
+    "ms": 12,
+    "principal": "p_ann",
+    "team": "ops",
+    "key": "k_1",
+    "route": "endpoint:delay",
+    "cluster": "deployment:r_new",
+    "method": "POST",
+    "path": "/v2/models/delay/infer",
+    "code": 200,
+    "details": "via_upstream",
+    "flags": "-",
+    "rx": 94,
+    "tx": 120,
+    "attempts": 1,
+}
+
+
+def line(**changes: Any) -> bytes:
+    return json.dumps({**LINE, **changes}).encode() + b"\n"
+
+
+def test_a_line_becomes_a_record() -> None:
+    records, consumed = parse(line())
+    assert consumed == len(line())
+    assert records == [
+        AccessRecord(
+            request_id="30aa4e13-2abf-4243-870c-51567d635048",
+            started_at=datetime(2026, 11, 22, 12, 39, 59, 307491, UTC),
+            duration_ms=12,
+            principal="p_ann",
+            team="ops",
+            key_id="k_1",
+            endpoint="delay",
+            deployment="r_new",
+            method="POST",
+            path="/v2/models/delay/infer",
+            code=200,
+            details="via_upstream",
+            flags="",
+            rx=94,
+            tx=120,
+            attempts=1,
+        )
+    ]
+
+
+def test_this_is_the_line_that_envoy_is_told_to_write() -> None:
+    assert LINE.keys() == LOG_FIELDS.keys()
+
+
+def test_a_request_that_nobody_could_read_is_a_record_without_a_caller() -> None:
+    nothing = dict.fromkeys(
+        ("principal", "team", "key", "route", "cluster", "method", "path"), None
+    )
+    (record,), _ = parse(line(**nothing, code=400, flags="DPE"))
+    assert (record.principal, record.endpoint, record.deployment) == (None, None, None)
+    assert record.flags == "DPE"
+
+
+def test_a_candidate_is_at_nobodys_charge() -> None:
+    (record,), _ = parse(line(route="candidate:delay"))
+    assert (record.endpoint, record.deployment) == (None, "r_new")
+
+
+def test_a_half_written_line_stays_for_the_next_time() -> None:
+    whole = line() + line(id="second")
+    records, consumed = parse(whole[:-5])
+    assert len(records) == 1
+    rest, _ = parse(whole[consumed:])
+    assert [record.request_id for record in rest] == ["second"]
+
+
+def test_junk_is_passed_over() -> None:
+    junk = b'not json\n{"id": 1}\n[]\nnull\n\xff\xfe\n\n' + line(start="NaN") + line(start="1e400")
+    records, consumed = parse(junk + line())
+    assert len(records) == 1
+    assert consumed == len(junk) + len(line())
+
+
+def test_nothing_gives_nothing() -> None:
+    assert parse(b"") == ([], 0)
+    assert parse(b"half") == ([], 0)
+
+
+@given(st.integers(1, 6), st.lists(st.integers(0, 2000), max_size=8))
+def test_wherever_the_file_is_cut_every_record_is_read_once(lines: int, cuts: list[int]) -> None:
+    whole = b"".join(line(id=str(number)) for number in range(lines))
+    position, seen = 0, []
+    for end in [*sorted(cuts), len(whole)]:
+        records, consumed = parse(whole[position:end])
+        position += consumed
+        seen += [record.request_id for record in records]
+    assert seen == [str(number) for number in range(lines)]
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_can_make_it_fail(chunk: bytes) -> None:
+    _, consumed = parse(chunk)
+    assert 0 <= consumed <= len(chunk)

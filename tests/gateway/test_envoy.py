@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from plinth.gateway import envoy
+
+
+def test_the_program_is_there_and_can_be_executed() -> None:
+    assert os.access(envoy.binary(), os.X_OK)
+
+
+def test_the_command_starts_the_program_itself() -> None:
+    command = envoy.command(Path("/home/bootstrap.json"), workers=3)
+    assert command[0] == str(envoy.binary())
+    assert command[command.index("--concurrency") + 1] == "3"

@@ -1,0 +1,116 @@
+"""The rendered configuration, compared with a file that people review.
+
+`WRITE_GOLDEN=1 pytest tests/gateway` writes it again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
+from plinth.gateway import snapshot
+from plinth.gateway.snapshot import GatewayState
+
+GOLDEN = Path(__file__).parent / "golden" / "busy.json"
+JWKS = (
+    '{"keys":[{"alg":"ES256","crv":"P-256","kid":"ab12","kty":"EC","use":"sig",'
+    '"x":"VXWh_-7BK7LAHGoUjsUyjvZb9KRo_60AWfi4VlRtB2s",'
+    '"y":"vLEBJov8m56suY-MDfELsFX6wzpFxbqULZkxmk7ejP0"}]}'
+)
+
+
+def deployment(run: str, *sockets: str) -> Deployment:
+    return Deployment(id=run, upstreams=tuple(Upstream(socket=each) for each in sockets))
+
+
+DELAY = EndpointRoute(
+    name="delay",
+    team="ops",
+    serving=deployment("r_new", "/home/run/r_new.0.1.sock", "/home/run/r_new.1.1.sock"),
+    candidates=(deployment("r_next", "/home/run/r_next.0.1.sock"),),
+    callers=("p_ann", "p_bob"),
+    caller_teams=("ops",),
+)
+PRICE = EndpointRoute(name="price", team="research", callers=("p_cia",))
+EMPTY = GatewayState(
+    port=8470,
+    sockets="/home/run",
+    folder="/home/gateway",
+    access_log="/home/gateway/access.log",
+    jwks=JWKS,
+    platform="p_platform",
+)
+BUSY = replace(EMPTY, endpoints=(DELAY, PRICE), revoked=("k_old", "k_leaked"))
+
+
+def names(items: Any) -> list[str]:
+    return [item["name"] for item in items]
+
+
+def routes_of(state: GatewayState) -> list[dict[str, Any]]:
+    found = snapshot.render(state).routes.items[0]["virtual_hosts"][0]["routes"]
+    assert isinstance(found, list)
+    return found
+
+
+def test_the_configuration_is_the_reviewed_one() -> None:
+    kinds = snapshot.render(BUSY).by_kind()
+    text = json.dumps({kind: each.items for kind, each in kinds.items()}, indent=1, sort_keys=True)
+    if os.environ.get("WRITE_GOLDEN"):
+        GOLDEN.write_text(text + "\n")
+    assert text + "\n" == GOLDEN.read_text()
+
+
+def test_equal_state_gives_an_equal_version() -> None:
+    other = replace(BUSY, endpoints=(PRICE, DELAY), revoked=("k_leaked", "k_old"))
+    assert snapshot.render(other) == snapshot.render(BUSY)
+
+
+def test_a_grant_changes_the_routes_and_nothing_else() -> None:
+    granted = DELAY.model_copy(update={"callers": ("p_ann",)})
+    before, after = (
+        snapshot.render(BUSY),
+        snapshot.render(replace(BUSY, endpoints=(granted, PRICE))),
+    )
+    assert before.version != after.version
+    assert before.routes != after.routes
+    assert (before.clusters, before.filters, before.listeners) == (
+        after.clusters,
+        after.filters,
+        after.listeners,
+    )
+
+
+def test_a_new_signing_key_does_not_touch_the_listener() -> None:
+    after = snapshot.render(replace(BUSY, jwks=JWKS.replace("ab12", "cd34")))
+    assert after.listeners == snapshot.render(BUSY).listeners
+    assert after.filters != snapshot.render(BUSY).filters
+
+
+def test_every_cluster_that_a_route_names_exists() -> None:
+    clusters = names(snapshot.render(BUSY).clusters.items)
+    used = {route["route"]["cluster"] for route in routes_of(BUSY) if "route" in route}
+    assert used == set(clusters) == {"control", "mlflow", "deployment:r_new", "deployment:r_next"}
+
+
+def test_every_route_says_who_may_use_it() -> None:
+    assert all("plinth.grants" in route["typed_per_filter_config"] for route in routes_of(BUSY))
+
+
+def test_only_the_control_plane_is_shown_the_key() -> None:
+    shown = {
+        route["route"]["cluster"]
+        for route in routes_of(BUSY)
+        if "route" in route and "authorization" not in route.get("request_headers_to_remove", [])
+    }
+    assert shown == {"control"}
+
+
+def test_an_endpoint_without_replicas_answers_like_one_that_never_had_any() -> None:
+    bare = PRICE.model_copy(update={"serving": Deployment(id="r_gone", upstreams=())})
+    with_none, with_empty = (replace(BUSY, endpoints=(each,)) for each in (PRICE, bare))
+    assert routes_of(with_none) == routes_of(with_empty)

@@ -1,0 +1,609 @@
+"""The gateway as callers meet it: a real Envoy in front of small servers on Unix sockets.
+
+A journey because what matters (which address reaches which server, with whose headers) is decided
+by Envoy and nowhere in our code.
+"""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import json
+import re
+import shutil
+import socket
+import socketserver
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plinth.access import keyring, tokens
+from plinth.access.keyring import Keyring
+from plinth.access.tokens import Claims
+from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
+from plinth.gateway import envoy, snapshot, xds
+from plinth.gateway.access_log import AccessRecord, parse
+from plinth.gateway.bootstrap import bootstrap
+from plinth.gateway.snapshot import GatewayState
+from plinth.kit.errors import Permanent
+from plinth.kit.files import write_json
+
+PLATFORM = "p_platform"
+INFER = "/v2/models/delay/infer"
+
+
+class _Echo(http.server.BaseHTTPRequestHandler):
+    """Say which server this is and what it was asked."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        length = int(self.headers.get("content-length") or 0)
+        received = len(self.rfile.read(length))
+        if "slow" in self.path:
+            time.sleep(0.6)
+        asked = {"path": self.path, "headers": dict(self.headers), "received": received}
+        body = json.dumps({"server": self.server.name, **asked}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_PUT = do_GET  # noqa: N815 - http.server looks for these names
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: the test's own output is enough."""
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, name: str, path: Path) -> None:
+        super().__init__(str(path), _Echo)
+        self.name, self.path = name, path
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def end(self) -> None:
+        self.shutdown()
+        self.server_close()
+        self.path.unlink()
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Gateway:
+    """A running Envoy, what it was told, and the servers behind it."""
+
+    root: Path
+    ring: Keyring
+    state: GatewayState
+    servers: dict[str, Server] = field(default_factory=dict)
+
+    def apply(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+        xds.apply(snapshot.render(self.state), self.root / "gateway", self.admin)
+
+    @property
+    def admin(self) -> Path:
+        return self.root / "run" / "envoy.sock"
+
+    def serve(self, name: str) -> Deployment:
+        path = self.root / "run" / f"{name}.sock"
+        self.servers[name] = Server(name, path)
+        return Deployment(id=name, upstreams=(Upstream(socket=str(path)),))
+
+    def key(
+        self, principal: str = "p_ann", team: str = "ops", key_id: str = "k_1", lives_s: int = 600
+    ) -> str:
+        end = datetime.now(UTC) + timedelta(seconds=lives_s)
+        return tokens.mint(self.ring, Claims(principal, team, key_id, end))
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.state.port, timeout=20)
+
+    def ask(self, path: str, key: str | None = None, **more: Any) -> Answer:
+        connection = self.connect()
+        try:
+            return ask(connection, path, key, **more)
+        finally:
+            connection.close()
+
+    def records(self) -> list[AccessRecord]:
+        path = Path(self.state.access_log)
+        return parse(path.read_bytes())[0] if path.exists() else []
+
+
+def ask(
+    connection: http.client.HTTPConnection,
+    path: str,
+    key: str | None = None,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+) -> Answer:
+    """Send exactly this path and these headers; nothing is tidied on the way."""
+    connection.putrequest(method, path, skip_accept_encoding=True)
+    if key is not None:
+        connection.putheader("authorization", f"Bearer {key}")
+    for name, value in (headers or {}).items():
+        connection.putheader(name, value)
+    connection.putheader("content-length", str(len(body)))
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    found = {name.lower(): value for name, value in answer.getheaders()}
+    return Answer(answer.status, found, answer.read())
+
+
+def eventually(claim: Callable[[], bool], deadline_s: float = 10.0) -> bool:
+    end = time.monotonic() + deadline_s
+    while not claim():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture(scope="module")
+def gateway(free_port: Callable[[], int]) -> Iterator[Gateway]:
+    """Start Envoy once; each test brings it to the state it needs."""
+    root = Path(tempfile.mkdtemp(prefix="pl-"))
+    (root / "run").mkdir(mode=0o700)
+    ring = keyring.ensure(root / "secrets", datetime.now(UTC))
+    state = GatewayState(
+        port=free_port(),
+        sockets=str(root / "run"),
+        folder=str(root / "gateway"),
+        access_log=str(root / "access.log"),
+        jwks=ring.public_jwks(),
+        platform=PLATFORM,
+    )
+    running = Gateway(root, ring, state)
+    (root / "gateway").mkdir()
+    xds.write(snapshot.render(state), root / "gateway")
+    boot = bootstrap(node="test", admin_socket=running.admin, folder=root / "gateway")
+    write_json(root / "boot.json", boot)
+    with (root / "envoy.log").open("wb") as log:
+        # It ends with the thread that starts it: pytest's main thread, which outlives the test.
+        process = subprocess.Popen(
+            envoy.command(root / "boot.json", workers=1), stdout=log, stderr=log
+        )
+    try:
+        assert eventually(lambda: _listens(state.port)), (root / "envoy.log").read_text()
+        for name in ("control", "mlflow"):
+            running.serve(name)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(10)
+        for server in running.servers.values():
+            server.end()
+        shutil.rmtree(root)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def ready(gateway: Gateway) -> Gateway:
+    """Have one endpoint that serves, one without a deployment, and a candidate."""
+    deployments = {
+        name: Deployment(id=name, upstreams=(Upstream(socket=str(server.path)),))
+        for name, server in gateway.servers.items()
+    }
+    delay = EndpointRoute(
+        name="delay",
+        team="ops",
+        serving=deployments.get("r_one") or gateway.serve("r_one"),
+        candidates=(deployments.get("r_two") or gateway.serve("r_two"),),
+        callers=("p_ann",),
+        caller_teams=("research",),
+    )
+    empty = EndpointRoute(name="empty", team="ops", callers=("p_ann",))
+    gateway.apply(endpoints=(delay, empty), revoked=(), jwks=gateway.ring.public_jwks())
+    return gateway
+
+
+def test_a_granted_caller_reaches_the_model(ready: Gateway) -> None:
+    answer = ready.ask(INFER, ready.key(), method="POST", body=b"{}")
+    assert answer.status == 200
+    assert (answer.json["server"], answer.json["path"]) == ("r_one", INFER)
+    assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-plinth-id"])
+    assert ready.ask(INFER, ready.key("p_bob", "research")).status == 200
+
+
+@pytest.mark.parametrize("header", ["api-key", "x-api-key"])
+def test_a_key_may_stand_where_other_clients_put_it(ready: Gateway, header: str) -> None:
+    assert ready.ask(INFER, headers={header: ready.key()}).status == 200
+
+
+def _refused_keys(gateway: Gateway) -> dict[str, dict[str, str]]:
+    stranger = keyring.Keyring(
+        (replace(gateway.ring.current, key=type(gateway.ring.current.key).generate_key("P-256")),)
+    )
+    end = datetime.now(UTC) + timedelta(hours=1)
+    forged = tokens.mint(stranger, Claims("p_ann", "ops", "k_1", end))
+    good = gateway.key()
+    return {
+        "missing": {},
+        "expired": {"authorization": f"Bearer {gateway.key(lives_s=-12)}"},
+        "forged": {"authorization": f"Bearer {forged}"},
+        "changed": {
+            "authorization": f"Bearer {good[:60]}{'A' if good[60] != 'A' else 'B'}{good[61:]}"
+        },
+        "not ours": {"authorization": "Bearer sk-something"},
+        "without plk_": {"authorization": f"Bearer {good.removeprefix('plk_')}"},
+        "basic": {"authorization": "Basic YTpi"},
+        "revoked": {"authorization": f"Bearer {gateway.key(key_id='k_gone')}"},
+        "one good, one forged": {"authorization": f"Bearer {good}", "api-key": forged},
+    }
+
+
+@pytest.mark.parametrize("path", [INFER, "/api/v1/runs", "/api/2.0/mlflow/runs/get", "/nothing"])
+def test_without_a_valid_key_there_is_nothing_but_401(ready: Gateway, path: str) -> None:
+    ready.apply(revoked=("k_gone",))
+    for name, headers in _refused_keys(ready).items():
+        answer = ready.ask(path, headers=headers)
+        assert answer.status == 401, name
+        assert answer.headers["content-type"] == "application/json"
+        assert len(answer.headers["x-plinth-id"]) == 36
+        error = answer.json["error"]
+        assert (
+            isinstance(error, str) if path == INFER else set(error) == {"code", "message", "hint"}
+        )
+
+
+def test_an_expired_key_is_still_good_for_the_clocks_that_differ(ready: Gateway) -> None:
+    assert ready.ask(INFER, ready.key(lives_s=-5)).status == 200
+
+
+def test_five_hundred_keys_are_revoked_at_once_even_on_open_connections(ready: Gateway) -> None:
+    connection = ready.connect()
+    key = ready.key(key_id="k_250")
+    assert ask(connection, INFER, key).status == 200
+    ready.apply(revoked=tuple(f"k_{number}" for number in range(500)))
+    answer = ask(connection, INFER, key)
+    assert (answer.status, answer.json) == (401, {"error": "this key was revoked"})
+    assert ask(connection, INFER, ready.key(key_id="k_500")).status == 200
+    connection.close()
+
+
+def test_two_keys_are_never_mixed_into_one_identity(ready: Gateway) -> None:
+    """Both must be valid, and the caller is wholly one of the two."""
+    bob = ready.key("p_bob", "sales", "k_2")
+    for first, second in ((bob, ready.key()), (ready.key(), bob)):
+        answer = ready.ask("/api/v1/runs", first, headers={"x-api-key": second})
+        seen = {name.lower(): value for name, value in answer.json["headers"].items()}
+        identity = tuple(seen[f"x-plinth-{name}"] for name in ("principal", "team", "key"))
+        assert identity in (("p_ann", "ops", "k_1"), ("p_bob", "sales", "k_2"))
+    late = ready.key(lives_s=-60)
+    assert ready.ask(INFER, ready.key(), headers={"x-api-key": late}).status == 401
+    assert ready.ask(INFER, late, headers={"x-api-key": ready.key()}).status == 401
+
+
+def test_a_signing_key_is_rotated_under_open_connections(ready: Gateway) -> None:
+    old, connection = ready.ring, ready.connect()
+    before = ready.key()
+    try:
+        assert ask(connection, INFER, before).status == 200
+        ready.ring = keyring.rotate(ready.root / "secrets", datetime.now(UTC))
+        ready.apply(jwks=ready.ring.public_jwks())
+        assert ask(connection, INFER, before).status == 200
+        assert ask(connection, INFER, ready.key()).status == 200
+        ready.ring = keyring.rotate(ready.root / "secrets", datetime.now(UTC))
+        ready.apply(jwks=ready.ring.public_jwks())
+        assert ask(connection, INFER, before).status == 401
+        assert ask(connection, INFER, ready.key()).status == 200
+    finally:
+        connection.close()
+    assert ready.ring.find(old.current.kid) is None
+
+
+def test_what_is_not_granted_looks_just_like_what_is_absent(ready: Gateway) -> None:
+    stranger = ready.key("p_bob", "ops")
+    answers = [
+        ready.ask(f"/v2/models/{name}{rest}", stranger, method=method)
+        for name in ("delay", "empty", "absent")
+        for rest, method in (("/infer", "POST"), ("", "GET"), ("/ready", "GET"))
+    ]
+    assert {answer.status for answer in answers} == {403}
+    assert len({answer.body for answer in answers}) == 1
+    varying = {"x-plinth-id", "date"}
+    shapes = {
+        tuple((k, v) for k, v in each.headers.items() if k not in varying) for each in answers
+    }
+    assert len(shapes) == 1
+
+
+def test_a_grant_taken_away_acts_at_once(ready: Gateway) -> None:
+    delay, empty = ready.state.endpoints
+    ready.apply(endpoints=(delay.model_copy(update={"callers": ()}), empty))
+    assert ready.ask(INFER, ready.key()).status == 403
+
+
+def test_an_endpoint_without_a_deployment_says_so_to_its_callers(ready: Gateway) -> None:
+    answer = ready.ask("/v2/models/empty/infer", ready.key(), method="POST")
+    assert answer.status == 503
+    assert answer.json == {"error": "endpoint `empty` has no ready deployment"}
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_only_the_platform_reaches_a_candidate(ready: Gateway) -> None:
+    path = f"/internal/deployments/r_two{INFER}"
+    answer = ready.ask(path, ready.key(PLATFORM, "plinth"), method="POST")
+    assert (answer.json["server"], answer.json["path"]) == ("r_two", INFER)
+    refused = ready.ask(path, ready.key())
+    absent = ready.ask("/internal/deployments/r_none/v2/models/x", ready.key())
+    assert refused.status == absent.status == 403
+    assert refused.body == absent.body
+    assert refused.json["error"]["code"] == "denied"
+
+
+def test_what_a_client_says_about_itself_is_taken_off(ready: Gateway) -> None:
+    lies = {
+        "x-plinth-team": "research",
+        "X-Plinth-Principal": PLATFORM,
+        "x-plinth-anything": "1",
+        "x-mlflow-workspace": "research",
+        "x-request-id": "mine",
+        "x-envoy-max-retries": "50",
+        "x-envoy-original-path": "/somewhere",
+    }
+    for path in (INFER, "/api/v1/runs", "/api/2.0/mlflow/runs/get"):
+        answer = ready.ask(path, ready.key(), headers=lies)
+        seen = {name.lower(): value for name, value in answer.json["headers"].items()}
+        assert (seen["x-plinth-team"], seen["x-plinth-principal"]) == ("ops", "p_ann")
+        assert seen["x-plinth-key"] == "k_1"
+        assert seen["x-request-id"] == answer.headers["x-plinth-id"] != "mine"
+        assert not {"x-plinth-anything", "x-envoy-max-retries", "x-envoy-original-path"} & set(seen)
+        assert ("authorization" in seen) == (path == "/api/v1/runs")
+        assert seen.get("x-mlflow-workspace") == ("ops" if "mlflow" in path else None)
+    assert ready.ask(INFER, ready.key(), headers={"x_plinth_team": "a"}).status == 400
+
+
+@pytest.mark.parametrize("header", ["authorization", "api-key", "x-api-key"])
+def test_a_model_never_learns_a_key(ready: Gateway, header: str) -> None:
+    value = f"Bearer {ready.key()}" if header == "authorization" else ready.key()
+    body = ready.ask(INFER, headers={header: value}).body
+    assert b"plk_" not in body
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/2.0/mlflow/runs/create",
+        "/api/3.0/mlflow/traces/t_1",
+        "/api/3.0/mlflow/server-info",
+        "/api/2.0/mlflow-artifacts/artifacts/1/a/model.pkl",
+        "/ajax-api/2.0/mlflow-artifacts/artifacts/1/model.pkl",
+        "//api/2.0//mlflow/./runs/get?run_id=1",
+    ],
+)
+def test_mlflow_answers_for_the_teams_workspace(ready: Gateway, path: str) -> None:
+    seen = ready.ask(path, ready.key("p_bob", "research")).json
+    assert seen["server"] == "mlflow"
+    headers = {name.lower(): value for name, value in seen["headers"].items()}
+    assert headers["x-mlflow-workspace"] == "research"
+    assert headers["host"] == "localhost"
+    assert "//" not in seen["path"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/2.0/mlflow/workspaces",
+        "/api/3.0/mlflow/workspaces/research",
+        "/api/3.0/mlflow/%77orkspaces",
+        "/api/3.0/mlflow/runs/../workspaces",
+        "/api/3.0/mlflow/runs/%2e%2e/workspaces",
+        "/api/3.0/mlflow/runs/%2E./workspaces",
+        "/api/3.0/mlflow/runs%2f..%2fworkspaces",
+        "/api/3.0/mlflow/runs/..%5cworkspaces",
+        "/api/3.0/mlflow/runs/..\\workspaces",
+        "//api//3.0//mlflow//workspaces",
+        "/api/3.0/mlflow/runs;/../workspaces",
+        "/api/3.0/mlflow/runsx",
+        "/api/3.0/mlflow/gateway/secrets/list",
+        "/api/3.0/mlflow/jobs/1",
+        "/api/2.0/mlflow/webhooks",
+        "/ajax-api/3.0/mlflow/assistant/config",
+        "/ajax-api/2.0/mlflow/runs/get",
+        "/graphql",
+        "/get-artifact?path=x&run_id=1",
+        "/v1/traces",
+        "/",
+    ],
+)
+def test_the_rest_of_mlflow_does_not_exist(ready: Gateway, path: str) -> None:
+    answer = ready.ask(path, ready.key())
+    assert answer.status in (400, 404), answer
+    assert set(answer.json["error"]) == {"code", "message", "hint"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2", {"name": "plinth", "version": "2", "extensions": []}),
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"ready": True}),
+    ],
+)
+def test_the_protocols_own_questions_are_answered(ready: Gateway, path: str, body: Any) -> None:
+    answer = ready.ask(path, ready.key("p_bob"))
+    assert (answer.status, answer.json) == (200, body)
+    assert answer.headers["content-type"] == "application/json"
+    assert ready.ask(path).status == 401
+
+
+def test_health_needs_no_key(ready: Gateway) -> None:
+    answer = ready.ask("/health")
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+    assert "x-plinth-id" in answer.headers
+    assert ready.ask("/health/x").status == 401
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nbad header\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\n\r\n", 400),
+        (b"GET /v2 HTTP/1.1\r\nhost: a\r\nx-long: " + b"a" * 40_000 + b"\r\n\r\n", 431),
+    ],
+)
+def test_what_cannot_be_read_has_an_id_too(ready: Gateway, sent: bytes, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", ready.state.port), timeout=10) as raw:
+        raw.sendall(sent)
+        answer = http.client.HTTPResponse(raw)
+        answer.begin()
+        assert answer.status == status
+        assert len(answer.getheader("x-plinth-id") or "") == 36
+        assert "error" in json.loads(answer.read())
+        answer.close()
+
+
+def test_a_large_upload_passes_and_is_not_held_back(ready: Gateway) -> None:
+    body = b"x" * 30_000_000
+    path = "/api/2.0/mlflow-artifacts/artifacts/1/model.bin"
+    answer = ready.ask(path, ready.key(), method="PUT", body=body)
+    assert answer.json["received"] == len(body)
+
+
+def test_a_server_that_is_gone_is_named_and_its_return_is_waited_for(ready: Gateway) -> None:
+    gone = Deployment(id="r_gone", upstreams=(Upstream(socket=str(ready.root / "run/gone.sock")),))
+    delay, empty = ready.state.endpoints
+    ready.apply(endpoints=(delay.model_copy(update={"serving": gone}), empty))
+    answer = ready.ask(INFER, ready.key())
+    assert answer.status == 503
+    assert answer.json["error"].startswith("the server behind `endpoint:delay` does not answer")
+    answers: list[Answer] = []
+    caller = threading.Thread(target=lambda: answers.append(ready.ask(INFER, ready.key())))
+    caller.start()
+    time.sleep(0.05)
+    ready.serve("gone")
+    caller.join()
+    assert answers[0].status == 200
+
+
+def test_updates_under_load_lose_no_request(ready: Gateway) -> None:
+    """Serve by one deployment, then another, while the first one's cluster goes away each time."""
+    key, stop = ready.key(), threading.Event()
+    seen: list[tuple[int, str]] = []
+
+    def call() -> None:
+        connection = ready.connect()
+        while not stop.is_set():
+            answer = ask(connection, INFER, key, method="POST", body=b"{}")
+            seen.append((answer.status, answer.json.get("server", answer.body)))
+        connection.close()
+
+    slow: list[int] = []
+    slow_caller = threading.Thread(
+        target=lambda: slow.append(ready.ask(f"{INFER}?slow", key).status)
+    )
+    callers = [threading.Thread(target=call) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    delay, empty = ready.state.endpoints
+    one, two = delay.serving, delay.candidates[0]
+    slow_caller.start()
+    assert eventually(lambda: len(seen) > 20)
+    for turn in range(20):
+        serving = (two, one)[turn % 2]
+        changed = delay.model_copy(update={"serving": serving, "candidates": ()})
+        ready.apply(endpoints=(changed, empty), revoked=(f"k_{turn}x",))
+    stop.set()
+    for caller in (*callers, slow_caller):
+        caller.join()
+    assert {status for status, _ in seen} == {200}
+    assert {server for _, server in seen} == {"r_one", "r_two"}
+    assert slow == [200]
+
+
+def test_a_refused_configuration_leaves_the_old_one_and_says_why(ready: Gateway) -> None:
+    rendered = snapshot.render(ready.state)
+    broken = json.loads(json.dumps(rendered.routes.items[0]))
+    broken["virtual_hosts"][0]["routes"][0]["match"] = {"safe_regex": {"regex": "("}}
+    folder = ready.root / "gateway"
+    before = (folder / "rds" / "rds.json").read_bytes()
+    with pytest.raises(Permanent, match=r"missing \)"):
+        xds.apply(replace(rendered, routes=snapshot.resources([broken])), folder, ready.admin)
+    assert (folder / "rds" / "rds.json").read_bytes() == before
+    assert ready.ask(INFER, ready.key()).status == 200
+    xds.apply(rendered, folder, ready.admin)
+    assert xds.acknowledged(ready.admin)["rds"].version == rendered.routes.version
+
+
+def test_a_refused_listener_says_why(ready: Gateway) -> None:
+    rendered = snapshot.render(ready.state)
+    broken = json.loads(json.dumps(rendered.listeners.items[0]))
+    broken["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"].pop()
+    with pytest.raises(Permanent, match="terminal"):
+        xds.apply(
+            replace(rendered, listeners=snapshot.resources([broken])),
+            ready.root / "gateway",
+            ready.admin,
+        )
+    assert ready.ask(INFER, ready.key()).status == 200
+
+
+def test_the_admin_socket_is_the_owners(ready: Gateway) -> None:
+    assert ready.admin.stat().st_mode & 0o777 == 0o600
+
+
+def test_every_request_is_written_down_once(ready: Gateway) -> None:
+    ann, bob = ready.key(), ready.key("p_bob", "research", "k_2")
+    expected = {}
+    for path, key, what in (
+        (f"{INFER}?secret=1", ann, ("p_ann", "ops", "k_1", "delay", "r_one", 200)),
+        (INFER, bob, ("p_bob", "research", "k_2", "delay", "r_one", 200)),
+        ("/v2/models/empty", ann, ("p_ann", "ops", "k_1", "empty", None, 503)),
+        ("/v2/models/empty", bob, ("p_bob", "research", "k_2", "empty", None, 403)),
+        ("/api/v1/runs", ann, ("p_ann", "ops", "k_1", None, None, 200)),
+        ("/api/v1/runs", None, (None, None, None, None, None, 401)),
+        ("/api/v1/a%2fb", ann, (None, None, None, None, None, 400)),
+    ):
+        answer = ready.ask(path, key, method="POST", body=b"12345")
+        expected[answer.headers["x-plinth-id"]] = what
+    more = [ready.ask(INFER, ann).headers["x-plinth-id"] for _ in range(50)]
+    wanted = [*expected, *more]
+
+    def written() -> bool:
+        return {*wanted} <= {record.request_id for record in ready.records()}
+
+    assert eventually(written)
+    found = [record for record in ready.records() if record.request_id in wanted]
+    assert len(found) == len(wanted)
+    for record in found:
+        seen = (record.principal, record.team, record.key_id)
+        what = expected.get(record.request_id, ("p_ann", "ops", "k_1", "delay", "r_one", 200))
+        if record.principal is not None or record.code in (400, 401):
+            target = (record.endpoint, record.deployment, record.code)
+            assert (*seen, *target) == what
+        assert "secret" not in (record.path or "")
+        assert abs((datetime.now(UTC) - record.started_at).total_seconds()) < 60
+    first = next(record for record in found if record.request_id == wanted[0])
+    assert (first.rx, first.method, first.attempts, first.flags) == (5, "POST", 1, "")

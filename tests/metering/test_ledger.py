@@ -1,0 +1,150 @@
+"""The ledger keeps records and cursors together, once, and across crashes."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from plinth.domain.usage import Meter, UsageRecord
+from plinth.kit.errors import Conflict, Temporary
+from plinth.metering.ledger import Ledger, UsageTotal
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def record(position: str, **changes: object) -> UsageRecord:
+    fields: dict[str, object] = {
+        "source": "gateway:a",
+        "position": position,
+        "meter": Meter.REQUESTS,
+        "quantity": 1,
+        "team": "ops",
+        "workload": "endpoint/echo",
+        "started_at": START,
+        "ended_at": START + timedelta(seconds=1),
+    }
+    return UsageRecord.model_validate(fields | changes)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        yield ledger
+
+
+def test_records_come_back_as_they_were(ledger: Ledger) -> None:
+    full = record("2", principal="p_1", run="r_1", request_id="id-1", quantity=0.25)
+    ledger.commit("gateway:a", [record("1"), full], expected=None, cursor="3")
+    assert ledger.records() == [record("1"), full]
+    assert ledger.cursor("gateway:a") == "3"
+    assert ledger.cursor("gateway:b") is None
+
+
+def test_a_place_read_twice_fails_and_keeps_nothing_of_the_batch(ledger: Ledger) -> None:
+    ledger.commit("gateway:a", [record("1")], expected=None, cursor="1")
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.commit("gateway:a", [record("2"), record("1")], expected="1", cursor="2")
+    assert [item.position for item in ledger.records()] == ["1"]
+    assert ledger.cursor("gateway:a") == "1"
+
+
+def test_a_cursor_that_moved_meanwhile_fences_the_slower_reader(ledger: Ledger) -> None:
+    ledger.commit("gateway:a", [record("1")], expected=None, cursor="1")
+    for expected in (None, "0"):
+        with pytest.raises(Conflict, match="another reader"):
+            ledger.commit("gateway:a", [record("9")], expected=expected, cursor="9")
+    assert len(ledger.records()) == 1
+
+
+def test_a_request_counts_once_for_each_meter_wherever_it_was_seen(ledger: Ledger) -> None:
+    first = record("1", request_id="same")
+    other_meter = record("2", request_id="same", meter=Meter.SERVING_SECONDS)
+    ledger.commit("gateway:a", [first, other_meter], expected=None, cursor="1")
+    again = record("1", source="gateway:b", request_id="same")
+    ledger.commit("gateway:b", [again], expected=None, cursor="1")
+    assert ledger.records() == [first, other_meter]
+
+
+def test_totals_sum_by_team_workload_and_meter_between_two_times(ledger: Ledger) -> None:
+    late = START + timedelta(hours=2)
+    ledger.commit(
+        "gateway:a",
+        [
+            record("1"),
+            record("2"),
+            record("3", team="research"),
+            record("4", started_at=late, ended_at=late),
+        ],
+        expected=None,
+        cursor="4",
+    )
+    until = START + timedelta(hours=1)
+    assert ledger.totals(START, until) == [
+        UsageTotal("ops", "endpoint/echo", Meter.REQUESTS, 2.0, 2),
+        UsageTotal("research", "endpoint/echo", Meter.REQUESTS, 1.0, 1),
+    ]
+    assert len(ledger.totals(START, until, team="research")) == 1
+    assert ledger.totals(until, late) == []
+
+
+def test_a_ledger_opened_again_has_everything(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(Ledger(path)) as ledger:
+        ledger.commit("gateway:a", [record("1")], expected=None, cursor="1")
+    with closing(Ledger(path)) as ledger:
+        assert ledger.records() == [record("1")]
+
+
+def test_a_ledger_of_a_newer_plinth_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path)
+    connection.execute("pragma user_version = 99")
+    connection.close()
+    with pytest.raises(Conflict, match="version 99") as caught:
+        Ledger(path)
+    assert "newer Plinth" in (caught.value.hint or "")
+
+
+def test_a_locked_ledger_is_a_temporary_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plinth.metering.ledger._BUSY_TIMEOUT_S", 0.0)
+    path = tmp_path / "ledger.db"
+    with (
+        closing(Ledger(path)) as ledger,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        other.execute("begin immediate")
+        with pytest.raises(Temporary, match="locked"):
+            ledger.commit("gateway:a", [record("1")], expected=None, cursor="1")
+        other.execute("rollback")
+        ledger.commit("gateway:a", [record("1")], expected=None, cursor="1")
+
+
+def test_a_reader_killed_inside_its_commit_leaves_neither_records_nor_cursor(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger(path).close()
+    script = f"""
+import os, signal
+from plinth.metering.ledger import Ledger
+def records():
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield
+Ledger(__import__("pathlib").Path({str(path)!r})).commit(
+    "gateway:a", records(), expected=None, cursor="1"
+)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=False)
+    assert ended.returncode == -9
+    with closing(Ledger(path)) as ledger:
+        assert ledger.records() == []
+        assert ledger.cursor("gateway:a") is None

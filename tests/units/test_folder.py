@@ -1,0 +1,95 @@
+"""A unit's folder keeps its promises when somebody is killed between two steps."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plinth.units.folder import UnitFolder, claim, holding, sweep, take_lock
+from plinth.units.spec import UnitSpec
+
+ENDED = {"phase": "exited", "code": 1, "ended_at": "2026-01-01T00:00:00.000000Z"}
+
+
+def spec(unit: str = "a", command: str = "true") -> UnitSpec:
+    return UnitSpec(id=unit, argv=(command,), env={}, cwd="/")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> UnitFolder:
+    assert claim(tmp_path, spec())
+    return UnitFolder(tmp_path / "a")
+
+
+def test_a_claim_makes_the_folder_whole(folder: UnitFolder) -> None:
+    assert folder.spec() == spec()
+    assert (folder.path / "spec.json").stat().st_mode & 0o777 == 0o600
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_claim_changes_nothing(folder: UnitFolder) -> None:
+    assert not claim(folder.path.parent, spec(command="false"))
+    assert folder.spec() == spec()
+    assert [path.name for path in folder.path.parent.iterdir()] == ["a"]
+
+
+def test_half_made_folders_are_swept_away(tmp_path: Path) -> None:
+    (tmp_path / ".a.1.new").mkdir()
+    (tmp_path / ".b.1.gone").mkdir()
+    claim(tmp_path, spec())
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_lock_has_one_holder(folder: UnitFolder) -> None:
+    with holding(folder) as first, holding(folder) as second:
+        assert (first, second) == (True, False)
+    with holding(folder) as again:
+        assert again
+
+
+def test_the_lock_of_a_folder_that_is_gone_cannot_be_had(folder: UnitFolder) -> None:
+    folder.remove()
+    assert take_lock(folder) is None
+
+
+def test_a_lock_taken_on_a_replaced_folder_does_not_count(
+    folder: UnitFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def open_then_replace(path: Any, flags: int, mode: int = 0o777) -> int:
+        descriptor = opened(path, flags, mode)
+        monkeypatch.undo()
+        folder.remove()
+        claim(folder.path.parent, spec())
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_then_replace)
+    assert take_lock(folder) is None
+
+
+def test_a_restart_is_counted_once_although_the_count_was_cut_short(folder: UnitFolder) -> None:
+    folder.write_identity({"started_at": "now"})
+    folder.write_exit(ENDED)
+    folder.archive(1)
+    # As if the first one had been killed before it removed the end.
+    folder.write_exit(ENDED)
+    folder.archive(1)
+    previous = folder.previous()
+    assert previous is not None
+    assert previous["restarts"] == 1
+    assert folder.identity() is None
+    assert folder.exit() is None
+
+
+def test_every_end_counts(folder: UnitFolder) -> None:
+    for second in range(3):
+        folder.write_exit({**ENDED, "ended_at": f"2026-01-01T00:00:0{second}.000000Z"})
+        folder.archive(1)
+    previous = folder.previous()
+    assert previous is not None
+    assert previous["restarts"] == 3
