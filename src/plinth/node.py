@@ -26,7 +26,7 @@ from plinth.gateway.snapshot import GatewayState, render
 from plinth.gateway.xds import write
 from plinth.kit.clock import SystemClock
 from plinth.kit.errors import Conflict, Permanent, PlinthError, Temporary
-from plinth.kit.files import read_json, write_json
+from plinth.kit.files import locked, read_json, write_json
 from plinth.kit.home import DEFAULT_PORT, Home, find_home
 from plinth.units.client import AgentClient
 from plinth.units.spec import UnitSpec
@@ -86,7 +86,7 @@ def down(home: Home) -> dict[str, Any]:
     count = sum(unit.phase in ("starting", "running") for unit in agent.observe())
     agent.shutdown()
     ends_at = time.monotonic() + _SHUTDOWN_S
-    while _answers(agent):
+    while _answers(agent) or not _is_free(home.root / "agent.lock"):
         if time.monotonic() > ends_at:
             raise Temporary(
                 f"some units have not ended after {_SHUTDOWN_S:.0f} s",
@@ -112,6 +112,12 @@ def _answers(agent: AgentClient) -> bool:
     except Temporary:
         return False
     return True
+
+
+def _is_free(lock: Path) -> bool:
+    # The agent stops answering a moment before it ends; its lock goes with the process.
+    with locked(lock, wait=False) as free:
+        return free
 
 
 def _start_agent(home: Home, agent: AgentClient) -> None:

@@ -225,4 +225,4 @@ class EngineContract:
         offers = place.engine().offers()
         assert offers
         assert all(offer.cpu > 0 and offer.memory > 0 for offer in offers)
-        assert {"job", "endpoint"} <= set(place.engine().capability.functions)
+        assert {"train", "online"} <= set(place.engine().capability.functions)

@@ -19,7 +19,7 @@ _NETWORK = (
     [
         (_CONFLICT, Invalid, "cannot be installed together"),
         (_NO_WHEEL, Invalid, "no wheel"),
-        (_NETWORK, Temporary, "cannot be reached"),
+        (_NETWORK, Temporary, "cannot fetch"),
         ("cause: HTTP status client error (401 Unauthorized)", Invalid, "refuses us"),
         ("error: No interpreter found for Python 3.99", Invalid, "no such Python"),
         ("No space left on device (os error 28)", Temporary, "the disk is full"),
@@ -51,7 +51,7 @@ def test_secrets_do_not_reach_uv() -> None:
         "VIRTUAL_ENV": "/other",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": "/p",
-        "UV_DEFAULT_INDEX": "http://127.0.0.1/simple",
+        "UV_DEFAULT_INDEX": "http://127.0.0.1/packages",
     }
     seen = child_variables(ours)
     assert set(seen) == {"PATH", "HOME", "UV_DEFAULT_INDEX", "NO_COLOR", "UV_NO_PROGRESS"}

@@ -37,7 +37,7 @@ def create_app(
         yield
         await asyncio.to_thread(stop)
 
-    app = FastAPI(title="Plinth", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Plinth", version=__version__, lifespan=life, openapi_url=None)
     app.state.context = context
     app.state.parts = parts
     for module in ROUTERS:
@@ -67,13 +67,15 @@ async def _validation_error(_request: Request, error: Exception) -> JSONResponse
     mistakes = [
         f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
     ]
-    return _answer(422, "malformed", "; ".join(mistakes), "the API's schema is at /openapi.json")
+    return _answer(422, "malformed", "; ".join(mistakes), "send what the route's fields say; `plinth VERB --help` explains them")
 
 
 async def _http_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    return _answer(error.status_code, code, str(error.detail))
+    answer = _answer(error.status_code, code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -27,17 +27,23 @@ class Caller:
         """Tell whether the caller may do it."""
         return decide(self.actor, action, resource).allow
 
-    def require(self, action: Action, resource: Resource, *, absent: str | None = None) -> None:
+    @property
+    def teams(self) -> tuple[str, ...] | None:
+        """The teams of which the caller may see anything; None: the whole platform."""
+        teams = {grant.team for grant in self.actor.grants}
+        return None if None in teams else tuple(sorted(team for team in teams if team))
+
+    def require(self, action: Action, resource: Resource, *, absent: NotFound) -> None:
         """Return if the caller may do it.
 
-        Raises NotFound, in the same words as for what does not exist (`absent`), when the caller
-        may not even see it, and Denied with the rule when they may see it but not do this.
+        Raises `absent`, the very error for what does not exist, when the caller may not even see
+        it, and Denied with the rule when they may see it but not do this.
         """
         decision = decide(self.actor, action, resource)
         if decision.allow:
             return
         if not self.may(Action.READ, resource):
-            raise NotFound(absent or f"there is no {resource.kind} `{resource.name}`")
+            raise absent
         raise Denied(decision.reason, hint="an operator of the team can grant the role")
 
 
@@ -64,6 +70,11 @@ def get_caller(request: Request, context: Annotated[Context, Depends(get_context
 def needs(action: Action, kind: str) -> dict[str, Any]:
     """Return what a route says of itself: what it asks `decide`; a test walks every route."""
     return {"openapi_extra": {"x-plinth-action": action.value, "x-plinth-resource": kind}}
+
+
+def no_team(name: str | None) -> NotFound:
+    """Return the error for a team that is absent, or that the caller may not see."""
+    return NotFound(f"there is no team `{name}`", hint="`plinth teams` lists them")
 
 
 ContextDep = Annotated[Context, Depends(get_context)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from plinth.api.caller import CallerDep, ContextDep, needs
+from plinth.api.caller import CallerDep, ContextDep, needs, no_team
 from plinth.api.uploads import receive
 from plinth.control.datasets import NewData, add_version, stored_at
 from plinth.domain.access import Action, Resource
@@ -39,7 +39,7 @@ def add(
     caller.require(
         Action.WRITE,
         Resource(kind="data", team=owner, name=name),
-        absent=f"there is no team `{owner}`",
+        absent=no_team(owner),
     )
     if not _FILE_NAME.fullmatch(file_name):
         raise Invalid(
@@ -79,12 +79,15 @@ def get(
 ) -> dict[str, Any]:
     """Show a data version, the newest if none is given."""
     owner = team or caller.actor.principal.team
-    absent = f"team `{owner}` has no data version `{name}@{version or 'latest'}`"
+    absent = NotFound(
+        f"team `{owner}` has no data version `{name}@{version or 'latest'}`",
+        hint="`plinth data` lists all",
+    )
     caller.require(Action.READ, Resource(kind="data", team=owner, name=name), absent=absent)
     with context.database.read() as connection:
         found = find_data_version(connection, owner, name, version)
     if found is None:
-        raise NotFound(absent, hint="`plinth data` lists all")
+        raise absent
     return found.model_dump(mode="json")
 
 

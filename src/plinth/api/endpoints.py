@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy import Connection
 
-from plinth.api.caller import Caller, CallerDep, ContextDep, needs
+from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team
 from plinth.api.runs import summary as run_summary
 from plinth.control.context import Context
 from plinth.control.endpoints.service import (
@@ -18,8 +18,9 @@ from plinth.control.endpoints.service import (
 )
 from plinth.control.planning import plan_or_refuse
 from plinth.domain.access import Action, Resource
+from plinth.domain.base import Name
 from plinth.domain.workload import Endpoint, parse_model
-from plinth.kit.errors import NotFound
+from plinth.kit.errors import Invalid, NotFound
 from plinth.store.endpoints import StoredEndpoint, find_endpoint, list_endpoints
 from plinth.store.events import list_events
 from plinth.store.runs import find_run, list_endpoint_runs
@@ -28,14 +29,16 @@ router = APIRouter(tags=["endpoints"])
 
 
 @router.put("/endpoints/{name}", **needs(Action.WRITE, "endpoint"))
-def apply(name: str, workload: Endpoint, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+def apply(name: Name, workload: Endpoint, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """Resolve the model's alias, plan, and write the intent to serve it."""
+    if workload.name != name:
+        raise Invalid(f"the address says `{name}`, the endpoint's own `name` is `{workload.name}`")
     team = workload.team or caller.actor.principal.team
-    workload = workload.model_copy(update={"team": team, "name": name})
+    workload = workload.model_copy(update={"team": team})
     caller.require(
         Action.WRITE,
         Resource(kind="endpoint", team=team, name=name),
-        absent=f"there is no team `{team}`",
+        absent=no_team(team),
     )
     check_runtime(context, workload)
     plan = plan_or_refuse(context, workload)
@@ -95,13 +98,17 @@ def _resource(endpoint: StoredEndpoint) -> Resource:
 def _get(connection: Connection, name: str) -> StoredEndpoint:
     endpoint = find_endpoint(connection, name)
     if endpoint is None:
-        raise NotFound(f"there is no endpoint `{name}`", hint="`plinth list` shows the endpoints")
+        raise _no_endpoint(name)
     return endpoint
+
+
+def _no_endpoint(name: str) -> NotFound:
+    return NotFound(f"there is no endpoint `{name}`", hint="`plinth list` shows the endpoints")
 
 
 def _find(connection: Connection, caller: Caller, name: str, action: Action) -> StoredEndpoint:
     endpoint = _get(connection, name)
-    caller.require(action, _resource(endpoint), absent=f"there is no endpoint `{name}`")
+    caller.require(action, _resource(endpoint), absent=_no_endpoint(name))
     return endpoint
 
 
@@ -117,7 +124,7 @@ def _summary(connection: Connection, context: Context, endpoint: StoredEndpoint)
 
 
 def _describe(connection: Connection, context: Context, endpoint: StoredEndpoint) -> dict[str, Any]:
-    runs = list_endpoint_runs(connection, endpoint.name)
+    runs = list_endpoint_runs(connection, endpoint.team, endpoint.name)
     events = list_events(connection, f"endpoint/{endpoint.name}")
     newest = runs[0] if runs else None
     return {

@@ -8,11 +8,11 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from plinth.access.rbac import decide_grant
-from plinth.api.caller import CallerDep, ContextDep, needs
-from plinth.control.identities import MEMBER_ROLE, make_team, mint_key
+from plinth.api.caller import CallerDep, ContextDep, needs, no_team
+from plinth.control.identities import MEMBER_ROLE, make_team, mint_key, require_as_much
 from plinth.domain.access import Action, Grant, PrincipalKind, Resource, Role
 from plinth.domain.base import Declared, Name, TeamName
-from plinth.kit.errors import Denied, NotFound
+from plinth.kit.errors import Denied, Invalid, NotFound
 from plinth.store.endpoints import find_endpoint
 from plinth.store.identities import (
     StoredGrant,
@@ -25,6 +25,8 @@ from plinth.store.identities import (
     list_grants,
     list_keys,
     list_teams,
+    no_grant,
+    no_key,
     revoke_key,
 )
 
@@ -67,7 +69,7 @@ def teams(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
 @router.post("/teams", status_code=201, **needs(Action.MANAGE_TEAMS, "team"))
 def add(team: NewTeam, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """Add a team."""
-    caller.require(Action.MANAGE_TEAMS, Resource(kind="team"), absent="you may not see all teams")
+    caller.require(Action.MANAGE_TEAMS, Resource(kind="team"), absent=NotFound("you may not see all teams"))
     with context.database.write() as connection:
         made = make_team(connection, context, team.name, created_by=caller.actor.principal.id)
     context.hint()
@@ -85,15 +87,16 @@ def grants(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
 @router.post("/grants", status_code=201, **needs(Action.MANAGE_GRANTS, "grant"))
 def give(grant: Grant, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """Give a role; nobody gives more than they hold."""
-    caller.require(Action.MANAGE_GRANTS, _on(grant), absent=f"there is no team `{grant.team}`")
+    _check_grant(grant)
+    caller.require(Action.MANAGE_GRANTS, _on(grant), absent=no_team(grant.team))
     decision = decide_grant(caller.actor, grant)
     if not decision.allow:
         raise Denied(decision.reason)
     with context.database.write() as connection:
         if grant.team is not None and find_team(connection, grant.team) is None:
-            raise NotFound(f"there is no team `{grant.team}`")
+            raise no_team(grant.team)
         if grant.subject_team is not None and find_team(connection, grant.subject_team) is None:
-            raise NotFound(f"there is no team `{grant.subject_team}`")
+            raise no_team(grant.subject_team)
         if grant.principal is not None and find_principal(connection, grant.principal) is None:
             raise NotFound(f"there is no principal `{grant.principal}`")
         kind, _, name = (grant.resource or "").partition("/")
@@ -112,7 +115,7 @@ def take(grant_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any
     """Take a grant away; it acts at once."""
     with context.database.write() as connection:
         stored = find_grant(connection, grant_id)
-        absent = f"there is no grant `{grant_id}`"
+        absent = no_grant(grant_id)
         caller.require(Action.MANAGE_GRANTS, _on(stored.grant), absent=absent)
         decision = decide_grant(caller.actor, stored.grant)
         if not decision.allow:
@@ -138,7 +141,7 @@ def keys(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
 def create(new: NewKey, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """Make a key; the answer is the only place where it is ever shown."""
     resource = Resource(kind="key", team=new.team)
-    caller.require(Action.MANAGE_KEYS, resource, absent=f"there is no team `{new.team}`")
+    caller.require(Action.MANAGE_KEYS, resource, absent=no_team(new.team))
     grant = Grant(role=new.role, subject_team=new.team, team=new.team)
     decision = decide_grant(caller.actor, grant)
     if not decision.allow:
@@ -163,10 +166,24 @@ def revoke(key_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any
     with context.database.write() as connection:
         key = find_key(connection, key_id)
         resource = Resource(kind="key", team=key.principal.team)
-        caller.require(Action.MANAGE_KEYS, resource, absent=f"there is no key `{key_id}`")
+        caller.require(Action.MANAGE_KEYS, resource, absent=no_key(key_id))
+        require_as_much(connection, caller.actor, key.principal)
         revoke_key(connection, key_id, context.clock.now())
     context.hint()
     return {"revoked": key_id}
+
+
+def _check_grant(grant: Grant) -> None:
+    if (grant.principal is None) == (grant.subject_team is None):
+        raise Invalid("a grant names who gets it: give one of `principal` and `subject_team`")
+    if grant.resource is None:
+        return
+    kind, _, name = grant.resource.partition("/")
+    if grant.team is None or not kind or not name:
+        raise Invalid(
+            f"`resource` is `{grant.resource}` of team `{grant.team}`; "
+            "it is `kind/name`, like `endpoint/flights-delay`, within a `team`"
+        )
 
 
 def _on(grant: Grant) -> Resource:

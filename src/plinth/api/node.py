@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from plinth import __version__
 from plinth.api.caller import CallerDep, ContextDep, needs
-from plinth.control.status import node_status, unit_log
+from plinth.control.status import no_unit, node_status, unit_log
 from plinth.domain.access import Action, Resource
+from plinth.kit.errors import NotFound
 
 router = APIRouter(tags=["node"])
 
@@ -30,7 +31,7 @@ def status(
 
     `memory`: measure what each unit uses, which takes some milliseconds each.
     """
-    caller.require(Action.READ, Resource(kind="node"), absent="you may not see the node")
+    caller.require(Action.READ, Resource(kind="node"), absent=NotFound("you may not see the node"))
     return node_status(context, request.app.state.parts, with_memory=memory)
 
 
@@ -43,7 +44,7 @@ def unit_logs(
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
     """Return what a unit of the system printed, from byte `offset`."""
-    caller.require(Action.OPERATE, Resource(kind="node"), absent=f"there is no unit `{unit_id}`")
+    caller.require(Action.OPERATE, Resource(kind="node"), absent=no_unit(unit_id))
     content, following = unit_log(context, unit_id, offset, _MOST_LOG_BYTES)
     headers = {"x-plinth-next-offset": str(following)}
     return Response(content, media_type="text/plain; charset=utf-8", headers=headers)

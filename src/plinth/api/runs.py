@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
 
-from plinth.api.caller import Caller, CallerDep, ContextDep, needs
+from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team
 from plinth.api.uploads import receive
 from plinth.control.planning import plan_or_refuse
 from plinth.control.preparation import code_key
@@ -17,7 +17,7 @@ from plinth.domain.base import Declared
 from plinth.domain.workload import Job
 from plinth.kit.errors import Invalid, NotFound
 from plinth.store.events import list_events
-from plinth.store.runs import StoredRun, find_run, list_attempts, list_runs
+from plinth.store.runs import StoredRun, find_run, list_attempts, list_runs, no_run
 
 router = APIRouter(tags=["runs"])
 
@@ -38,7 +38,7 @@ def put_code(
 ) -> dict[str, Any]:
     """Upload a code snapshot (tar.gz) under its own SHA-256; a second time changes nothing."""
     caller.require(
-        Action.WRITE, Resource(kind="run", team=team), absent=f"there is no team `{team}`"
+        Action.WRITE, Resource(kind="run", team=team), absent=no_team(team)
     )
     if context.storage.exists(code_key(digest)):
         return {"digest": digest, "uploaded": False}
@@ -58,7 +58,7 @@ def submit(submission: Submission, context: ContextDep, caller: CallerDep) -> di
     team = submission.workload.team or caller.actor.principal.team
     job = submission.workload.model_copy(update={"team": team})
     caller.require(
-        Action.WRITE, Resource(kind="run", team=team), absent=f"there is no team `{team}`"
+        Action.WRITE, Resource(kind="run", team=team), absent=no_team(team)
     )
     plan = plan_or_refuse(context, job)
     with context.database.write() as connection:
@@ -86,7 +86,9 @@ def list_all(
 ) -> list[dict[str, Any]]:
     """List the runs that the caller may see, newest first."""
     with context.database.read() as connection:
-        runs = list_runs(connection, kind=kind, active=active, limit=limit)
+        runs = list_runs(
+            connection, kind=kind, active=active, teams=caller.teams, limit=limit
+        )
     return [summary(run) for run in runs if caller.may(Action.READ, _resource(run))]
 
 
@@ -182,5 +184,5 @@ def _resource(run: StoredRun) -> Resource:
 
 def _find(connection: Connection, caller: Caller, run_id: str, action: Action) -> StoredRun:
     run = find_run(connection, run_id)
-    caller.require(action, _resource(run), absent=f"there is no run `{run_id}`")
+    caller.require(action, _resource(run), absent=no_run(run_id))
     return run

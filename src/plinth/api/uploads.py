@@ -11,9 +11,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from plinth.control.context import Context
-from plinth.kit.errors import TooLarge
+from plinth.kit.errors import Invalid, TooLarge
 from plinth.kit.files import make_private
 from plinth.kit.units import format_bytes
 
@@ -31,7 +32,8 @@ class Upload:
 def receive(request: Request, context: Context, *, most_bytes: int) -> Iterator[Upload]:
     """Write the body to a temporary file. Called in a worker thread, as sync routes are.
 
-    Raises TooLarge as soon as more than `most_bytes` came; OSError when the disk is full.
+    Raises TooLarge as soon as more than `most_bytes` came, Invalid when the caller goes away
+    before the end, OSError when the disk is full.
     """
     folder = make_private(context.home.storage / ".uploads")
     with NamedTemporaryFile(dir=folder) as stream:
@@ -45,12 +47,15 @@ def receive(request: Request, context: Context, *, most_bytes: int) -> Iterator[
 async def _copy(request: Request, path: Path, most_bytes: int) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as stream:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > most_bytes:
-                raise TooLarge(
-                    f"the body has more than {format_bytes(most_bytes)}, the most that is taken"
-                )
-            digest.update(chunk)
-            stream.write(chunk)
+        try:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > most_bytes:
+                    raise TooLarge(
+                        f"the body has more than {format_bytes(most_bytes)}, the most that is taken"
+                    )
+                digest.update(chunk)
+                stream.write(chunk)
+        except ClientDisconnect as err:
+            raise Invalid(f"the caller went away after {size} bytes") from err
     return digest.hexdigest(), size

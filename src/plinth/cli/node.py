@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +34,12 @@ def up(
     home: HomeOption = None,
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Port of the one address [default: 8470]"),
+        typer.Option(
+            min=1,
+            max=65535,
+            envvar="PLINTH_PORT",
+            help="Port of the one address [default: 8470]",
+        ),
     ] = None,
     bind: Annotated[
         str, typer.Option(help="Address to listen on; only loopback is possible for now")
@@ -54,7 +62,18 @@ def up(
         )
     place = open_home(home)
     started = _node("up", place, *(["--port", str(port)] if port else []))
-    ready = _wait_ready(place, quiet=as_json)
+    if detach or as_json:
+        _report_ready(place, started, as_json=as_json)
+        return
+    with _stopping_when_asked(place):
+        _report_ready(place, started, as_json=False)
+        note("Ctrl-C stops it")
+        while True:
+            time.sleep(3600)
+
+
+def _report_ready(home: Home, started: Json, *, as_json: bool) -> None:
+    ready = _wait_ready(home, quiet=as_json)
     if as_json:
         print_json({**started, "status": ready})
     elif started["already"]:
@@ -63,8 +82,6 @@ def up(
     else:
         note(f"Plinth is ready at {started['address']} (home {started['home']})")
         note("next: `plinth run FILE` runs a job, `plinth status` shows every part")
-    if not detach and not as_json:
-        _stay(place)
 
 
 def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
@@ -82,10 +99,10 @@ def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
             raise
         if as_json:
             print_json(seen)
+        elif seen["node"] is None:
+            note("the node agent does not run; what it started may go on without it")
         else:
             _show_units(seen["units"])
-            if seen["node"] is None:
-                note("the node agent does not run; units that were running go on without it")
         raise PlinthError(
             err.message,
             hint="`plinth up --detach` starts what is missing; `plinth logs control` may say why",
@@ -198,11 +215,12 @@ def _running_jobs(home: Path | None) -> list[str]:
     return [f"{run['name']} ({run['id']})" for run in runs]
 
 
-def _stay(home: Home) -> None:
-    note("Ctrl-C stops it")
+@contextmanager
+def _stopping_when_asked(home: Home) -> Iterator[None]:
+    """Stop the node when this program is interrupted, or ended as a service manager does it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        while True:
-            time.sleep(3600)
+        yield
     except KeyboardInterrupt:
         note("stopping")
         _node("down", home)

@@ -11,15 +11,16 @@ import typer
 
 from plinth.cli.files import read_workload, with_packages
 from plinth.cli.output import age, console, note, print_json, print_table
-from plinth.cli.session import HomeOption, JsonOption, connect
+from plinth.cli.session import HomeOption, JsonOption, connect, open_home
 from plinth.cli.show import show_endpoint, show_run
 from plinth.cli.verb import verb
 from plinth.client.client import Client, Json
 from plinth.domain.workload import Endpoint, Job
 from plinth.kit.archive import pack
-from plinth.kit.errors import Invalid, NotFound, PlinthError
+from plinth.kit.errors import Invalid, NotFound, PlinthError, Temporary
 
 _POLL_S = 0.3
+_SYSTEM_UNITS = ("control", "envoy", "mlflow")
 _FINAL = ("succeeded", "failed", "stopped")
 # The longest a wait for an endpoint lasts beyond what its file allows for getting ready.
 _PREPARING_S = 1800.0
@@ -173,8 +174,12 @@ def logs(
 ) -> None:
     """Print what a run, an endpoint's deployment, or a part of Plinth printed."""
     with connect(home) as client:
-        if target in ("control", "envoy", "mlflow"):
-            _print_unit(client, target, follow=follow)
+        if target in _SYSTEM_UNITS:
+            try:
+                _print_unit(client, target, follow=follow)
+            except Temporary:
+                # What cannot be asked is often what one wants to read about.
+                _write(_log_file(home, target).read_bytes())
             return
         kind, found = _find(client, target)
         run_id = found["id"] if kind == "run" else _deployment_of(found)
@@ -331,6 +336,13 @@ def _print_unit(client: Client, unit_id: str, *, follow: bool) -> None:
             return
         if not content:
             time.sleep(_POLL_S)
+
+
+def _log_file(home: Path | None, unit: str) -> Path:
+    path = open_home(home).units / unit / "log"
+    if not path.is_file():
+        raise NotFound(f"`{unit}` has printed nothing here", hint="`plinth up --detach` starts it")
+    return path
 
 
 def _write(content: bytes) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from plinth.access.rbac import decide_grant
 from plinth.control.context import (
     ADMIN_PRINCIPAL,
     DEFAULT_TEAM,
@@ -14,7 +15,7 @@ from plinth.control.context import (
 )
 from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role, Team
 from plinth.domain.base import Declared
-from plinth.kit.errors import NotFound
+from plinth.kit.errors import Denied, NotFound
 from plinth.kit.files import write_atomic
 from plinth.store.identities import (
     Key,
@@ -25,6 +26,7 @@ from plinth.store.identities import (
     find_principal,
     find_service,
     find_team,
+    grants_to,
     load_actor,
 )
 
@@ -55,18 +57,39 @@ def mint_key(
     (every member is a viewer).
 
     A second key for the same service is the same principal: both may be used while one is
-    exchanged for the other. Raises NotFound when there is no such team.
+    exchanged for the other. Raises NotFound when there is no such team, Denied when that
+    principal may do more than the actor.
     """
     if find_team(connection, team) is None:
         raise NotFound(f"there is no team `{team}`", hint="`plinth teams` lists them")
     now = context.clock.now()
-    principal = find_service(connection, team, name) or add_principal(
-        connection, kind=PrincipalKind.SERVICE, name=name, team=team, now=now
-    )
+    principal = find_service(connection, team, name)
+    if principal is None:
+        principal = add_principal(
+            connection, kind=PrincipalKind.SERVICE, name=name, team=team, now=now
+        )
+    require_as_much(connection, actor, principal)
     if role is not MEMBER_ROLE:
         grant = Grant(role=role, principal=principal.id, team=team)
         add_grant(connection, grant, created_by=actor.principal.id, now=now)
     return _mint(connection, context, principal, label=name, days=days)
+
+
+def require_as_much(connection: Connection, actor: Actor, principal: Principal) -> None:
+    """Return if the actor could have granted all that the principal holds.
+
+    A key is its holder: who could make or revoke keys of someone mightier would be that one.
+    Raises Denied.
+    """
+    if principal.id == PLATFORM_PRINCIPAL:
+        raise Denied(f"`{principal.name}` is Plinth itself, and gets no keys")
+    for grant in grants_to(connection, principal):
+        decision = decide_grant(actor, grant)
+        if not decision.allow:
+            raise Denied(
+                f"`{principal.name}` holds role `{grant.role}`: {decision.reason}",
+                hint="choose another name, or ask who holds that role",
+            )
 
 
 def make_team(connection: Connection, context: Context, name: str, *, created_by: str) -> Team:

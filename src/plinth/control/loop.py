@@ -76,10 +76,14 @@ class Loop:
 
     def start(self) -> None:
         """Free what an earlier control plane held, and begin."""
+        self.release()
+        self._thread.start()
+
+    def release(self) -> None:
+        """Free every lease: whoever held one was killed, since a node has one control plane."""
         with self._database.write() as connection:
             for reconciler in self._reconcilers:
                 release_all(connection, reconciler.table, self._clock.now())
-        self._thread.start()
 
     def hint(self) -> None:
         """Say that something became due. Carries nothing: the rows decide."""
@@ -90,6 +94,10 @@ class Loop:
         self._stopping.set()
         self._wake.set()
         self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """End the workers after their steps; a loop that was only stepped has no more than that."""
         self._pool.shutdown()
 
     def step(self) -> int:

@@ -165,6 +165,9 @@ def with_key(context: Context, spec: ReplicaSpec, run: StoredRun, key: str) -> R
             "MLFLOW_TRACKING_TOKEN": key,
             "MLFLOW_EXPERIMENT_NAME": run.workload.name,
             "MLFLOW_RUN_ID": run.tracking_run,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            # The page behind the address that it would print is not served yet.
+            "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         }
     return ReplicaSpec(
         **{name: getattr(spec, name) for name in spec.__slots__ if name != "variables"},

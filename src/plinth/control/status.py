@@ -60,5 +60,10 @@ def unit_log(context: Context, unit_id: str, offset: int, limit: int) -> tuple[b
     """
     folder = UnitFolder(context.home.units / check_id(unit_id))
     if not folder.path.is_dir():
-        raise NotFound(f"there is no unit `{unit_id}`", hint="`plinth status` lists the units")
+        raise no_unit(unit_id)
     return read(folder.log, offset, limit)
+
+
+def no_unit(unit_id: str) -> NotFound:
+    """Return the error for a unit that is absent, or that the caller may not see."""
+    return NotFound(f"there is no unit `{unit_id}`", hint="`plinth status` lists the units")

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 # A workload's or team's name stands in URLs, MLflow workspaces and signed tokens.
 NAME_LENGTH = 40
 TEAM_LENGTH = 24
+# MLflow refuses workspaces of one letter.
+_SHORTEST_TEAM = 2
 _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -30,6 +32,8 @@ def check_name(value: str, longest: int = NAME_LENGTH) -> str:
 
 
 def _check_team(value: str) -> str:
+    if len(value) < _SHORTEST_TEAM:
+        raise ValueError(f"`{value}` is too short for a team; two characters or more are accepted")
     return check_name(value, TEAM_LENGTH)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from plinth.catalog.machine import local_offer
 from plinth.domain.platform import Capability, Offer
 from plinth.domain.run import Observation, Phase
 from plinth.engines.base import Handle, ReplicaSpec
@@ -18,11 +18,6 @@ from plinth.kit.home import Home
 from plinth.units import logs
 from plinth.units.client import AgentClient
 from plinth.units.spec import Confinement, UnitSpec, UnitState
-
-_CGROUP_LIMITS = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
 
 
 class LocalEngine:
@@ -38,16 +33,18 @@ class LocalEngine:
     @property
     def capability(self) -> Capability:
         """What this machine supports. Raises Temporary when the agent is not there."""
+        level = self._agent.ping().isolation_level
         return Capability(
-            functions=("job", "endpoint"),
-            isolation=self._agent.ping().isolation_level,
+            functions=("train", "online"),
+            isolation=level,
             scale_to_zero=False,
             interruptible=False,
+            networks=_networks(level),
         )
 
     def offers(self) -> tuple[Offer, ...]:
         """Return the one size there is: all processors and memory that this process may use."""
-        return (Offer(sku="local", region="local", cpu=_processors(), memory=_memory()),)
+        return (local_offer(),)
 
     def handle(self, spec: ReplicaSpec) -> Handle:
         """Return the handle that `start(spec)` will have; pure."""
@@ -130,18 +127,8 @@ def _phase(state: UnitState) -> Phase:
     return Phase.FAILED
 
 
-def _processors() -> float:
-    if hasattr(os, "sched_getaffinity"):
-        return float(len(os.sched_getaffinity(0)))
-    return float(os.cpu_count() or 1)
-
-
-def _memory() -> int:
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for path in _CGROUP_LIMITS:
-        try:
-            # `max` in version 2 and a huge number in version 1 mean no limit.
-            limits.append(int(Path(path).read_text(encoding="ascii")))
-        except (OSError, ValueError):
-            continue
-    return min(limits)
+def _networks(level: int) -> tuple[str, ...] | None:
+    # Level 3 needs a landlock that also limits TCP; of level 2 the agent does not say.
+    if level >= 3:
+        return ("gateway", "open")
+    return None if level == 2 else ("open",)

@@ -118,12 +118,17 @@ class Environments:
         resolve = ["pip", "compile", "-", "--python", python, "--output-file", str(lock)]
         plain = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
         text = "".join(f"{package}\n" for package in spec.packages)
-        uv.run([*resolve, *plain, *wheels], report=report, text=text)
+        say = report or _say_nothing
+        say("resolving versions")
+        uv.run([*resolve, *plain, *wheels], text=text)
         if not spec.packages:
             return
+        count = sum("==" in line for line in lock.read_text().splitlines())
+        say(f"installing {count} packages")
         install = ["pip", "install", "--python", python, "--requirements", str(lock), "--no-deps"]
-        layout = ["--link-mode", "hardlink", "--compile-bytecode"]
-        uv.run([*install, *layout, *wheels], report=report)
+        uv.run([*install, "--link-mode", "hardlink", *wheels])
+        say(f"compiling {count} packages")
+        uv.compile(Path(python), folder / "lib")
 
     @contextmanager
     def _lock(self, digest: str, report: Report | None) -> Iterator[None]:
@@ -154,3 +159,7 @@ class Environments:
         if folder.exists():
             (folder / _MARKER).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say_nothing(_text: str) -> None:
+    """Stand in for the reporter that nobody gave."""

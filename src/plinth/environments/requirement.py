@@ -43,7 +43,7 @@ def packages_for_model(requirements_txt: str) -> tuple[str, ...]:
     """Return the packages of a model's requirements.txt, with mlflow-skinny in mlflow's place.
 
     mlflow-skinny is enough to load and to predict, and half the size. Comments and empty lines
-    are dropped. Raises Invalid for options (`-r`, `--index-url`, `-e`), addresses and paths.
+    are dropped. Raises Invalid for options (such as `-r` and `-e`), addresses and paths.
     """
     joined = requirements_txt.replace("\\\r\n", " ").replace("\\\n", " ")
     lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in joined.splitlines())
@@ -64,6 +64,6 @@ def _refused(text: str) -> Invalid:
     return Invalid(
         f"`{shown}` is not a package with versions; accepted: a name from the package index with "
         f"extras, versions and a marker, like `scikit-learn>=1.5,<2`",
-        hint="options (-r, -e, --index-url), addresses and paths are refused: publish the package "
+        hint="options (such as -r, -e and an index), addresses and paths are refused: publish the package "
         "on your index, and configure the index for uv on this machine",
     )

@@ -68,17 +68,28 @@ class Uv:
     binary: Path
     folder: Path
 
-    def run(
-        self, arguments: Sequence[str], *, report: Report | None = None, text: str = ""
-    ) -> None:
-        """Run uv to its end with `text` on its standard input; `report` gets each line it says.
+    def run(self, arguments: Sequence[str], *, text: str = "") -> None:
+        """Run uv to its end with `text` on its standard input.
 
         It dies with this process and with the thread that calls. Raises Invalid, Temporary or
         Permanent with the end of what uv said.
         """
+        self._run([str(self.binary), *arguments], text)
+
+    def compile(self, python: Path, packages: Path) -> None:
+        """Write the bytecode of all `packages` but their tests, which nobody imports.
+
+        Raises as `run` does; a file that is no valid Python is left as it is.
+        """
+        # compileall ends with 1 when one of a thousand files is no Python of this version.
+        quiet = "import compileall, re, sys; compileall.compile_dir(sys.argv[1], quiet=2, "
+        quiet += "workers=0, rx=re.compile(r'[\\\\/]tests?[\\\\/]'))"
+        self._run([str(python), "-I", "-c", quiet, str(packages)], "")
+
+    def _run(self, arguments: Sequence[str], text: str) -> None:
         command = [sys.executable, "-I", "-S", str(_CHILD), str(os.getpid())]
         with subprocess.Popen(
-            [*command, str(self.binary), *arguments],
+            [*command, *arguments],
             cwd=self.folder,
             env=child_variables(os.environ),
             stdin=subprocess.PIPE,
@@ -90,10 +101,7 @@ class Uv:
             tail: deque[str] = deque(maxlen=_TAIL_LINES)
             try:
                 _feed(process, text)
-                for line in process.stderr or ():
-                    tail.append(line.rstrip())
-                    if report is not None:
-                        report(redact(line.rstrip()))
+                tail.extend(line.rstrip() for line in process.stderr or ())
             except BaseException:
                 process.kill()
                 raise
@@ -142,7 +150,7 @@ def explain(said: str, code: int) -> PlinthError:
         )
     if _NETWORK.search(said):
         return Temporary(
-            f"the package index cannot be reached:\n{shown}",
+            f"uv cannot fetch what it needs:\n{shown}",
             retry_after_s=10,
             hint="check the network, and the proxy and index settings of uv",
         )

@@ -100,9 +100,9 @@ def _locked_down(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _count(connection: duckdb.DuckDBPyConnection, reader: str, path: Path) -> int:
-    # Every column is counted, so that every page is decoded: a count alone trusts the footer.
+    # Every value is hashed, so that every page is decoded: a count trusts the footer's statistics.
     row = connection.execute(
-        f"select count(*), count(columns(*)) from {reader}", [str(path)]
+        f"select count(*), max(hash(columns(*))) from {reader}", [str(path)]
     ).fetchone()
     assert row is not None  # an aggregate without groups has one row
     return int(row[0])

@@ -137,8 +137,13 @@ def find_grant(connection: Connection, grant_id: str) -> StoredGrant:
         select(tables.grant).where(tables.grant.c.id == grant_id)
     ).one_or_none()
     if row is None:
-        raise NotFound(f"there is no grant `{grant_id}`", hint="`plinth teams grants` lists them")
+        raise no_grant(grant_id)
     return StoredGrant(id=row.id, grant=_grant(row._mapping), created_at=row.created_at)
+
+
+def no_grant(grant_id: str) -> NotFound:
+    """Return the error for a grant that is absent, or that the caller may not see."""
+    return NotFound(f"there is no grant `{grant_id}`", hint="`plinth teams grants` lists them")
 
 
 def delete_grant(connection: Connection, grant_id: str) -> None:
@@ -177,8 +182,13 @@ def find_key(connection: Connection, key_id: str) -> Key:
     """Return the key's row. Raises NotFound."""
     keys = _keys(connection, tables.key.c.id == key_id)
     if not keys:
-        raise NotFound(f"there is no key `{key_id}`", hint="`plinth keys` lists them")
+        raise no_key(key_id)
     return keys[0]
+
+
+def no_key(key_id: str) -> NotFound:
+    """Return the error for a key that is absent, or that the caller may not see."""
+    return NotFound(f"there is no key `{key_id}`", hint="`plinth keys` lists them")
 
 
 def list_keys(connection: Connection, *, kinds: Sequence[PrincipalKind]) -> list[Key]:
@@ -244,6 +254,11 @@ def _keys(connection: Connection, condition: object) -> list[Key]:
         )
         for row in connection.execute(query)
     ]
+
+
+def grants_to(connection: Connection, principal: Principal) -> list[Grant]:
+    """Return what was granted to the principal itself, not to its whole team."""
+    return [grant for grant in _grants_of(connection, principal) if grant.principal]
 
 
 def _grants_of(connection: Connection, principal: Principal) -> list[Grant]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -83,29 +83,47 @@ def find_run(connection: Connection, run_id: str) -> StoredRun:
     """Return the run. Raises NotFound."""
     row = connection.execute(select(tables.run).where(tables.run.c.id == run_id)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no run `{run_id}`", hint="`plinth list` shows the runs")
+        raise no_run(run_id)
     return _run(row)
 
 
+def no_run(run_id: str) -> NotFound:
+    """Return the error for a run that is absent, or that the caller may not see."""
+    return NotFound(f"there is no run `{run_id}`", hint="`plinth list` shows the runs")
+
+
 def list_runs(
-    connection: Connection, *, kind: str | None = None, active: bool = False, limit: int = 1000
+    connection: Connection,
+    *,
+    kind: str | None = None,
+    active: bool = False,
+    teams: Collection[str] | None = None,
+    limit: int = 1000,
 ) -> list[StoredRun]:
-    """Return the newest `limit` runs, newest first; `active`: only those that have not ended."""
+    """Return the newest `limit` runs, newest first.
+
+    `active`: only those that have not ended. `teams`: only theirs; None: of every team.
+    """
     table = tables.run
     query = select(table).order_by(table.c.created_at.desc(), table.c.id).limit(limit)
     if kind is not None:
         query = query.where(table.c.kind == kind)
     if active:
         query = query.where(table.c.phase.not_in(FINAL))
+    if teams is not None:
+        query = query.where(table.c.team.in_(teams))
     return [_run(row) for row in connection.execute(query)]
 
 
-def list_endpoint_runs(connection: Connection, endpoint: str) -> list[StoredRun]:
-    """Return every run of an endpoint, newest first."""
+def list_endpoint_runs(connection: Connection, team: str, endpoint: str) -> list[StoredRun]:
+    """Return every run of a team's endpoint, newest first.
+
+    Another team may have had an endpoint of that name before; its runs are none of these.
+    """
     table = tables.run
     query = (
         select(table)
-        .where(table.c.kind == "endpoint", table.c.name == endpoint)
+        .where(table.c.kind == "endpoint", table.c.team == team, table.c.name == endpoint)
         .order_by(table.c.created_at.desc())
     )
     return [_run(row) for row in connection.execute(query)]

@@ -49,7 +49,7 @@ class EndpointReconciler:
         endpoint = find_endpoint(connection, key)
         if endpoint is None:
             raise NotFound(f"there is no endpoint `{key}`")
-        return EndpointState(endpoint, tuple(list_endpoint_runs(connection, key)))
+        return EndpointState(endpoint, tuple(list_endpoint_runs(connection, endpoint.team, key)))
 
     def work(self, state: EndpointState) -> Outcome:
         """Do the next step. Pure but for reading what the gateway has acknowledged."""
@@ -67,7 +67,8 @@ class EndpointReconciler:
             return self._to(state, "DeploymentFailed", message, _SOON_S, columns={"next": None})
         if following is not None:
             message = f"deployment {following.id} is {following.phase}: {following.message}"
-            return self._to(state, "Deploying", message, _SOON_S)
+            # One that was to serve next and was replaced need not wait for its successor.
+            return self._to(state, "Deploying", message, _SOON_S, also=self._stop_left(state))
         return self._settle(state)
 
     def failed(self, state: EndpointState, error: PlinthError) -> Outcome:
@@ -78,18 +79,24 @@ class EndpointReconciler:
     def _settle(self, state: EndpointState) -> Outcome:
         """Stop what neither serves nor is to serve, once the gateway sends it nothing."""
         endpoint = state.endpoint
-        left = [run for run in state.runs if run.id != endpoint.serving and not run.phase.is_final]
         serving = state.run(endpoint.serving)
         reason, message = endpoint.reason, endpoint.message
         if serving is not None and serving.phase.is_final:
             # Its own reconciler restarts replicas; a final phase means somebody stopped the run.
             reason, message = "NotServing", f"deployment {serving.id} {serving.phase}"
-        if not left:
-            return self._to(state, reason, message, _SETTLED_S)
-        published = self._published()
+        after_s = _SOON_S if self._left(state) else _SETTLED_S
+        return self._to(state, reason, message, after_s, also=self._stop_left(state))
+
+    def _left(self, state: EndpointState) -> list[StoredRun]:
+        wanted = (state.endpoint.serving, state.endpoint.next)
+        return [run for run in state.runs if run.id not in wanted and not run.phase.is_final]
+
+    def _stop_left(self, state: EndpointState) -> Callable[[Connection], None] | None:
+        """Return what stops them; None while the gateway may still send them requests."""
+        endpoint, published = state.endpoint, self._published()
         if published is None or published.serving.get(endpoint.name) != endpoint.serving:
-            return self._to(state, reason, message, _SOON_S)
-        return self._to(state, reason, message, _SOON_S, also=self._stop(left))
+            return None
+        return self._stop(self._left(state))
 
     def _wind_down(self, state: EndpointState) -> Outcome:
         """Take the traffic away first, then end the processes, then forget the name."""

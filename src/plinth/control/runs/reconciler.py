@@ -24,6 +24,7 @@ from plinth.domain.run import Observation, Phase
 from plinth.domain.workload import Endpoint, Job
 from plinth.kit.errors import NotFound, PlinthError, Temporary
 from plinth.store import tables
+from plinth.store.events import Event, add_event, list_events
 from plinth.store.identities import add_key, find_principal, revoke_keys_of
 from plinth.store.runs import (
     Attempt,
@@ -103,6 +104,8 @@ class RunReconciler:
     def failed(self, state: RunState, error: PlinthError) -> Outcome:
         """Show the error; try again when it is temporary, else end the run."""
         run = state.run
+        if run.phase.is_final:
+            return self._not_closed(state, error)
         if isinstance(error, Temporary):
             reason, message = _reason_of(error), error.message
             if run.reason in _FAILING:
@@ -111,8 +114,12 @@ class RunReconciler:
         if run.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING) and any(
             not attempt.phase.is_final for attempt in state.current.values()
         ):
-            # Something may be running: it is stopped before the run is called failed.
-            return self._to(state, run.phase, "Failing", _words(error), after_s=0)
+            # Something may be running: it is stopped before the run is called failed. The first
+            # error is the one to show; stopping may fail too, and again.
+            is_first = run.reason not in _FAILING
+            reason, message = ("Failing", _words(error)) if is_first else (run.reason, run.message)
+            after_s = 0 if is_first else _LONGEST_POLL_S
+            return self._to(state, run.phase, reason, message, after_s)
         return self._end(state, Phase.FAILED, _reason_of(error), _words(error))
 
     # -- pending: prepare, then write the intent to start ------------------------------------
@@ -182,9 +189,10 @@ class RunReconciler:
     # -- starting and running: start what is intended, observe, decide ------------------------
 
     def _watch(self, state: RunState) -> Outcome:
-        seen = self._start_and_observe(state)
         if state.run.reason in _FAILING:
-            return self._fail_when_gone(state, seen)
+            # Nothing is started any more: what was refused for good would be refused again.
+            return self._fail_when_gone(state, self._observe(state))
+        seen = self._start_and_observe(state)
         if isinstance(state.run.workload, Job):
             return self._watch_job(state, state.run.workload, seen)
         return self._watch_endpoint(state, state.run.workload, seen)
@@ -212,7 +220,9 @@ class RunReconciler:
 
     def _observe(self, state: RunState) -> dict[int, Observation]:
         current = [attempt for attempt in state.current.values() if not attempt.phase.is_final]
-        observations = self._context.engine.observe([attempt.handle for attempt in current])
+        handles = [attempt.handle for attempt in current]
+        # What never started can be stopped while the engine is away.
+        observations = self._context.engine.observe(handles) if handles else []
         seen = {
             replica: _as_observation(attempt)
             for replica, attempt in state.current.items()
@@ -313,7 +323,8 @@ class RunReconciler:
     def _fail_when_gone(self, state: RunState, seen: dict[int, Observation]) -> Outcome:
         run = state.run
         if all(o.phase.is_final or o.gone for o in seen.values()):
-            return self._end(state, Phase.FAILED, run.reason, run.message, seen=seen)
+            reason = "Failed" if run.reason == "Failing" else run.reason
+            return self._end(state, Phase.FAILED, reason, run.message, seen=seen)
         self._stop_all(state, run.workload.grace)
         return self._to(state, run.phase, run.reason, run.message, _SOON_S, seen=seen)
 
@@ -321,6 +332,9 @@ class RunReconciler:
 
     def _stop(self, state: RunState) -> Outcome:
         seen = self._observe(state)
+        if isinstance(state.run.workload, Job) and seen and seen[0].phase is Phase.SUCCEEDED:
+            # It came to its own end before the stop reached it.
+            return self._end(state, Phase.SUCCEEDED, "Completed", "exited with 0", seen=seen)
         if all(o.phase.is_final or o.gone for o in seen.values()):
             return self._end(state, Phase.STOPPED, "Stopped", "was stopped", seen=seen)
         self._stop_all(state, state.run.workload.grace)
@@ -343,6 +357,7 @@ class RunReconciler:
         changes = change_of(state.run, phase, reason, message)
         changes["ended_at"] = self._context.clock.now()
         if seen:
+            seen = {replica: _at_the_end(observation) for replica, observation in seen.items()}
             changes["exit_code"] = seen[min(seen)].exit_code
             ends = [o.ended_at for o in seen.values() if o.ended_at is not None]
             changes["ended_at"] = max(ends, default=changes["ended_at"])
@@ -365,6 +380,25 @@ class RunReconciler:
                     ended_at=run.ended_at,
                 )
         return Outcome({"closed": True})
+
+    def _not_closed(self, state: RunState, error: PlinthError) -> Outcome:
+        """Note, once, that tracking was not told; how the run ended stays as it is."""
+        run = state.run
+        event = Event(
+            at=self._context.clock.now(),
+            phase=run.phase,
+            reason="NotClosed",
+            message=f"the end was not noted in MLflow: {_words(error)}",
+        )
+
+        def write(connection: Connection) -> None:
+            subject = f"run/{run.id}"
+            if all(known.reason != event.reason for known in list_events(connection, subject)):
+                add_event(connection, subject, event)
+
+        if isinstance(error, Temporary):
+            return Outcome({}, error.retry_after_s, write)
+        return Outcome({"closed": True}, None, write)
 
     # -- what every step shares ----------------------------------------------------------------
 
@@ -450,6 +484,13 @@ def _as_observation(attempt: Attempt) -> Observation:
         reason=attempt.reason,
         isolation=attempt.isolation,
     )
+
+
+def _at_the_end(observation: Observation) -> Observation:
+    """Return how an attempt stands when its run has ended; one that never started is stopped."""
+    if not observation.gone:
+        return observation
+    return Observation(phase=Phase.STOPPED, reason="was never started")
 
 
 def _reason_of(error: PlinthError) -> str:

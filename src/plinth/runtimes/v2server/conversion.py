@@ -104,12 +104,15 @@ def _from_base64(value: Any, name: str) -> Any:
 def _to_datetimes(values: Sequence[Any], name: str) -> Any:
     try:
         moments = pd.to_datetime(pd.Series(values, dtype=object), format="ISO8601")
-        return moments.to_numpy(dtype="datetime64[ns]")
+        if moments.dt.tz is None:
+            return moments.to_numpy(dtype="datetime64[ns]")
+        problem = "it has a time zone, which MLflow's columns do not"
     except (ValueError, TypeError, OverflowError) as err:
-        raise Refused(
-            f"input `{name}`: not an ISO 8601 time without a time zone, like "
-            f"`2026-01-31T12:30:00`: {err}"
-        ) from err
+        problem = str(err)
+    raise Refused(
+        f"input `{name}`: not an ISO 8601 time without a time zone, like `2026-01-31T12:30:00`: "
+        f"{problem}"
+    )
 
 
 def to_index(names: Sequence[Any]) -> Any:

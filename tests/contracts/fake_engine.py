@@ -1,0 +1,151 @@
+"""An engine in memory: what it runs does what a test says, and nothing is a process.
+
+`World` is the place (it outlives every control plane); `FakeEngine` is one connection to it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from plinth.domain.platform import Capability, Offer
+from plinth.domain.run import Observation, Phase
+from plinth.engines.base import Handle, ReplicaSpec
+from plinth.kit.clock import Clock
+from plinth.kit.errors import Conflict, Permanent
+
+ISOLATION = 2
+
+
+@dataclass(slots=True)
+class Replica:
+    """One attempt that was started, and how it stands."""
+
+    spec: ReplicaSpec
+    started_at: datetime
+    phase: Phase = Phase.RUNNING
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    ignores_stop: bool = False
+    output: bytes = b""
+
+
+@dataclass(slots=True)
+class World:
+    """Where replicas run. `behave` is asked at each start and may end the replica at once."""
+
+    clock: Clock
+    behave: Callable[[World, str], None] = lambda _world, _unit: None
+    replicas: dict[str, Replica] = field(default_factory=dict)
+    highest: dict[tuple[str, int], int] = field(default_factory=dict)
+    starts: list[str] = field(default_factory=list)
+    stops: list[str] = field(default_factory=list)
+    # Raised by the next calls of that method, one each.
+    errors: dict[str, list[BaseException]] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def end(self, unit: str, exit_code: int = 0, reason: str | None = None) -> None:
+        """Let a replica end by itself."""
+        phase = Phase.SUCCEEDED if exit_code == 0 else Phase.FAILED
+        self._end(unit, phase, exit_code, reason)
+
+    def stop(self, unit: str) -> None:
+        """End a replica as the engine's `stop` does."""
+        self._end(unit, Phase.STOPPED, 143, None)
+
+    def fail_next(self, method: str, *errors: BaseException) -> None:
+        """Raise these errors, one at each next call of `method`."""
+        self.errors.setdefault(method, []).extend(errors)
+
+    def raise_planned(self, method: str) -> None:
+        """Raise what `fail_next` planned for this call."""
+        if self.errors.get(method):
+            raise self.errors[method].pop(0)
+
+    def _end(self, unit: str, phase: Phase, exit_code: int, reason: str | None) -> None:
+        replica = self.replicas[unit]
+        if replica.phase.is_final:
+            return
+        replica.phase, replica.exit_code, replica.reason = phase, exit_code, reason
+        replica.ended_at = self.clock.now()
+
+
+class FakeEngine:
+    """The engine of a World; holds no state of its own."""
+
+    name = "local"
+    capability = Capability(functions=("train", "online"), isolation=ISOLATION)
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def offers(self) -> tuple[Offer, ...]:
+        """Return one size."""
+        return (Offer(sku="local", region="local", cpu=8, memory=16_000_000_000),)
+
+    def handle(self, spec: ReplicaSpec) -> Handle:
+        """Return the name of the attempt."""
+        return {"unit": f"{spec.run}.{spec.replica}.{spec.attempt}"}
+
+    def start(self, spec: ReplicaSpec) -> Handle:
+        """Start it once."""
+        world, handle = self._world, self.handle(spec)
+        unit = handle["unit"]
+        with world.lock:
+            world.raise_planned("start")
+            if spec.isolation is not None and spec.isolation > ISOLATION:
+                raise Permanent(f"isolation level {spec.isolation} is not reached here")
+            key = (spec.run, spec.replica)
+            if spec.attempt < world.highest.get(key, 0):
+                raise Conflict(f"attempt {world.highest[key]} of {spec.run} was started already")
+            world.highest[key] = spec.attempt
+            if unit not in world.replicas:
+                world.replicas[unit] = Replica(spec, world.clock.now())
+                world.starts.append(unit)
+                world.behave(world, unit)
+        return handle
+
+    def observe(self, handles: Sequence[Handle]) -> list[Observation]:
+        """Return how each stands."""
+        with self._world.lock:
+            self._world.raise_planned("observe")
+            return [_observation(self._world.replicas.get(each["unit"])) for each in handles]
+
+    def stop(self, handle: Handle, grace_s: float) -> None:
+        """Stop it now, unless it ignores that."""
+        with self._world.lock:
+            self._world.raise_planned("stop")
+            self._world.stops.append(handle["unit"])
+            replica = self._world.replicas.get(handle["unit"])
+            if replica is not None and not replica.ignores_stop:
+                self._world.stop(handle["unit"])
+
+    def forget(self, handle: Handle) -> None:
+        """Drop what is known of it."""
+        with self._world.lock:
+            replica = self._world.replicas.get(handle["unit"])
+            if replica is not None and not replica.phase.is_final:
+                raise Conflict(f"{handle['unit']} may still run")
+            self._world.replicas.pop(handle["unit"], None)
+
+    def logs(self, handle: Handle, offset: int, limit: int) -> tuple[bytes, int]:
+        """Return what a test put there."""
+        replica = self._world.replicas.get(handle["unit"])
+        content = replica.output[offset : offset + limit] if replica else b""
+        return content, offset + len(content)
+
+
+def _observation(replica: Replica | None) -> Observation:
+    if replica is None:
+        return Observation(phase=Phase.FAILED, gone=True)
+    return Observation(
+        phase=replica.phase,
+        started_at=replica.started_at,
+        ended_at=replica.ended_at,
+        exit_code=replica.exit_code,
+        reason=replica.reason,
+        isolation=ISOLATION,
+    )

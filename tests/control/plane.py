@@ -1,0 +1,380 @@
+"""A whole control plane on a fake clock, with a real database and an engine in memory.
+
+`make_plane()` gives one; `restart` drops everything in memory, as `kill -9` would.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection, event
+
+from plinth.access.keyring import ensure
+from plinth.control.builder import Builder
+from plinth.control.context import Context
+from plinth.control.endpoints.reconciler import EndpointReconciler
+from plinth.control.endpoints.service import Applied, apply_endpoint
+from plinth.control.gateway import GatewayReconciler, Published
+from plinth.control.identities import make_first, make_team
+from plinth.control.loop import Loop
+from plinth.control.metering import Metering
+from plinth.control.planning import plan_or_refuse
+from plinth.control.runs.reconciler import RunReconciler
+from plinth.control.runs.service import submit_job
+from plinth.control.status import Parts
+from plinth.control.tracking import TrackingKeeper
+from plinth.domain.access import Actor
+from plinth.domain.model import ModelVersion
+from plinth.domain.platform import Platform
+from plinth.domain.workload import Endpoint, Job, ModelName, parse_model
+from plinth.environments.environments import BuiltEnvironment
+from plinth.environments.spec import EnvironmentSpec
+from plinth.kit.clock import FakeClock
+from plinth.kit.errors import NotFound
+from plinth.kit.home import Home
+from plinth.metering.ledger import Ledger
+from plinth.runtimes.runtime import load_runtimes
+from plinth.storage.files import Storage
+from plinth.store.endpoints import StoredEndpoint, find_endpoint, list_endpoints
+from plinth.store.identities import load_actor
+from plinth.store.runs import Attempt, StoredRun, find_run, list_attempts
+from plinth.store.session import Database, engine_of
+from plinth.tracking.mlflow import Tracking
+from plinth.units.client import AgentClient
+from tests.contracts.fake_engine import FakeEngine, World
+
+STEP_S = 0.25
+TEAM = "research"
+
+
+class FakeBuilder:
+    """Environments that are there at once; `error` is raised instead while it is set."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.error: BaseException | None = None
+
+    def need(self, spec: EnvironmentSpec, _label: str) -> BuiltEnvironment:
+        if self.error is not None:
+            raise self.error
+        folder = self._root / spec.digest
+        return BuiltEnvironment(spec.digest, folder, folder / "bin" / "python")
+
+    def progress(self) -> dict[str, str]:
+        return {}
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+
+@dataclass
+class FakeTracking:
+    """MLflow's part in memory: it outlives the control plane. `error`: raised by every call."""
+
+    runs: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    finished: dict[str, list[str]] = field(default_factory=dict)
+    workspaces: set[str] = field(default_factory=set)
+    models: dict[tuple[str, str], list[ModelVersion]] = field(default_factory=dict)
+    requirements: str = "scikit-learn==1.8.0\n"
+    error: BaseException | None = None
+
+    def ready(self) -> None:
+        self._check()
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def ensure_workspace(self, team: str) -> None:
+        self._check()
+        self.workspaces.add(team)
+
+    def ensure_run(self, team: str, experiment: str, run_id: str, tags: Mapping[str, str]) -> str:
+        self._check()
+        self.tags[run_id] = dict(tags)
+        return self.runs.setdefault(run_id, f"m{len(self.runs)}")
+
+    def finish_run(
+        self, team: str, run: str, status: str, *, ended_at: datetime | None = None
+    ) -> None:
+        self._check()
+        if run not in self.runs.values():
+            raise NotFound(f"MLflow has no run {run}")
+        self.finished.setdefault(run, []).append(status)
+
+    def add_model(self, team: str, name: str, aliases: tuple[str, ...] = ()) -> ModelVersion:
+        """Register the next version."""
+        versions = self.models.setdefault((team, name), [])
+        number = len(versions) + 1
+        uri = f"mlflow-artifacts:/{name}/{number}"
+        kept = [
+            each.model_copy(update={"aliases": tuple(set(each.aliases) - set(aliases))})
+            for each in versions
+        ]
+        made = ModelVersion(team=team, name=name, version=number, artifact_uri=uri, aliases=aliases)
+        versions[:] = [*kept, made]
+        return made
+
+    def resolve_model(self, team: str, name: ModelName) -> ModelVersion:
+        self._check()
+        for version in self.models.get((team, name.name), []):
+            if version.version == name.version or name.alias in version.aliases:
+                return version
+        raise NotFound(f"team `{team}` has no model `{name.name}`")
+
+    def list_models(self, team: str) -> list[ModelVersion]:
+        self._check()
+        return [
+            each for (owner, _), found in self.models.items() if owner == team for each in found
+        ]
+
+    def download_model(self, team: str, version: ModelVersion, folder: Path) -> Path:
+        self._check()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "requirements.txt").write_text(self.requirements)
+        return folder
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+class Plane:
+    """One control plane; the world, the clock, MLflow and the files outlive its restarts."""
+
+    def __init__(self, home: Home) -> None:
+        self.clock = FakeClock()
+        self.world = World(self.clock)
+        self.tracking = FakeTracking()
+        self.builder = FakeBuilder(home.environments)
+        self.home = home
+        self.why_not: dict[str, str | None] = {}
+        self.not_ready: str | None = None
+        self.published: Published | None = Published("v", {}, frozenset())
+        self.gateway_lags = False
+        self.hints = 0
+        self._open()
+        make_first(self.context)
+        with self.write() as connection:
+            make_team(connection, self.context, TEAM, created_by="admin")
+
+    def _open(self) -> None:
+        home = self.home
+        self.database = open_database(home.database)
+        self.context = Context(
+            home=home,
+            port=1,
+            clock=self.clock,
+            database=self.database,
+            ledger=Ledger(home.ledger),
+            keyring=ensure(home.secrets, self.clock.now()),
+            agent=AgentClient(home.socket("agent")),
+            engine=FakeEngine(self.world),
+            builder=cast("Builder", self.builder),
+            storage=Storage(home.storage.as_uri()),
+            tracking=cast("Tracking", self.tracking),
+            runtimes=load_runtimes(),
+            platforms=self.platforms,
+            hint=self._hint,
+        )
+        self.gateway = GatewayReconciler(self.context)
+        self.parts = Parts(
+            gateway=self.gateway,
+            tracking=TrackingKeeper(self.context),
+            metering=Metering(self.context),
+            periodic=(),
+        )
+        self.runs = RunReconciler(self.context, self._ready)
+        self.endpoints = EndpointReconciler(self.context, lambda: self.published)
+        self.loop = Loop(self.database, self.clock, (self.runs, self.endpoints))
+
+    def platforms(self) -> tuple[Platform, ...]:
+        engine = FakeEngine(self.world)
+        capability = engine.capability
+        return (
+            Platform(
+                name="local",
+                description="This machine",
+                capability=capability.model_copy(update={"networks": ("gateway", "open")}),
+                offers=engine.offers(),
+                source="test",
+            ),
+        )
+
+    def _hint(self) -> None:
+        self.hints += 1
+
+    def _ready(self, run: StoredRun) -> str | None:
+        return self.why_not.get(run.id, self.not_ready)
+
+    def restart(self) -> None:
+        """Lose everything in memory, and begin again from the database."""
+        self.close()
+        self._open()
+        self.loop.release()
+
+    def close(self) -> None:
+        """Close the files and the threads."""
+        self.loop.close()
+        self.context.ledger.close()
+        self.database.close()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self.database.write() as connection:
+            yield connection
+
+    def actor(self) -> Actor:
+        """Return the local administrator."""
+        token = self.home.admin_token.read_text()
+        claims = self.context.claims_of(token)
+        assert claims is not None
+        with self.database.read() as connection:
+            actor = load_actor(connection, claims.principal, claims.key_id)
+        assert actor is not None
+        return actor
+
+    # -- driving ---------------------------------------------------------------------------------
+
+    def step(self, seconds: float = STEP_S) -> int:
+        """Let time pass, and work on what is due."""
+        self.clock.advance(seconds)
+        self.sync_gateway()
+        return self.loop.step()
+
+    def sync_gateway(self) -> None:
+        """Say that the gateway has taken over what the rows say, unless it lags."""
+        if self.gateway_lags:
+            return
+        with self.database.read() as connection:
+            serving = {each.name: each.serving for each in list_endpoints(connection)}
+        self.published = Published("v", serving, frozenset())
+
+    def until(self, holds: Callable[[], bool], most: int = 200) -> None:
+        """Step until it holds."""
+        for _ in range(most):
+            if holds():
+                return
+            self.step()
+        raise AssertionError(f"not after {most} steps: {self.describe()}")
+
+    def describe(self) -> list[Any]:
+        with self.database.read() as connection:
+            rows = connection.exec_driver_sql("select id, phase, reason, message from run")
+            return [tuple(row) for row in rows]
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def submit(self, **fields: Any) -> str:
+        """Submit a job; return its run's id."""
+        job = Job.model_validate(
+            {"kind": "job", "name": "train", "team": TEAM, "command": ["python", "x.py"], **fields}
+        )
+        plan = plan_or_refuse(self.context, job)
+        with self.write() as connection:
+            run = submit_job(
+                connection, self.context, self.actor(), job, plan=plan, code_digest=None
+            )
+        return run.id
+
+    def run(self, run_id: str) -> StoredRun:
+        with self.database.read() as connection:
+            return find_run(connection, run_id)
+
+    def attempts(self, run_id: str) -> list[Attempt]:
+        with self.database.read() as connection:
+            return list_attempts(connection, [run_id])
+
+    def reasons(self, subject: str) -> list[str]:
+        with self.database.read() as connection:
+            rows = connection.exec_driver_sql(
+                "select reason from event where subject = ? order by id", (subject,)
+            )
+            return [row[0] for row in rows]
+
+    def live_keys(self, run_id: str) -> int:
+        with self.database.read() as connection:
+            query = (
+                "select count(*) from key join run on run.principal = key.principal "
+                "where run.id = ? and key.revoked_at is null"
+            )
+            return int(connection.exec_driver_sql(query, (run_id,)).scalar_one())
+
+    # -- endpoints -------------------------------------------------------------------------------
+
+    def apply(self, **fields: Any) -> Applied:
+        """Apply an endpoint's file as the API does; the model is registered if there is none."""
+        workload = endpoint_of(**fields)
+        team = workload.team or TEAM
+        if (team, "m") not in self.tracking.models:
+            self.tracking.add_model(team, "m", ("champion",))
+        model = self.context.tracking.resolve_model(team, parse_model(workload.model))
+        plan = plan_or_refuse(self.context, workload)
+        with self.write() as connection:
+            return apply_endpoint(
+                connection, self.context, self.actor(), workload, model=model, plan=plan
+            )
+
+    def endpoint(self, name: str = "delay") -> StoredEndpoint | None:
+        with self.database.read() as connection:
+            return find_endpoint(connection, name)
+
+    def serves(self, run: str) -> bool:
+        found = self.endpoint()
+        return found is not None and found.serving == run
+
+
+def endpoint_of(**fields: Any) -> Endpoint:
+    """Return an endpoint's file as a value."""
+    return Endpoint.model_validate(
+        {"kind": "endpoint", "name": "delay", "team": TEAM, "model": "models:/m@champion", **fields}
+    )
+
+
+def open_database(path: Path) -> Database:
+    """Open a database that does not wait for the disk: a test's machine does not lose power."""
+    database = Database(path)
+    event.listen(
+        engine_of(database),
+        "connect",
+        lambda connection, _record: connection.execute("PRAGMA synchronous=OFF"),
+    )
+    return database
+
+
+@cache
+def _template() -> Path:
+    # Migrating costs more than a whole test.
+    path = Path(tempfile.mkdtemp(prefix="pl-")) / "template.db"
+    database = open_database(path)
+    database.migrate()
+    database.close()
+    return path
+
+
+def copy_template(path: Path) -> None:
+    """Put a database with the newest schema at `path`."""
+    shutil.copyfile(_template(), path)
+
+
+@contextmanager
+def make_plane() -> Iterator[Plane]:
+    """Give a control plane in a folder of its own."""
+    root = Path(tempfile.mkdtemp(prefix="pl-"))
+    home = Home(root)
+    home.prepare()
+    copy_template(home.database)
+    plane = Plane(home)
+    try:
+        yield plane
+    finally:
+        plane.close()
+        shutil.rmtree(root, ignore_errors=True)
