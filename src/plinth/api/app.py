@@ -67,7 +67,8 @@ async def _validation_error(_request: Request, error: Exception) -> JSONResponse
     mistakes = [
         f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
     ]
-    return _answer(422, "malformed", "; ".join(mistakes), "send what the route's fields say; `plinth VERB --help` explains them")
+    hint = "send each field as it says; what is not named is not accepted"
+    return _answer(422, "malformed", "; ".join(mistakes), hint)
 
 
 async def _http_error(_request: Request, error: Exception) -> JSONResponse:

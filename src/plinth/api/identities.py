@@ -69,7 +69,8 @@ def teams(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
 @router.post("/teams", status_code=201, **needs(Action.MANAGE_TEAMS, "team"))
 def add(team: NewTeam, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """Add a team."""
-    caller.require(Action.MANAGE_TEAMS, Resource(kind="team"), absent=NotFound("you may not see all teams"))
+    absent = NotFound("you may not see all teams")
+    caller.require(Action.MANAGE_TEAMS, Resource(kind="team"), absent=absent)
     with context.database.write() as connection:
         made = make_team(connection, context, team.name, created_by=caller.actor.principal.id)
     context.hint()

@@ -37,9 +37,7 @@ def put_code(
     digest: str, request: Request, context: ContextDep, caller: CallerDep, team: str
 ) -> dict[str, Any]:
     """Upload a code snapshot (tar.gz) under its own SHA-256; a second time changes nothing."""
-    caller.require(
-        Action.WRITE, Resource(kind="run", team=team), absent=no_team(team)
-    )
+    caller.require(Action.WRITE, Resource(kind="run", team=team), absent=no_team(team))
     if context.storage.exists(code_key(digest)):
         return {"digest": digest, "uploaded": False}
     with receive(request, context, most_bytes=MOST_CODE_BYTES) as upload:
@@ -57,9 +55,7 @@ def submit(submission: Submission, context: ContextDep, caller: CallerDep) -> di
     """Plan a job, and write the intent to run it."""
     team = submission.workload.team or caller.actor.principal.team
     job = submission.workload.model_copy(update={"team": team})
-    caller.require(
-        Action.WRITE, Resource(kind="run", team=team), absent=no_team(team)
-    )
+    caller.require(Action.WRITE, Resource(kind="run", team=team), absent=no_team(team))
     plan = plan_or_refuse(context, job)
     with context.database.write() as connection:
         run = submit_job(
@@ -86,9 +82,7 @@ def list_all(
 ) -> list[dict[str, Any]]:
     """List the runs that the caller may see, newest first."""
     with context.database.read() as connection:
-        runs = list_runs(
-            connection, kind=kind, active=active, teams=caller.teams, limit=limit
-        )
+        runs = list_runs(connection, kind=kind, active=active, teams=caller.teams, limit=limit)
     return [summary(run) for run in runs if caller.may(Action.READ, _resource(run))]
 
 

@@ -6,6 +6,7 @@ Called by the runs' reconciler with no transaction open. Every step is "create i
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def prepare_job(context: Context, run: StoredRun, job: Job) -> Prepared:
         archive = context.storage.local_path(code_key(run.code_digest))
         if archive is None:
             raise Permanent(f"the code snapshot {run.code_digest[:12]} is not in the storage")
-        unpack(archive, work)
+        _unpack_whole(archive, work)
     make_private(work)
     variables = _base_variables(environment.folder, folder, job.resources.cpu)
     variables |= job.variables
@@ -173,6 +174,14 @@ def with_key(context: Context, spec: ReplicaSpec, run: StoredRun, key: str) -> R
         **{name: getattr(spec, name) for name in spec.__slots__ if name != "variables"},
         variables=variables,
     )
+
+
+def _unpack_whole(archive: Path, folder: Path) -> None:
+    """Unpack beside, then rename: a folder that is there was unpacked to its end."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    unpack(archive, partial)
+    partial.rename(folder)
 
 
 def _memory_limit(workload: Job | Endpoint) -> int | None:

@@ -64,6 +64,6 @@ def _refused(text: str) -> Invalid:
     return Invalid(
         f"`{shown}` is not a package with versions; accepted: a name from the package index with "
         f"extras, versions and a marker, like `scikit-learn>=1.5,<2`",
-        hint="options (such as -r, -e and an index), addresses and paths are refused: publish the package "
-        "on your index, and configure the index for uv on this machine",
+        hint="options (such as -r, -e and an index), addresses and paths are refused: publish "
+        "the package on your index, and configure the index for uv on this machine",
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from plinth.kit.errors import Invalid, TooLarge
@@ -151,8 +152,6 @@ def unpack(source: bytes | Path, folder: Path, *, limit_bytes: int = UNPACKED_LI
     try:
         with stream, tarfile.open(fileobj=stream, mode="r|gz") as archive:
             _extract_all(archive, folder, limit_bytes)
-    except tarfile.FilterError as err:
-        raise Invalid(f"the archive would write outside of its folder: {err}") from err
     except (tarfile.TarError, EOFError, OSError) as err:
         if isinstance(err, OSError) and not isinstance(err, gzip.BadGzipFile) and err.errno:
             raise  # a full disk or no permission: not the archive's fault
@@ -168,4 +167,38 @@ def _extract_all(archive: tarfile.TarFile, folder: Path, limit_bytes: int) -> No
                 f"the archive unpacks to more than {format_bytes(limit_bytes)} "
                 f"or {LIMIT_FILES} files"
             )
-        archive.extract(member, folder, filter="data")
+        _extract(archive, member, folder)
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    # tarfile's own filters are missing in the first patch releases of Python 3.11.
+    root, name = folder.resolve(), PurePosixPath(member.name)
+    target = folder / name
+    # Resolved, since an earlier member may be a link.
+    if name.is_absolute() or ".." in name.parts or not _is_within(target.parent, root):
+        raise Invalid(f"the archive would write outside of its folder: `{member.name}`")
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    if member.issym():
+        link = PurePosixPath(member.linkname)
+        if link.is_absolute() or not _is_within(target.parent / link, root):
+            raise Invalid(
+                f"the archive would write outside of its folder: `{member.name}` is a link to "
+                f"`{member.linkname}`"
+            )
+        target.symlink_to(member.linkname)
+        return
+    content = archive.extractfile(member) if member.isreg() else None
+    if content is None:
+        raise Invalid(f"the archive holds `{member.name}`, which is neither a file nor a folder")
+    with content, target.open("xb") as stream:
+        shutil.copyfileobj(content, stream)
+    target.chmod(0o755 if member.mode & stat.S_IXUSR else 0o644)
+
+
+def _is_within(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root)

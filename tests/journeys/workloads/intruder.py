@@ -10,17 +10,18 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 
 def read(path):
     """Read a byte."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         file.read(1)
 
 
 def write(path):
     """Open for appending; nothing is written."""
-    open(path, "ab").close()
+    Path(path).open("ab").close()
 
 
 def listing(path):

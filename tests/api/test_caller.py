@@ -1,0 +1,106 @@
+"""Who calls is known by a key that was signed, has not expired and was not revoked."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from plinth.access.keyring import ensure
+from plinth.access.tokens import Claims, mint
+from plinth.control.context import PLATFORM_PRINCIPAL
+from plinth.control.identities import platform_key
+from plinth.domain.access import Role
+from tests.api.service import Service, error_of
+
+
+def refusal(service: Service, key: str) -> str:
+    answer = service.call(key, "GET", "/whoami")
+    assert answer.status_code == 401
+    return str(error_of(answer)["code"])
+
+
+def test_the_holder_of_a_key_is_known(service: Service) -> None:
+    principal = service.principal(Role.VIEWER)
+    answer = service.call(service.key_of(principal), "GET", "/whoami").json()
+    assert answer["principal"]["id"] == principal.id
+    assert [grant["role"] for grant in answer["grants"]] == ["viewer"]
+
+
+@pytest.mark.parametrize("name", ["api-key", "x-api-key"])
+def test_tools_may_send_the_key_in_their_own_header(service: Service, name: str) -> None:
+    headers = {name: service.caller(Role.VIEWER)}
+    assert service.client.get("/api/v1/whoami", headers=headers).status_code == 200
+
+
+def test_no_key_is_refused_with_what_to_send(service: Service) -> None:
+    answer = service.client.get("/api/v1/whoami")
+    assert answer.status_code == 401
+    assert error_of(answer)["code"] == "key_missing"
+    assert "Bearer" in error_of(answer)["hint"]
+
+
+def test_another_scheme_is_no_key(service: Service) -> None:
+    answer = service.client.get("/api/v1/whoami", headers={"authorization": "Basic abc"})
+    assert error_of(answer)["code"] == "key_missing"
+
+
+def test_an_expired_key_is_refused(service: Service) -> None:
+    key = service.key_of(service.principal(Role.ADMIN, None), days=1)
+    service.plane.clock.advance(86400 + 60)
+    assert refusal(service, key) == "key_expired"
+
+
+def test_a_forged_key_is_refused(service: Service) -> None:
+    head, payload, _ = service.admin.split(".")
+    other = service.caller(Role.VIEWER).split(".")
+    assert refusal(service, f"{head}.{payload}.{other[2]}") == "key_forged"
+    assert refusal(service, f"{head}.{other[1]}.{service.admin.split('.')[2]}") == "key_forged"
+
+
+def test_a_key_of_another_plinth_is_refused(service: Service) -> None:
+    now = service.plane.clock.now()
+    foreign = ensure(Path(tempfile.mkdtemp(prefix="pl-")), now)
+    claims = Claims("admin", "default", "k_x", now + timedelta(days=1))
+    assert refusal(service, mint(foreign, claims)) == "key_unknown_signer"
+
+
+def test_a_revoked_key_is_refused_and_others_of_its_holder_are_not(service: Service) -> None:
+    principal = service.principal(Role.VIEWER)
+    first, second = service.key_of(principal), service.key_of(principal)
+    claims = service.plane.context.claims_of(first)
+    assert claims is not None
+    service.as_admin("DELETE", f"/keys/{claims.key_id}")
+    assert refusal(service, first) == "key_revoked"
+    assert service.call(second, "GET", "/whoami").status_code == 200
+
+
+def test_a_key_that_names_another_holder_than_its_row_is_refused(service: Service) -> None:
+    principal = service.principal(Role.VIEWER)
+    claims = service.plane.context.claims_of(service.key_of(principal))
+    assert claims is not None
+    stolen = mint(
+        service.plane.context.keyring,
+        Claims("admin", "default", claims.key_id, claims.expires_at),
+    )
+    assert refusal(service, stolen) == "key_revoked"
+
+
+def test_the_platforms_own_key_opens_nothing_in_the_api(service: Service) -> None:
+    key = platform_key(service.plane.context)
+    assert refusal(service, key) == "key_revoked"
+    assert service.plane.context.claims_of(key) is not None
+    assert PLATFORM_PRINCIPAL == "platform"
+
+
+def test_a_grant_that_was_taken_away_acts_at_once(service: Service) -> None:
+    principal = service.principal(Role.VIEWER)
+    key = service.key_of(principal)
+    run = service.plane.submit()
+    assert service.call(key, "GET", f"/runs/{run}").status_code == 200
+    grants = service.as_admin("GET", "/grants")
+    (grant,) = [g["id"] for g in grants if g["principal"] == principal.id]
+    service.as_admin("DELETE", f"/grants/{grant}")
+    assert service.call(key, "GET", f"/runs/{run}").status_code == 404

@@ -1,0 +1,251 @@
+"""Every route asks `decide`, for every role, on one's own team and on another's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from plinth.access.rbac import decide
+from plinth.api.app import PREFIX
+from plinth.domain.access import Action, Grant, Resource, Role
+from plinth.kit.ids import digest_of
+from plinth.store.identities import add_grant
+from tests.api.service import CSV, LONELY, OTHER, TEAM, Service, error_of, make_service
+from tests.control.plane import endpoint_of
+
+CODE = b"not really an archive"
+JOB = {"kind": "job", "name": "train", "team": TEAM, "command": ["python"]}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request for a route: `resource` is what it asks about, None: answers only for oneself.
+
+    `absent`: the same request for what does not exist, as text replaced in path and options.
+    `shows`: for lists, whether the answer shows the thing of TEAM.
+    """
+
+    path: str
+    resource: Resource | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    absent: tuple[str, str] | None = None
+    shows: Callable[[Any], bool] | None = None
+
+
+@dataclass
+class Things:
+    """What there is of TEAM before a caller comes."""
+
+    done: str
+    active: str
+    grant: str
+    key: str
+
+
+def prepare(service: Service) -> Things:
+    plane = service.plane
+    done = plane.submit(name="done")
+    plane.until(lambda: bool(plane.world.starts))
+    plane.world.end(f"{done}.0.1")
+    plane.until(lambda: plane.run(done).closed)
+    plane.parts.metering.collect()
+    plane.tracking.add_model(TEAM, "m", ("champion",))
+    for name in ("delay", "to-stop", "to-delete"):
+        plane.apply(name=name)
+    service.add_data()
+    now = plane.clock.now()
+    grant = Grant(role=Role.VIEWER, subject_team=OTHER, team=TEAM, resource="endpoint/delay")
+    with plane.write() as connection:
+        stored = add_grant(connection, grant, created_by="admin", now=now)
+    key = service.as_admin("POST", "/keys", json={"team": TEAM, "name": "dashboard"})
+    unit = plane.home.units / "control"
+    unit.mkdir()
+    (unit / "log").write_bytes(b"started\n")
+    return Things(done, plane.submit(name="active"), stored.id, key["id"])
+
+
+def requests(things: Things) -> dict[tuple[str, str], Request]:
+    """Return a request for every route."""
+    run = Resource(kind="run", team=TEAM)
+    team_absent = (TEAM, "nobody")
+    grant = {"role": "viewer", "subject_team": OTHER, "team": TEAM}
+    data = {"file_name": "more.csv", "team": TEAM}
+
+    def job(name: str) -> Resource:
+        return Resource(kind="job", team=TEAM, name=name)
+
+    def endpoint(name: str) -> Resource:
+        return Resource(kind="endpoint", team=TEAM, name=name)
+
+    def has(name: str, value: str) -> Callable[[Any], bool]:
+        return lambda rows: any(row[name] == value for row in rows)
+
+    missing = (things.active, "r_missing222")
+    return {
+        ("PUT", "/code/{digest}"): Request(
+            f"/code/{digest_of(CODE)}",
+            run,
+            {"params": {"team": TEAM}, "content": CODE},
+            team_absent,
+        ),
+        ("POST", "/runs"): Request("/runs", run, {"json": {"workload": JOB}}, team_absent),
+        ("GET", "/runs"): Request("/runs", shows=has("id", things.active)),
+        ("GET", "/runs/{run_id}"): Request(f"/runs/{things.active}", job("active"), {}, missing),
+        ("GET", "/runs/{run_id}/logs"): Request(
+            f"/runs/{things.active}/logs", job("active"), {}, missing
+        ),
+        ("POST", "/runs/{run_id}/stop"): Request(
+            f"/runs/{things.active}/stop", job("active"), {}, missing
+        ),
+        ("DELETE", "/runs/{run_id}"): Request(
+            f"/runs/{things.done}", job("done"), {}, (things.done, "r_missing222")
+        ),
+        ("PUT", "/endpoints/{name}"): Request(
+            "/endpoints/delay",
+            endpoint("delay"),
+            {"json": endpoint_of().model_dump(mode="json")},
+            team_absent,
+        ),
+        ("GET", "/endpoints"): Request("/endpoints", shows=has("name", "delay")),
+        ("GET", "/endpoints/{name}"): Request(
+            "/endpoints/delay", endpoint("delay"), {}, ("delay", "nothing")
+        ),
+        ("POST", "/endpoints/{name}/stop"): Request(
+            "/endpoints/to-stop/stop", endpoint("to-stop"), {}, ("to-stop", "nothing")
+        ),
+        ("DELETE", "/endpoints/{name}"): Request(
+            "/endpoints/to-delete", endpoint("to-delete"), {}, ("to-delete", "nothing")
+        ),
+        ("GET", "/whoami"): Request("/whoami"),
+        ("GET", "/teams"): Request("/teams", shows=has("name", TEAM)),
+        ("POST", "/teams"): Request("/teams", Resource(kind="team"), {"json": {"name": "fresh"}}),
+        ("GET", "/grants"): Request("/grants", shows=has("team", TEAM)),
+        ("POST", "/grants"): Request(
+            "/grants", Resource(kind="team", team=TEAM), {"json": grant}, team_absent
+        ),
+        ("DELETE", "/grants/{grant_id}"): Request(
+            f"/grants/{things.grant}", endpoint("delay"), {}, (things.grant, "g_missing222")
+        ),
+        ("GET", "/keys"): Request("/keys", shows=has("id", things.key)),
+        ("POST", "/keys"): Request(
+            "/keys",
+            Resource(kind="key", team=TEAM),
+            {"json": {"team": TEAM, "name": "fresh"}},
+            team_absent,
+        ),
+        ("DELETE", "/keys/{key_id}"): Request(
+            f"/keys/{things.key}",
+            Resource(kind="key", team=TEAM),
+            {},
+            (things.key, "k_missing2"),
+        ),
+        ("PUT", "/data/{name}"): Request(
+            "/data/more",
+            Resource(kind="data", team=TEAM, name="more"),
+            {"params": data, "content": CSV},
+            team_absent,
+        ),
+        ("GET", "/data"): Request("/data", shows=has("name", "flights")),
+        ("GET", "/data/{name}"): Request(
+            "/data/flights",
+            Resource(kind="data", team=TEAM, name="flights"),
+            {"params": {"team": TEAM}},
+            team_absent,
+        ),
+        ("GET", "/models"): Request("/models", shows=has("name", "m")),
+        ("GET", "/usage"): Request("/usage"),
+        ("GET", "/version"): Request("/version"),
+        ("GET", "/status"): Request("/status", Resource(kind="node")),
+        ("GET", "/units/{unit_id}/logs"): Request(
+            "/units/control/logs", Resource(kind="node"), {}, ("control", "absent")
+        ),
+    }
+
+
+# The kinds of which a list shows one, where its route names another.
+LISTED = {"run": "job"}
+CALLERS = [(None, None), *((role, on) for role in Role for on in (TEAM, OTHER, None))]
+
+
+def replaced(value: Any, old: str, new: str) -> Any:
+    """Return the value with one name in the place of another, wherever it stands."""
+    if isinstance(value, str):
+        return value.replace(old, new)
+    if isinstance(value, dict):
+        return {key: replaced(each, old, new) for key, each in value.items()}
+    return value
+
+
+def api_routes(service: Service) -> dict[tuple[str, str], APIRoute]:
+    found = {}
+    for route in service.app.routes:
+        assert isinstance(route, APIRoute), f"{route} is no route of the API"
+        for method in route.methods:
+            found[method, route.path.removeprefix(PREFIX)] = route
+    return found
+
+
+def test_every_route_says_what_it_asks_and_is_tested(service: Service) -> None:
+    routes = api_routes(service)
+    assert set(routes) == set(requests(Things("", "", "", "")))
+    for route in routes.values():
+        declared = route.openapi_extra or {}
+        assert Action(declared["x-plinth-action"])
+        assert declared["x-plinth-resource"]
+
+
+@pytest.mark.parametrize(("role", "on"), CALLERS)
+def test_every_route_answers_each_role_as_decided(role: Role | None, on: str | None) -> None:
+    with make_service() as service:
+        table = requests(prepare(service))
+        key = service.caller(role, on, home_team=LONELY)
+        actor = service.actor(key)
+        for (method, path), route in api_routes(service).items():
+            request = table[method, path]
+            declared = route.openapi_extra or {}
+            action = Action(declared["x-plinth-action"])
+            where = f"{method} {path} as {role} on {on}"
+            answer = service.call(key, method, request.path, **request.options)
+            if request.resource is None:
+                assert answer.status_code == 200, where
+                if request.shows is not None:
+                    kind = LISTED.get(declared["x-plinth-resource"], declared["x-plinth-resource"])
+                    thing = Resource(kind=kind, team=TEAM)
+                    assert request.shows(answer.json()) == decide(actor, action, thing).allow, where
+                continue
+            decision = decide(actor, action, request.resource)
+            if decision.allow:
+                assert answer.is_success, f"{where}: {answer.text}"
+            elif decide(actor, Action.READ, request.resource).allow:
+                assert answer.status_code == 403, where
+                assert error_of(answer)["message"] == decision.reason, where
+            else:
+                assert answer.status_code == 404, f"{where}: {answer.text}"
+                _check_same_words(service, key, method, request, answer)
+
+
+def _check_same_words(
+    service: Service, key: str, method: str, request: Request, answer: Any
+) -> None:
+    error = error_of(answer)
+    if request.absent is None:
+        return
+    path = replaced(request.path, *request.absent)
+    options = replaced(request.options, *request.absent)
+    absent = service.call(key, method, path, **options)
+    assert absent.status_code == 404
+    assert error_of(absent) == replaced(error, *request.absent)
+
+
+@pytest.mark.parametrize("key", [None, "", "plk_nonsense", "no key at all"])
+def test_every_route_refuses_who_has_no_key(service: Service, key: str | None) -> None:
+    for (method, path), request in requests(Things("r_x", "r_y", "g_z", "k_w")).items():
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        answer = service.client.request(method, PREFIX + request.path, headers=headers)
+        assert answer.status_code in (401, 422), (path, answer.text)
+        assert answer.status_code == 401 or request.options, path
+        error_of(answer)
