@@ -181,11 +181,15 @@ def replaced(value: Any, old: str, new: str) -> Any:
 
 
 def api_routes(service: Service) -> dict[tuple[str, str], APIRoute]:
+    """Return every route by method and path; a path without the API's prefix is none of ours."""
     found = {}
-    for route in service.app.routes:
-        assert isinstance(route, APIRoute), f"{route} is no route of the API"
-        for method in route.methods:
-            found[method, route.path.removeprefix(PREFIX)] = route
+    for included in service.app.routes:
+        # Some versions of FastAPI keep the included router, others copy its routes.
+        router = getattr(included, "original_router", None)
+        for route in router.routes if router else [included]:
+            assert isinstance(route, APIRoute), f"{type(route)} is no route of the API"
+            for method in route.methods:
+                found[method, route.path.removeprefix(PREFIX)] = route
     return found
 
 

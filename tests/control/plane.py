@@ -256,7 +256,7 @@ class Plane:
             return
         with self.database.read() as connection:
             serving = {each.name: each.serving for each in list_endpoints(connection)}
-        self.published = Published("v", serving, frozenset())
+        self.published = self.gateway._published = Published("v", serving, frozenset())
 
     def until(self, holds: Callable[[], bool], most: int = 200) -> None:
         """Step until it holds."""

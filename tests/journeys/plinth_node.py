@@ -188,8 +188,9 @@ class Plinth:
         deployment = self.apply(name, model, **fields)["deployment"]
 
         def seen() -> Json | None:
+            run = self.client.run(deployment)
+            assert run["phase"] not in FINAL, run["message"]
             endpoint = self.client.endpoint(name)
-            assert endpoint["reason"] != "DeploymentFailed", endpoint["message"]
             return endpoint if endpoint["serving"] == deployment and endpoint["ready"] else None
 
         found: Json = wait_for(seen, f"endpoint {name} being ready")

@@ -16,7 +16,7 @@ from plinth.domain.model import DataVersion
 from plinth.kit.errors import Invalid, NotFound
 from plinth.storage.tabular import inspect
 from plinth.store.data_versions import find_data_version, list_data_versions
-from plinth.store.identities import list_teams
+from plinth.store.identities import find_team, list_teams
 
 router = APIRouter(tags=["data and models"])
 
@@ -45,6 +45,10 @@ def add(
         raise Invalid(
             f"the file name `{file_name}` is not accepted; letters, digits, `_`, `.` and `-` are"
         )
+    with context.database.read() as connection:
+        # Before the bytes come: they would stay without a row that names them.
+        if find_team(connection, owner) is None:
+            raise no_team(owner)
     with receive(request, context, most_bytes=MOST_DATA_BYTES) as upload:
         table = inspect(upload.path, file_name=file_name)
         data = NewData(

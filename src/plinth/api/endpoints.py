@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from sqlalchemy import Connection
 
 from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team
@@ -16,7 +16,9 @@ from plinth.control.endpoints.service import (
     remove_endpoint,
     stop_endpoint,
 )
+from plinth.control.gateway import GatewayReconciler
 from plinth.control.planning import plan_or_refuse
+from plinth.control.status import Parts
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Name
 from plinth.domain.workload import Endpoint, parse_model
@@ -28,8 +30,19 @@ from plinth.store.runs import find_run, list_endpoint_runs
 router = APIRouter(tags=["endpoints"])
 
 
+def get_gateway(request: Request) -> GatewayReconciler:
+    """Return what knows which deployments Envoy sends requests to."""
+    parts: Parts = request.app.state.parts
+    return parts.gateway
+
+
+GatewayDep = Annotated[GatewayReconciler, Depends(get_gateway)]
+
+
 @router.put("/endpoints/{name}", **needs(Action.WRITE, "endpoint"))
-def apply(name: Name, workload: Endpoint, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+def apply(
+    name: Name, workload: Endpoint, context: ContextDep, caller: CallerDep, gateway: GatewayDep
+) -> dict[str, Any]:
     """Resolve the model's alias, plan, and write the intent to serve it."""
     if workload.name != name:
         raise Invalid(f"the address says `{name}`, the endpoint's own `name` is `{workload.name}`")
@@ -48,45 +61,47 @@ def apply(name: Name, workload: Endpoint, context: ContextDep, caller: CallerDep
         applied = apply_endpoint(
             connection, context, caller.actor, workload, model=model, plan=plan
         )
-        answer = _describe(connection, context, _get(connection, name))
+        answer = _describe(connection, context, gateway, _get(connection, name))
     context.hint()
     return {**answer, "deployment": applied.deployment, "changed": applied.changed}
 
 
 @router.get("/endpoints", **needs(Action.READ, "endpoint"))
-def list_all(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
+def list_all(context: ContextDep, caller: CallerDep, gateway: GatewayDep) -> list[dict[str, Any]]:
     """List the endpoints that the caller may see."""
     with context.database.read() as connection:
         return [
-            _summary(connection, context, endpoint)
+            _summary(connection, context, gateway, endpoint)
             for endpoint in list_endpoints(connection)
             if caller.may(Action.READ, _resource(endpoint))
         ]
 
 
 @router.get("/endpoints/{name}", **needs(Action.READ, "endpoint"))
-def get(name: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+def get(name: str, context: ContextDep, caller: CallerDep, gateway: GatewayDep) -> dict[str, Any]:
     """Show an endpoint with its deployments and what happened to it."""
     with context.database.read() as connection:
-        return _describe(connection, context, _find(connection, caller, name, Action.READ))
+        return _describe(connection, context, gateway, _find(connection, caller, name, Action.READ))
 
 
 @router.post("/endpoints/{name}/stop", **needs(Action.STOP, "endpoint"))
-def stop(name: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+def stop(name: str, context: ContextDep, caller: CallerDep, gateway: GatewayDep) -> dict[str, Any]:
     """Ask an endpoint to stop serving; `apply` starts it again."""
     with context.database.write() as connection:
         stop_endpoint(connection, context, _find(connection, caller, name, Action.STOP))
-        answer = _describe(connection, context, _get(connection, name))
+        answer = _describe(connection, context, gateway, _get(connection, name))
     context.hint()
     return answer
 
 
 @router.delete("/endpoints/{name}", **needs(Action.DELETE, "endpoint"))
-def delete(name: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
+def delete(
+    name: str, context: ContextDep, caller: CallerDep, gateway: GatewayDep
+) -> dict[str, Any]:
     """Ask an endpoint to stop and to be forgotten."""
     with context.database.write() as connection:
         remove_endpoint(connection, context, _find(connection, caller, name, Action.DELETE))
-        answer = _describe(connection, context, _get(connection, name))
+        answer = _describe(connection, context, gateway, _get(connection, name))
     context.hint()
     return answer
 
@@ -112,23 +127,30 @@ def _find(connection: Connection, caller: Caller, name: str, action: Action) -> 
     return endpoint
 
 
-def _summary(connection: Connection, context: Context, endpoint: StoredEndpoint) -> dict[str, Any]:
+def _summary(
+    connection: Connection, context: Context, gateway: GatewayReconciler, endpoint: StoredEndpoint
+) -> dict[str, Any]:
     current = endpoint.serving or endpoint.next
     run = find_run(connection, current) if current else None
+    published = gateway.published
+    # Running is not enough: whoever reads "ready" calls it next, so Envoy must send it requests.
+    routed = published.serving.get(endpoint.name) if published is not None else None
     return {
         **endpoint.model_dump(mode="json"),
-        "ready": endpoint.serving is not None and run is not None and run.phase == "running",
+        "ready": run is not None and run.phase == "running" and run.id == routed,
         "model": run.model.model_dump(mode="json") if run and run.model else None,
         "url": f"{context.address}/v2/models/{endpoint.name}",
     }
 
 
-def _describe(connection: Connection, context: Context, endpoint: StoredEndpoint) -> dict[str, Any]:
+def _describe(
+    connection: Connection, context: Context, gateway: GatewayReconciler, endpoint: StoredEndpoint
+) -> dict[str, Any]:
     runs = list_endpoint_runs(connection, endpoint.team, endpoint.name)
     events = list_events(connection, f"endpoint/{endpoint.name}")
     newest = runs[0] if runs else None
     return {
-        **_summary(connection, context, endpoint),
+        **_summary(connection, context, gateway, endpoint),
         "deployments": [
             {**run_summary(run), "model": run.model.model_dump(mode="json") if run.model else None}
             for run in runs[:20]

@@ -210,7 +210,8 @@ class Periodic:
                 self.last_error = None
             except PlinthError as err:
                 if self.last_error != err.message:
-                    log.warning("%s: %s", self.name, err.message)
+                    level = logging.INFO if isinstance(err, Temporary) else logging.WARNING
+                    log.log(level, "%s: %s", self.name, err.message)
                 self.last_error = err.message
             except Exception as err:
                 # One failed round (a full disk, a busy database) must not end all later ones.

@@ -10,12 +10,15 @@ from plinth.control.context import Context
 from plinth.domain.usage import Meter
 from plinth.domain.workload import Job
 from plinth.gateway.access_log import parse
+from plinth.gateway.admin import Admin
 from plinth.metering.engine_usage import ReplicaSpan, usage_of
-from plinth.metering.journal import AccessJournal, UsageDraft
+from plinth.metering.journal import AccessJournal, UsageDraft, rotate
 from plinth.store.runs import Attempt, StoredRun, find_run, list_unmetered, note_metered
 
 # A replica counts as seen running up to this long ago: it may have ended since the last look.
 _UNSEEN_S = 10.0
+_LARGEST_LOG = 64 * 1024 * 1024
+_KEPT_LOGS = 4
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -35,12 +38,13 @@ class Metering:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        log = context.home.gateway / "access.log"
-        self._journal = AccessJournal(log, context.ledger, usage_in)
+        self._log = context.home.gateway / "access.log"
+        self._journal = AccessJournal(self._log, context.ledger, usage_in)
 
     def collect(self) -> None:
         """Read what is new. Raises Temporary or Conflict: call again later."""
         self._journal.collect()
+        self._rotate()
         for attempt, run in self._unmetered():
             span = _span(attempt, run, self._context.clock.now())
             cursor = self._context.ledger.cursor(span.source)
@@ -76,6 +80,21 @@ class Metering:
             )
             for (team, workload), meters in sorted(sums.items())
         ]
+
+    def _rotate(self) -> None:
+        """Begin a new log when this one is large; forget the oldest, which was read to its end."""
+        rotated = sorted(self._log.parent.glob(f"{self._log.name}.*"))
+        if self._log.exists():
+            if self._log.stat().st_size < _LARGEST_LOG:
+                return
+            for path in rotated[:-_KEPT_LOGS]:
+                path.unlink()
+            rotate(self._log)
+        elif not rotated:
+            return
+        # Also when it was renamed before and Envoy could not be told then.
+        with Admin(self._context.home.socket("envoy-admin")) as admin:
+            admin.reopen_logs()
 
     def _unmetered(self) -> list[tuple[Attempt, StoredRun]]:
         with self._context.database.read() as connection:

@@ -19,6 +19,7 @@ from plinth.environments.spec import EnvironmentSpec, this_python
 from plinth.kit.archive import unpack
 from plinth.kit.errors import Permanent
 from plinth.kit.files import make_private
+from plinth.kit.ids import digest_of
 from plinth.runtimes.runtime import Runtime
 from plinth.store.runs import StoredRun
 
@@ -40,7 +41,9 @@ def code_key(digest: str) -> str:
 
 def model_folder(context: Context, model: ModelVersion) -> Path:
     """Return where a model version's files lie on this node."""
-    return context.home.models / model.team / f"{model.name}.{model.version}"
+    # A model that was deleted and registered anew has the same version and another artifact.
+    artifact = digest_of(model.artifact_uri.encode())[:12]
+    return context.home.models / model.team / f"{model.name}.{model.version}.{artifact}"
 
 
 def socket_of(context: Context, run_id: str, replica: int) -> Path:
@@ -51,14 +54,13 @@ def socket_of(context: Context, run_id: str, replica: int) -> Path:
 def prepare_job(context: Context, run: StoredRun, job: Job) -> Prepared:
     """Build the environment and unpack the code. Raises Temporary while that goes on."""
     environment = context.builder.need(environment_of(job.environment), f"job {job.name}")
-    folder = make_private(context.home.runs / run.id)
-    work = folder / "work"
-    if run.code_digest is not None and not work.exists():
+    archive = None
+    if run.code_digest is not None:
         archive = context.storage.local_path(code_key(run.code_digest))
         if archive is None:
             raise Permanent(f"the code snapshot {run.code_digest[:12]} is not in the storage")
-        _unpack_whole(archive, work)
-    make_private(work)
+    folder = _make_folder(context, run, archive)
+    work = folder / "work"
     variables = _base_variables(environment.folder, folder, job.resources.cpu)
     variables |= job.variables
     mounts = [Mount(str(environment.folder)), Mount(str(folder), writable=True)]
@@ -87,7 +89,7 @@ def prepare_endpoint(context: Context, run: StoredRun, endpoint: Endpoint) -> Pr
         context.tracking.download_model(run.model.team, run.model, model)
     spec = serving_environment(model, runtime)
     environment = context.builder.need(spec, f"endpoint {endpoint.name}")
-    folder = make_private(context.home.runs / run.id)
+    folder = _make_folder(context, run, None)
     variables = _base_variables(environment.folder, folder, endpoint.resources.cpu)
     version = str(run.model.version)
     variables |= runtime.variables_for(
@@ -176,12 +178,23 @@ def with_key(context: Context, spec: ReplicaSpec, run: StoredRun, key: str) -> R
     )
 
 
-def _unpack_whole(archive: Path, folder: Path) -> None:
-    """Unpack beside, then rename: a folder that is there was unpacked to its end."""
-    partial = folder.with_name(f".{folder.name}.partial")
+def _make_folder(context: Context, run: StoredRun, code: Path | None) -> Path:
+    """Return the run's folder with `work`, `home` and `tmp`; made beside, then renamed.
+
+    What is there is left alone: it is the run's own, and an earlier attempt may have put links
+    into it that we must not follow.
+    """
+    folder = context.home.runs / run.id
+    if folder.exists():
+        return folder
+    partial = folder.with_name(f".{run.id}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    unpack(archive, partial)
+    for name in ("work", "home", "tmp"):
+        make_private(partial / name)
+    if code is not None:
+        unpack(code, partial / "work")
     partial.rename(folder)
+    return folder
 
 
 def _memory_limit(workload: Job | Endpoint) -> int | None:
@@ -195,8 +208,8 @@ def _base_variables(environment: Path, folder: Path, cpu: float) -> dict[str, st
     return {
         "PATH": f"{environment / 'bin'}:/usr/local/bin:/usr/bin:/bin",
         "VIRTUAL_ENV": str(environment),
-        "HOME": str(make_private(folder / "home")),
-        "TMPDIR": str(make_private(folder / "tmp")),
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "tmp"),
         "LANG": "C.UTF-8",
         "TZ": os.environ.get("TZ", "UTC"),
         "PYTHONUNBUFFERED": "1",

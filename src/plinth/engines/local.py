@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from plinth.catalog.machine import local_offer
 from plinth.domain.platform import Capability, Offer
@@ -81,10 +82,14 @@ class LocalEngine:
 
 def _unit_of(spec: ReplicaSpec, unit: str) -> UnitSpec:
     ports = (spec.gateway_port,) if spec.gateway_port is not None else ()
+    writable = tuple(mount.path for mount in spec.mounts if mount.writable)
+    if not any(Path(spec.folder).is_relative_to(path) for path in writable):
+        # Below a writable mount an earlier attempt may have put a link in the folder's place.
+        writable = (spec.folder, *writable)
     confinement = Confinement(
         minimum_level=spec.isolation,
         read=tuple(mount.path for mount in spec.mounts if not mount.writable),
-        write=(spec.folder, *(mount.path for mount in spec.mounts if mount.writable)),
+        write=writable,
         connect_ports=ports if spec.network == "gateway" else None,
     )
     return UnitSpec(

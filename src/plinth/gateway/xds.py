@@ -5,42 +5,19 @@ The endpoint reconciler calls `apply`. Nobody else writes below the folder; one 
 
 from __future__ import annotations
 
-import http
-import http.client
-import json
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-from plinth.gateway.identity import WHO
-from plinth.gateway.listener import STAT_PREFIX
-from plinth.gateway.routes import ROUTE_CONFIGURATION
+from plinth.gateway.admin import Acknowledgement, Admin
 from plinth.gateway.snapshot import Resources, Snapshot, resources
 from plinth.gateway.validation import complaint
 from plinth.kit.errors import Permanent, Temporary
 from plinth.kit.files import locked, make_private, read_json, write_atomic
 
-# The prefix of each kind's statistics in Envoy.
-_STATISTICS = {
-    "cds": "cluster_manager.cds",
-    "ecds": f"extension_config_discovery.http_filter.{WHO}",
-    "lds": "listener_manager.lds",
-    "rds": f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIGURATION}",
-}
 _POLL_S = 0.01
-_ANSWER_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """What Envoy made of one kind: the version in use, and how many it has refused so far."""
-
-    version: str
-    rejected: int
 
 
 def write(snapshot: Snapshot, folder: Path) -> tuple[str, ...]:
@@ -55,7 +32,7 @@ def write(snapshot: Snapshot, folder: Path) -> tuple[str, ...]:
 
 def acknowledged(admin_socket: Path) -> dict[str, Acknowledgement]:
     """Ask Envoy what it uses, by kind. Raises Temporary when it cannot be reached."""
-    with _Admin(admin_socket) as admin:
+    with Admin(admin_socket) as admin:
         return admin.acknowledged()
 
 
@@ -70,7 +47,7 @@ def apply(
     does not answer in time: then the files hold the new configuration for its next start.
     """
     make_private(folder)
-    with locked(folder / "lock"), _Admin(admin_socket) as admin:
+    with locked(folder / "lock"), Admin(admin_socket) as admin:
         try:
             admin.acknowledged()
         except Temporary:
@@ -85,75 +62,13 @@ def apply(
         step.take("cds", wanted)
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket; httpx leaves a socket open when nobody listens."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("envoy", timeout=_ANSWER_S)
-        self._path = path
-
-    def connect(self) -> None:
-        """Open the connection. Raises OSError when nobody listens."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-class _Admin:
-    """Envoy's administration, over its Unix socket. Every method may raise Temporary."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection = _UnixConnection(path)
-
-    def __enter__(self) -> _Admin:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    def acknowledged(self) -> dict[str, Acknowledgement]:
-        names = "|".join(prefix.replace(".", r"\.") for prefix in _STATISTICS.values())
-        query = {"format": "json", "filter": rf"^({names})\.(version_text|update_rejected)$"}
-        answer = self._ask("/stats", query)["stats"]
-        statistics = {each["name"]: each["value"] for each in answer if "name" in each}
-        return {
-            kind: Acknowledgement(
-                version=str(statistics.get(f"{prefix}.version_text", "")),
-                rejected=int(statistics.get(f"{prefix}.update_rejected", 0)),
-            )
-            for kind, prefix in _STATISTICS.items()
-        }
-
-    def reason(self, version: str) -> str | None:
-        """Find Envoy's own words for refusing `version`; it keeps them for listeners only."""
-        states = _error_states(self._ask("/config_dump", {}))
-        mine = (state for state in states if state.get("version_info") == version)
-        return next((str(state["details"]) for state in mine if state.get("details")), None)
-
-    def _ask(self, path: str, query: dict[str, str]) -> Any:
-        try:
-            self._connection.request("GET", f"{path}?{urlencode(query)}")
-            answer = self._connection.getresponse()
-            body = answer.read()
-            if answer.status != http.HTTPStatus.OK:
-                raise http.client.HTTPException(f"status {answer.status}")
-            return json.loads(body)
-        except (OSError, http.client.HTTPException, ValueError) as err:
-            self._connection.close()
-            raise Temporary(
-                f"Envoy does not answer at `{self._path}`: {type(err).__name__}",
-                hint="`plinth status` shows whether the unit `envoy` runs",
-            ) from err
-
-
 @dataclass(frozen=True, slots=True)
 class _Step:
     """Hands over one kind after the other until the deadline (monotonic seconds)."""
 
     snapshot: Snapshot
     folder: Path
-    admin: _Admin
+    admin: Admin
     deadline: float
 
     def take(self, kind: str, content: Resources) -> None:
@@ -216,12 +131,3 @@ def _union(wanted: Resources, before: Any) -> Resources:
     names = {item["name"] for item in wanted.items}
     kept = [item for item in (before or {}).get("resources", []) if item["name"] not in names]
     return resources([*wanted.items, *kept]) if kept else wanted
-
-
-def _error_states(value: Any) -> list[dict[str, Any]]:
-    if isinstance(value, list):
-        return [state for each in value for state in _error_states(each)]
-    if not isinstance(value, dict):
-        return []
-    own = [value["error_state"]] if "error_state" in value else []
-    return own + [state for each in value.values() for state in _error_states(each)]

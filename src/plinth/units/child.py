@@ -124,13 +124,24 @@ def _limit(spec: UnitSpec) -> None:
 def _enter(start: Start) -> None:
     spec = start.spec
     if start.level is not None and spec.confinement is not None:
-        # The command must be able to see where it stands.
-        read = (*spec.confinement.read, spec.cwd)
-        confine(start.level, replace(spec.confinement, read=read))
+        confine(start.level, replace(spec.confinement, read=_readable(spec)))
     try:
         os.chdir(spec.cwd)
     except OSError as err:
         raise OSError(f"the work folder `{spec.cwd}` cannot be entered: {err.strerror}") from err
+
+
+def _readable(spec: UnitSpec) -> tuple[str, ...]:
+    """Return the paths to read, with the work folder: a command must see where it stands.
+
+    A work folder below a listed path adds nothing: an earlier attempt could write there, and may
+    have put a link in its place.
+    """
+    assert spec.confinement is not None
+    listed = (*spec.confinement.read, *spec.confinement.write)
+    if any(spec.cwd == path or spec.cwd.startswith(f"{path}/") for path in listed):
+        return spec.confinement.read
+    return (*spec.confinement.read, spec.cwd)
 
 
 def _execute(start: Start) -> int:

@@ -20,8 +20,8 @@ def read(path):
 
 
 def write(path):
-    """Open for appending; nothing is written."""
-    Path(path).open("ab").close()
+    """Open for writing what is there; nothing is written."""
+    Path(path).open("r+b").close()
 
 
 def listing(path):

@@ -251,7 +251,7 @@ class RunReconciler:
         if observation.phase is Phase.SUCCEEDED:
             return self._end(state, Phase.SUCCEEDED, "Completed", "exited with 0", seen=seen)
         if observation.phase.is_final:
-            why = observation.reason or f"exited with {observation.exit_code}"
+            why = _why_ended(observation)
             if state.current[0].number < job.attempts:
                 message = f"attempt {state.current[0].number} of {job.attempts} {why}"
                 return self._to(state, Phase.PENDING, "Retrying", message, after_s=1, seen=seen)
@@ -463,6 +463,12 @@ class RunReconciler:
 
 def _replicas(run: StoredRun) -> int:
     return run.workload.replicas if isinstance(run.workload, Endpoint) else 1
+
+
+def _why_ended(observation: Observation) -> str:
+    if observation.phase is Phase.STOPPED:
+        return "was stopped from outside, as when its node goes down"
+    return observation.reason or f"exited with {observation.exit_code}"
 
 
 def _refusal(state: RunState, ended: dict[int, Observation]) -> str | None:

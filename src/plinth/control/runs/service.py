@@ -13,11 +13,19 @@ from plinth.domain.access import Actor, PrincipalKind
 from plinth.domain.model import DataVersion, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.workload import Endpoint, Job, parse_data
-from plinth.kit.errors import Conflict, Invalid, NotFound
+from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
 from plinth.kit.ids import new_id
 from plinth.store.data_versions import find_data_version, list_data_versions
 from plinth.store.identities import add_principal, find_team
-from plinth.store.runs import Attempt, StoredRun, add_run, delete_run, find_run, want_stop
+from plinth.store.runs import (
+    Attempt,
+    StoredRun,
+    add_run,
+    delete_run,
+    find_run,
+    list_attempts,
+    want_stop,
+)
 
 
 def submit_job(
@@ -102,7 +110,10 @@ def stop_run(connection: Connection, context: Context, run: StoredRun) -> Stored
 
 
 def remove_run(connection: Connection, run: StoredRun) -> None:
-    """Delete a run that has ended; its usage stays. Raises Conflict while it is active."""
+    """Delete a run that has ended; its usage stays.
+
+    Raises Conflict while it is active, Temporary while its usage is not all in the ledger.
+    """
     if not (run.phase.is_final and run.closed):
         raise Conflict(
             f"run `{run.id}` is {run.phase}; only a run that has ended can be deleted",
@@ -113,6 +124,9 @@ def remove_run(connection: Connection, run: StoredRun) -> None:
             f"run `{run.id}` is a deployment of endpoint `{run.workload.name}`",
             hint=f"`plinth delete {run.workload.name}` deletes the endpoint",
         )
+    attempts = list_attempts(connection, [run.id])
+    if any(attempt.started_at is not None and not attempt.metered for attempt in attempts):
+        raise Temporary(f"the usage of run `{run.id}` is being written", hint="again in a moment")
     delete_run(connection, run.id)
 
 

@@ -1,0 +1,113 @@
+"""Ask and tell a running Envoy, over its administration's Unix socket."""
+
+from __future__ import annotations
+
+import http
+import http.client
+import json
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from plinth.gateway.identity import WHO
+from plinth.gateway.listener import STAT_PREFIX
+from plinth.gateway.routes import ROUTE_CONFIGURATION
+from plinth.kit.errors import Temporary
+
+# The prefix of each kind's statistics in Envoy.
+_STATISTICS = {
+    "cds": "cluster_manager.cds",
+    "ecds": f"extension_config_discovery.http_filter.{WHO}",
+    "lds": "listener_manager.lds",
+    "rds": f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIGURATION}",
+}
+_ANSWER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What Envoy made of one kind: the version in use, and how many it has refused so far."""
+
+    version: str
+    rejected: int
+
+
+class Admin:
+    """Envoy's administration, over its Unix socket. Every method may raise Temporary."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = _UnixConnection(path)
+
+    def __enter__(self) -> Admin:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def acknowledged(self) -> dict[str, Acknowledgement]:
+        """Return what Envoy uses now, by kind."""
+        names = "|".join(prefix.replace(".", r"\.") for prefix in _STATISTICS.values())
+        query = {"format": "json", "filter": rf"^({names})\.(version_text|update_rejected)$"}
+        answer = self._ask("/stats", query)["stats"]
+        statistics = {each["name"]: each["value"] for each in answer if "name" in each}
+        return {
+            kind: Acknowledgement(
+                version=str(statistics.get(f"{prefix}.version_text", "")),
+                rejected=int(statistics.get(f"{prefix}.update_rejected", 0)),
+            )
+            for kind, prefix in _STATISTICS.items()
+        }
+
+    def reason(self, version: str) -> str | None:
+        """Find Envoy's own words for refusing `version`; it keeps them for listeners only."""
+        states = _error_states(self._ask("/config_dump", {}))
+        mine = (state for state in states if state.get("version_info") == version)
+        return next((str(state["details"]) for state in mine if state.get("details")), None)
+
+    def reopen_logs(self) -> None:
+        """Have Envoy write on into new files, where its logs were renamed."""
+        self._call("POST", "/reopen_logs")
+
+    def _ask(self, path: str, query: dict[str, str]) -> Any:
+        return json.loads(self._call("GET", f"{path}?{urlencode(query)}"))
+
+    def _call(self, method: str, address: str) -> bytes:
+        try:
+            self._connection.request(method, address)
+            answer = self._connection.getresponse()
+            body = answer.read()
+            if answer.status != http.HTTPStatus.OK:
+                raise http.client.HTTPException(f"status {answer.status}")
+            return body
+        except (OSError, http.client.HTTPException, ValueError) as err:
+            self._connection.close()
+            raise Temporary(
+                f"Envoy does not answer at `{self._path}`: {type(err).__name__}",
+                hint="`plinth status` shows whether the unit `envoy` runs",
+            ) from err
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket; httpx leaves a socket open when nobody listens."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("envoy", timeout=_ANSWER_S)
+        self._path = path
+
+    def connect(self) -> None:
+        """Open the connection. Raises OSError when nobody listens."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _error_states(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, list):
+        return [state for each in value for state in _error_states(each)]
+    if not isinstance(value, dict):
+        return []
+    own = [value["error_state"]] if "error_state" in value else []
+    return own + [state for each in value.values() for state in _error_states(each)]

@@ -1,0 +1,89 @@
+"""Endpoints are applied, shown, stopped and deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plinth.domain.access import Role
+from tests.api.service import OTHER, TEAM, Service, error_of
+
+FILE = {"kind": "endpoint", "name": "delay", "team": TEAM, "model": "models:/m@champion"}
+
+
+def apply(service: Service, name: str = "delay", key: str = "", **fields: Any) -> Any:
+    body = {**FILE, "name": name, **fields}
+    return service.call(key or service.admin, "PUT", f"/endpoints/{name}", json=body)
+
+
+def test_an_alias_is_resolved_when_the_file_is_applied(service: Service) -> None:
+    service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    applied = apply(service).json()
+    assert (applied["changed"], applied["model"]["version"], applied["ready"]) == (True, 1, False)
+    assert applied["next"] == applied["deployment"]
+    service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    assert service.as_admin("GET", "/endpoints/delay")["model"]["version"] == 1
+    assert apply(service).json()["changed"] is True
+    assert apply(service).json()["changed"] is False
+
+
+def test_an_endpoint_that_serves_is_ready(service: Service) -> None:
+    run = service.plane.apply().deployment
+    service.plane.until(lambda: service.plane.serves(run))
+    shown = service.as_admin("GET", "/endpoints/delay")
+    assert (shown["ready"], shown["serving"]) == (True, run)
+    assert [each["id"] for each in shown["deployments"]] == [run]
+    assert service.as_admin("GET", "/endpoints")[0]["ready"] is True
+
+
+@pytest.mark.parametrize("name", ["UPPER", "a_b", "x" * 41, "-a", "1a"])
+def test_a_name_in_the_address_is_checked_like_one_in_the_file(
+    service: Service, name: str
+) -> None:
+    service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    body = {**FILE, "name": "fine"}
+    answer = service.call(service.admin, "PUT", f"/endpoints/{name}", json=body)
+    assert answer.status_code == 422
+    assert service.as_admin("GET", "/endpoints") == []
+
+
+def test_the_address_and_the_file_name_the_same_endpoint(service: Service) -> None:
+    answer = service.call(service.admin, "PUT", "/endpoints/other", json=FILE)
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "invalid")
+
+
+def test_an_unknown_model_or_runtime_is_refused(service: Service) -> None:
+    assert apply(service).status_code == 404
+    assert apply(service, runtime="nope").status_code == 400
+    assert service.as_admin("GET", "/endpoints") == []
+
+
+def test_stopping_and_deleting_change_the_intent(service: Service) -> None:
+    service.plane.apply()
+    assert service.as_admin("POST", "/endpoints/delay/stop")["desired"] == "stop"
+    assert service.as_admin("DELETE", "/endpoints/delay")["desired"] == "delete"
+    service.plane.until(lambda: service.plane.endpoint() is None)
+    assert service.call(service.admin, "GET", "/endpoints/delay").status_code == 404
+
+
+def test_the_runs_of_a_name_stay_with_the_team_that_had_them(service: Service) -> None:
+    service.plane.apply()
+    service.as_admin("DELETE", "/endpoints/delay")
+    service.plane.until(lambda: service.plane.endpoint() is None)
+    service.plane.tracking.add_model(OTHER, "m", ("champion",))
+    apply(service, team=OTHER)
+    shown = service.call(service.caller(Role.VIEWER, OTHER), "GET", "/endpoints/delay").json()
+    assert [each["team"] for each in shown["deployments"]] == [OTHER]
+
+
+def test_who_was_granted_one_endpoint_sees_that_one(service: Service) -> None:
+    service.plane.apply()
+    service.plane.apply(name="hidden")
+    grant = {"role": "viewer", "subject_team": OTHER, "team": TEAM, "resource": "endpoint/delay"}
+    service.as_admin("POST", "/grants", json=grant)
+    key = service.as_admin("POST", "/keys", json={"team": OTHER, "name": "dash"})["token"]
+    shown = service.call(key, "GET", "/endpoints").json()
+    assert [each["name"] for each in shown] == ["delay"]
+    assert service.call(key, "GET", "/endpoints/hidden").status_code == 404
+    assert service.call(key, "POST", "/endpoints/delay/stop").status_code == 403
