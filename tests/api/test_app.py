@@ -95,9 +95,15 @@ def test_a_method_that_a_route_lacks_is_said(service: Service) -> None:
 
 def test_errors_of_access_have_the_shape_too(service: Service) -> None:
     assert error_of(service.client.get("/api/v1/runs"))["code"] == "key_missing"
-    answer = service.call(service.caller(Role.VIEWER), "POST", "/keys", json={
-        "team": "research", "name": "x",
-    })
+    answer = service.call(
+        service.caller(Role.VIEWER),
+        "POST",
+        "/keys",
+        json={
+            "team": "research",
+            "name": "x",
+        },
+    )
     assert (answer.status_code, error_of(answer)["code"]) == (403, "denied")
 
 

@@ -31,6 +31,8 @@ def test_an_alias_is_resolved_when_the_file_is_applied(service: Service) -> None
 def test_an_endpoint_that_serves_is_ready(service: Service) -> None:
     run = service.plane.apply().deployment
     service.plane.until(lambda: service.plane.serves(run))
+    assert service.as_admin("GET", "/endpoints/delay")["ready"] is False
+    service.plane.step()
     shown = service.as_admin("GET", "/endpoints/delay")
     assert (shown["ready"], shown["serving"]) == (True, run)
     assert [each["id"] for each in shown["deployments"]] == [run]
@@ -38,9 +40,7 @@ def test_an_endpoint_that_serves_is_ready(service: Service) -> None:
 
 
 @pytest.mark.parametrize("name", ["UPPER", "a_b", "x" * 41, "-a", "1a"])
-def test_a_name_in_the_address_is_checked_like_one_in_the_file(
-    service: Service, name: str
-) -> None:
+def test_a_name_in_the_address_is_checked_like_one_in_the_file(service: Service, name: str) -> None:
     service.plane.tracking.add_model(TEAM, "m", ("champion",))
     body = {**FILE, "name": "fine"}
     answer = service.call(service.admin, "PUT", f"/endpoints/{name}", json=body)

@@ -61,9 +61,7 @@ def test_a_body_over_the_limit_is_refused_as_it_comes(
     assert leftovers(service) == []
 
 
-def test_data_over_the_limit_is_refused(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_over_the_limit_is_refused(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets, "MOST_DATA_BYTES", 3)
     params = {"file_name": "a.csv", "team": TEAM}
     answer = service.call(service.admin, "PUT", "/data/a", params=params, content=b"a\n1\n2\n")

@@ -10,7 +10,7 @@ def test_a_team_sees_what_it_used(service: Service) -> None:
     plane = service.plane
     run = plane.submit()
     plane.until(lambda: plane.run(run).phase == "running")
-    plane.clock.advance(30)
+    plane.step(30)
     (row,) = service.call(service.caller(Role.VIEWER), "GET", "/usage").json()
     assert (row["team"], row["workload"]) == (TEAM, "job/train")
     assert row["training_seconds"] >= 30

@@ -134,6 +134,8 @@ def test_a_loading_model_is_alive_and_not_ready() -> None:
     answer = _call("POST", "/v2/models/m/infer", _request(1), loaded=False)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
+    # By this the gateway knows that it may ask another replica.
+    assert answer.headers["x-plinth-not-loaded"] == "1"
 
 
 def test_a_model_without_example_says_so() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import typer
 from typer.main import get_command
 
+from plinth.cli.session import HomeOption, JsonOption
+
 
 def verb(function: Callable[..., Any], name: str) -> Any:
     """Return the command `plinth NAME`."""
@@ -29,9 +31,15 @@ def verbs(
     )
 
     @app.callback(invoke_without_command=True, help=text)
-    def without_sub(context: typer.Context) -> None:
+    def without_sub(
+        context: typer.Context, *, as_json: JsonOption = False, home: HomeOption = None
+    ) -> None:
         if context.invoked_subcommand is None:
-            default()
+            default(as_json=as_json, home=home)
+        elif as_json or home is not None:
+            # It would be taken, and do nothing.
+            sub = context.invoked_subcommand
+            raise typer.BadParameter(f"options stand behind: `plinth {name} {sub} [OPTIONS]`")
 
     for sub, function in others.items():
         app.command(sub)(function)

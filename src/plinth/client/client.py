@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import httpx
 
@@ -72,7 +73,7 @@ class Client:
 
     def put_code(self, digest: str, content: bytes, *, team: str) -> Json:
         """Upload a code snapshot under its digest."""
-        return self._json("PUT", f"/code/{digest}", params={"team": team}, content=content)
+        return self._json("PUT", _path("code", digest), params={"team": team}, content=content)
 
     def runs(
         self, *, kind: str | None = None, active: bool = False, limit: int = 100
@@ -85,15 +86,15 @@ class Client:
 
     def run(self, run_id: str) -> Json:
         """Show a run."""
-        return self._json("GET", f"/runs/{run_id}")
+        return self._json("GET", _path("runs", run_id))
 
     def stop_run(self, run_id: str) -> Json:
         """Ask a run to stop."""
-        return self._json("POST", f"/runs/{run_id}/stop")
+        return self._json("POST", _path("runs", run_id, "stop"))
 
     def delete_run(self, run_id: str) -> Json:
         """Delete a run that has ended."""
-        return self._json("DELETE", f"/runs/{run_id}")
+        return self._json("DELETE", _path("runs", run_id))
 
     def logs(
         self, run_id: str, *, offset: int = 0, attempt: int | None = None, replica: int = 0
@@ -102,13 +103,13 @@ class Client:
         parameters = {"offset": offset, "replica": replica}
         if attempt is not None:
             parameters["attempt"] = attempt
-        answer = self._request("GET", f"/runs/{run_id}/logs", params=parameters)
+        answer = self._request("GET", _path("runs", run_id, "logs"), params=parameters)
         following = int(answer.headers["x-plinth-next-offset"])
         return answer.content, following, answer.headers["x-plinth-phase"]
 
     def apply(self, endpoint: Endpoint) -> Json:
         """Write the intent to serve; return the endpoint with `deployment` and `changed`."""
-        return self._json("PUT", f"/endpoints/{endpoint.name}", json=_declared(endpoint))
+        return self._json("PUT", _path("endpoints", endpoint.name), json=_declared(endpoint))
 
     def endpoints(self) -> list[Json]:
         """List endpoints."""
@@ -116,15 +117,15 @@ class Client:
 
     def endpoint(self, name: str) -> Json:
         """Show an endpoint."""
-        return self._json("GET", f"/endpoints/{name}")
+        return self._json("GET", _path("endpoints", name))
 
     def stop_endpoint(self, name: str) -> Json:
         """Ask an endpoint to stop serving."""
-        return self._json("POST", f"/endpoints/{name}/stop")
+        return self._json("POST", _path("endpoints", name, "stop"))
 
     def delete_endpoint(self, name: str) -> Json:
         """Ask an endpoint to stop and to be forgotten."""
-        return self._json("DELETE", f"/endpoints/{name}")
+        return self._json("DELETE", _path("endpoints", name))
 
     # -- identities -----------------------------------------------------------------------------
 
@@ -150,7 +151,7 @@ class Client:
 
     def take(self, grant_id: str) -> Json:
         """Take a grant away."""
-        return self._json("DELETE", f"/grants/{grant_id}")
+        return self._json("DELETE", _path("grants", grant_id))
 
     def keys(self) -> list[Json]:
         """List keys."""
@@ -163,7 +164,7 @@ class Client:
 
     def revoke_key(self, key_id: str) -> Json:
         """Revoke a key."""
-        return self._json("DELETE", f"/keys/{key_id}")
+        return self._json("DELETE", _path("keys", key_id))
 
     # -- data, models, usage, node ---------------------------------------------------------------
 
@@ -171,7 +172,9 @@ class Client:
         """Upload a file as the next version of a dataset."""
         parameters = {"file_name": path.name} | ({"team": team} if team else {})
         with path.open("rb") as stream:
-            return self._json("PUT", f"/data/{name}", params=parameters, content=_chunks(stream))
+            return self._json(
+                "PUT", _path("data", name), params=parameters, content=_chunks(stream)
+            )
 
     def data(self) -> list[Json]:
         """List data versions."""
@@ -184,7 +187,7 @@ class Client:
             parameters["version"] = version
         if team is not None:
             parameters["team"] = team
-        return self._json("GET", f"/data/{name}", params=parameters)
+        return self._json("GET", _path("data", name), params=parameters)
 
     def models(self) -> list[Json]:
         """List model versions."""
@@ -200,7 +203,7 @@ class Client:
 
     def unit_logs(self, unit_id: str, *, offset: int = 0) -> tuple[bytes, int]:
         """Return what a unit of the system printed from `offset`, and the next offset."""
-        answer = self._request("GET", f"/units/{unit_id}/logs", params={"offset": offset})
+        answer = self._request("GET", _path("units", unit_id, "logs"), params={"offset": offset})
         return answer.content, int(answer.headers["x-plinth-next-offset"])
 
     def version(self) -> Json:
@@ -210,11 +213,11 @@ class Client:
     # -- how a call is made ---------------------------------------------------------------------
 
     def _json(self, method: str, path: str, **options: Any) -> Json:
-        answer: Json = self._request(method, path, **options).json()
+        answer: Json = _content(self._request(method, path, **options))
         return answer
 
     def _list(self, path: str, params: Mapping[str, Any] | None = None) -> list[Json]:
-        answer: list[Json] = self._request("GET", path, params=params).json()
+        answer: list[Json] = _content(self._request("GET", path, params=params))
         return answer
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -226,6 +229,11 @@ class Client:
                 hint="`plinth up --detach` starts Plinth; `plinth status` looks at it",
                 code="not_running",
             ) from err
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as err:
+            raise Invalid(
+                f"`{self.address}` is not an address; write it like `http://127.0.0.1:8470`",
+                hint="PLINTH_ADDRESS names another Plinth than this machine's own",
+            ) from err
         except httpx.HTTPError as err:
             raise Temporary(f"the call to {self.address} broke off: {err}") from err
         if answer.is_success:
@@ -236,6 +244,21 @@ class Client:
 def _declared(workload: Job | Endpoint) -> Json:
     # Only what the file says: what is left out stays the server's default, and says so.
     return {"kind": workload.kind, **workload.model_dump(mode="json", exclude_unset=True)}
+
+
+def _path(*parts: str) -> str:
+    # A name is one part of the path, whatever a person wrote.
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _content(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError as err:
+        raise PlinthError(
+            f"`{answer.url}` answered, but not as Plinth does",
+            hint="check the address: PLINTH_ADDRESS, or `plinth status`",
+        ) from err
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

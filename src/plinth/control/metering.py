@@ -15,8 +15,6 @@ from plinth.metering.engine_usage import ReplicaSpan, usage_of
 from plinth.metering.journal import AccessJournal, UsageDraft, rotate
 from plinth.store.runs import Attempt, StoredRun, find_run, list_unmetered, note_metered
 
-# A replica counts as seen running up to this long ago: it may have ended since the last look.
-_UNSEEN_S = 10.0
 _LARGEST_LOG = 64 * 1024 * 1024
 _KEPT_LOGS = 4
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
@@ -46,7 +44,7 @@ class Metering:
         self._journal.collect()
         self._rotate()
         for attempt, run in self._unmetered():
-            span = _span(attempt, run, self._context.clock.now())
+            span = _span(attempt, run)
             cursor = self._context.ledger.cursor(span.source)
             records, following = usage_of(span, cursor)
             if following is not None and following != cursor:
@@ -56,16 +54,16 @@ class Metering:
                     note_metered(connection, attempt)
 
     def totals(self) -> list[UsageRow]:
-        """Return what was used by team and workload; what still runs counts up to now."""
+        """Return what was used by team and workload; what still runs counts up to when it was last seen."""
         now = self._context.clock.now()
         sums: dict[tuple[str, str], dict[Meter, float]] = {}
         for total in self._context.ledger.totals(_BEGINNING, now + timedelta(days=1)):
             meters = sums.setdefault((total.team, total.workload), {})
             meters[total.meter] = meters.get(total.meter, 0.0) + total.quantity
         for attempt, run in self._unmetered():
-            span = _span(attempt, run, now)
+            span = _span(attempt, run)
             cursor = self._context.ledger.cursor(span.source)
-            until = attempt.ended_at or now
+            until = attempt.ended_at or span.seen_at
             ends = ReplicaSpan(**{**_fields(span), "seen_at": until, "ended_at": until})
             meters = sums.setdefault((span.team, span.workload), {})
             for record in usage_of(ends, cursor)[0]:
@@ -128,7 +126,7 @@ def usage_in(line: bytes) -> UsageDraft | None:
     )
 
 
-def _span(attempt: Attempt, run: StoredRun, now: datetime) -> ReplicaSpan:
+def _span(attempt: Attempt, run: StoredRun) -> ReplicaSpan:
     assert attempt.started_at is not None  # `list_unmetered` gives only those that started
     is_job = isinstance(run.workload, Job)
     return ReplicaSpan(
@@ -139,7 +137,8 @@ def _span(attempt: Attempt, run: StoredRun, now: datetime) -> ReplicaSpan:
         team=run.team,
         workload=f"{run.workload.kind}/{run.workload.name}",
         started_at=attempt.started_at,
-        seen_at=max(attempt.started_at, now - timedelta(seconds=_UNSEEN_S)),
+        # Not the clock: it may have ended while nobody looked.
+        seen_at=max(attempt.started_at, attempt.seen_at or attempt.started_at),
         ended_at=attempt.ended_at,
         principal=run.principal,
     )

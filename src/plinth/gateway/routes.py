@@ -34,6 +34,9 @@ NO_SUCH_ADDRESS = "there is nothing at this address"
 _MODEL_TIMEOUT = "60s"
 # What surely has not reached a server may be sent again, whatever it asks for.
 _UNSENT = "connect-failure,refused-stream,reset-before-request"
+# A model server that is still loading says so by this header: it has begun nothing. It is found
+# by callers while a replica that ended is started again beside others that answer.
+_NOT_LOADED = "x-plinth-not-loaded"
 # What a job or a data scientist needs of MLflow. Workspaces, webhooks, gateway secrets, jobs and
 # the assistant stay out of reach: they act for the whole server or call out of it.
 _TRACKING_RESOURCES = (
@@ -70,7 +73,7 @@ def routes(state: GatewayState) -> list[Json]:
         "name": "plinth",
         "domains": ["*"],
         "routes": _routes(state),
-        "retry_policy": _retry(_UNSENT),
+        "retry_policy": _retry(f"{_UNSENT},retriable-headers"),
     }
     configuration = {
         "@type": ROUTES,
@@ -214,6 +217,7 @@ def _retry(conditions: str) -> Json:
     """Several attempts with growing pauses, on another replica if there is one."""
     return {
         "retry_on": conditions,
+        "retriable_headers": [{"name": _NOT_LOADED, "present_match": True}],
         "num_retries": 10,
         "retry_back_off": {"base_interval": "0.05s", "max_interval": "1s"},
         "retry_host_predicate": [

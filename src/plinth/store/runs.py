@@ -60,12 +60,16 @@ class Attempt(Declared):
     exit_code: int | None = None
     reason: str | None = None
     isolation: int | None = None
+    seen_at: datetime | None = None
     metered: bool = False
 
 
 def add_run(connection: Connection, run: StoredRun) -> None:
     """Write the intent to run; it is due at once."""
     values = run.model_dump(mode="json", exclude={"created_at", "started_at", "ended_at"})
+    # A size that was stated is a limit, a default is none: what was left out stays left out.
+    stated = run.workload.resources.model_dump(mode="json", exclude_unset=True)
+    values["workload"]["resources"] = stated
     connection.execute(
         insert(tables.run).values(
             **values,
@@ -199,8 +203,10 @@ def note_metered(connection: Connection, attempt: Attempt) -> None:
     connection.execute(update(tables.attempt).where(*_is_attempt(attempt)).values(metered=True))
 
 
-def note_observed(connection: Connection, attempt: Attempt, seen: Observation) -> None:
-    """Write what the engine saw of an attempt; a final phase is written once and stays."""
+def note_observed(
+    connection: Connection, attempt: Attempt, seen: Observation, at: datetime
+) -> None:
+    """Write what the engine saw of an attempt at a time; a final phase is written once and stays."""
     table = tables.attempt
     connection.execute(
         update(table)
@@ -212,6 +218,7 @@ def note_observed(connection: Connection, attempt: Attempt, seen: Observation) -
             exit_code=seen.exit_code,
             reason=seen.reason,
             isolation=seen.isolation,
+            seen_at=at,
         )
     )
 

@@ -147,6 +147,8 @@ attempt = Table(
     Column("exit_code", Integer, nullable=True),
     Column("reason", String(2000), nullable=True),
     Column("isolation", Integer, nullable=True),
+    # When the engine last said how it stands: usage is counted up to here, not to the clock.
+    Column("seen_at", Utc, nullable=True),
     # Its last interval stands in the ledger: nothing is left to be metered.
     Column("metered", Boolean, nullable=False),
 )

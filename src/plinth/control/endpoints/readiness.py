@@ -53,11 +53,17 @@ class Readiness:
                 return f"its input example failed: {example.text[:300]}"
             body = example.json()
             answer = self._client.post(f"{base}/infer", json=body["request"], headers=headers)
+            expected = body["expected"]
         except httpx.HTTPError as err:
             return f"the gateway does not answer: {err}"
+        except (ValueError, KeyError, TypeError) as err:
+            return f"its input example is not what the protocol says: {err!r}"
         if answer.status_code != 200:
             return f"its input example was answered with {answer.status_code}: {answer.text[:300]}"
-        return difference(body["expected"], answer.json().get("outputs", []))
+        try:
+            return difference(expected, answer.json().get("outputs", []))
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            return f"its answer is not what the protocol says: {err!r}"
 
 
 def difference(expected: list[dict[str, Any]], served: list[dict[str, Any]]) -> str | None:
@@ -68,14 +74,18 @@ def difference(expected: list[dict[str, Any]], served: list[dict[str, Any]]) -> 
         if answer is None:
             return f"output `{output['name']}` is missing in what the gateway answered"
         for field in ("datatype", "shape"):
-            if answer[field] != output[field]:
+            if answer.get(field) != output[field]:
                 return (
-                    f"output `{output['name']}` has {field} {answer[field]}, "
+                    f"output `{output['name']}` has {field} {answer.get(field)}, "
                     f"the model itself gives {output[field]}"
                 )
-        for ours, theirs in zip(output["data"], answer["data"], strict=True):
+        name, data = output["name"], answer.get("data")
+        if not isinstance(data, list):
+            return f"output `{name}` has no data"
+        if len(data) != len(output["data"]):
+            return f"output `{name}` has {len(data)} numbers, not {len(output['data'])}"
+        for ours, theirs in zip(output["data"], data, strict=True):
             if not _is_equal(ours, theirs):
-                name = output["name"]
                 return f"output `{name}` has {theirs!r} where the model itself gives {ours!r}"
     return None
 

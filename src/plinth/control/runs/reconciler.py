@@ -59,11 +59,12 @@ _TRACKING_STATUS: dict[Phase, FinalStatus] = {
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run, all its attempts, and its principal, as one reading saw them."""
+    """A run, all its attempts, and its principal, as one reading saw them at `read_at`."""
 
     run: StoredRun
     attempts: tuple[Attempt, ...]
     principal: Principal
+    read_at: datetime
 
     @property
     def current(self) -> dict[int, Attempt]:
@@ -86,7 +87,8 @@ class RunReconciler:
         principal = find_principal(connection, run.principal)
         if principal is None:
             raise NotFound(f"run {key} has no principal")
-        return RunState(run, tuple(list_attempts(connection, [key])), principal)
+        attempts = tuple(list_attempts(connection, [key]))
+        return RunState(run, attempts, principal, self._context.clock.now())
 
     def work(self, state: RunState) -> Outcome:
         """Do the next step."""
@@ -429,7 +431,8 @@ class RunReconciler:
             note_change(connection, state.run, changes, self._context.clock.now())
             for replica, observation in (seen or {}).items():
                 if not observation.gone:
-                    note_observed(connection, state.current[replica], observation)
+                    # The engine was asked after the rows were read: it was seen then at least.
+                    note_observed(connection, state.current[replica], observation, state.read_at)
             if also is not None:
                 also(connection)
 

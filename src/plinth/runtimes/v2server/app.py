@@ -25,6 +25,8 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _EXTENSIONS = ["binary_tensor_data"]
+# The second tells the gateway that nothing was begun, so that another replica may be asked.
+_NOT_LOADED = (("retry-after", "1"), ("x-plinth-not-loaded", "1"))
 
 
 class Served(Predictor, Protocol):
@@ -167,7 +169,7 @@ class Application:
 
     def _loaded(self) -> tuple[Served, Batcher]:
         if self._model is None or self._batcher is None:
-            raise Refused("the model is loading; try again", 503, headers=(("retry-after", "1"),))
+            raise Refused("the model is loading; try again", 503, headers=_NOT_LOADED)
         return self._model, self._batcher
 
     def _ready(self, document: dict[str, Any]) -> Answer:

@@ -1,0 +1,138 @@
+"""A deployment is ready when it answers its model's example as the model itself does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from plinth.control.endpoints.readiness import Readiness, difference
+from plinth.store.runs import StoredRun
+from tests.control.plane import Plane
+
+NAN = math.nan
+
+
+def output(name: str = "y", **changed: Any) -> dict[str, Any]:
+    return {"name": name, "datatype": "FP64", "shape": [2], "data": [1.5, 2.0], **changed}
+
+
+@pytest.mark.parametrize(
+    ("expected", "served", "words"),
+    [
+        ([output()], [output()], None),
+        ([output()], [output(), output("more")], None),
+        ([], [], None),
+        ([output()], [], "`y` is missing"),
+        ([output()], [output("z")], "`y` is missing"),
+        ([output()], [output(datatype="FP32")], "has datatype FP32, the model itself gives FP64"),
+        ([output()], [output(shape=[1, 2])], "has shape"),
+        ([output()], [output(data=[1.5, 2.1])], "has 2.1 where the model itself gives 2.0"),
+        ([output()], [output(data=[1.5, 2.0 * (1 + 1e-8)])], None),
+        ([output()], [output(data=[1.5, 2])], None),
+        ([output()], [output(data=[1.5])], "has 1 numbers"),
+        ([output()], [output(data=[1.5, 2.0, 3.0])], "has 3 numbers"),
+        ([output()], [{"name": "y"}], "has datatype None"),
+        ([output()], [output(data=None)], "has no data"),
+        ([output(data=[NAN, 2.0])], [output(data=[NAN, 2.0])], None),
+        ([output(data=[NAN, 2.0])], [output(data=[0.0, 2.0])], "has 0.0"),
+        ([output(data=[0.0, 1e-12])], [output(data=[1e-12, 0.0])], None),
+        ([output(data=["a", "b"])], [output(data=["a", "b"])], None),
+        ([output(data=["a", "b"])], [output(data=["a", "c"])], "has 'c'"),
+        ([output(data=[True, 1])], [output(data=[True, 1])], None),
+    ],
+)
+def test_answers_are_compared(
+    expected: list[dict[str, Any]], served: list[dict[str, Any]], words: str | None
+) -> None:
+    found = difference(expected, served)
+    assert (found is None) if words is None else (words in (found or ""))
+
+
+Answer = Callable[[httpx.Request], httpx.Response]
+BASE = "/v2/models/delay"
+
+
+@pytest.fixture
+def run(plane: Plane) -> StoredRun:
+    return plane.run(plane.apply().deployment)
+
+
+@pytest.fixture
+def asked() -> list[httpx.Request]:
+    return []
+
+
+@pytest.fixture
+def ask(plane: Plane, run: StoredRun, asked: list[httpx.Request]) -> Iterator[Any]:
+    made = []
+
+    def ask(answers: dict[str, Any], published: bool = True) -> str | None:
+        def answer(request: httpx.Request) -> httpx.Response:
+            asked.append(request)
+            given = answers[request.url.path.rpartition("/")[2]]
+            if isinstance(given, Exception):
+                raise given
+            status, body = given
+            kind = {"json": body} if not isinstance(body, str) else {"text": body}
+            return httpx.Response(status, **kind)
+
+        known = frozenset([run.id] if published else [])
+        readiness = Readiness(plane.context, lambda: "plk_x", lambda: known)
+        readiness._client = httpx.Client(
+            transport=httpx.MockTransport(answer), base_url="http://gateway"
+        )
+        made.append(readiness._client)
+        return readiness.why_not(run)
+
+    yield ask
+    for client in made:
+        client.close()
+
+
+EXAMPLE = (200, {"request": {"inputs": []}, "expected": [output()]})
+READY = (200, {})
+
+
+def test_it_is_ready_when_the_example_comes_back_right(
+    ask: Any, asked: list[httpx.Request], run: StoredRun
+) -> None:
+    assert (
+        ask({"ready": READY, "example": EXAMPLE, "infer": (200, {"outputs": [output()]})}) is None
+    )
+    prefix = f"/internal/deployments/{run.id}/v2/models/delay"
+    paths = [request.url.path for request in asked]
+    assert paths == [f"{prefix}/ready", f"{prefix}/example", f"{prefix}/infer"]
+    assert {request.headers["authorization"] for request in asked} == {"Bearer plk_x"}
+
+
+def test_nothing_is_asked_before_the_gateway_knows_it(ask: Any, asked: list[httpx.Request]) -> None:
+    assert "does not know it yet" in ask({}, published=False)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"ready": (503, {})}, "is loading"),
+        ({"ready": READY, "example": (404, {})}, None),
+        ({"ready": READY, "example": (500, "boom")}, "its input example failed: boom"),
+        ({"ready": READY, "example": EXAMPLE, "infer": (500, "boom")}, "answered with 500: boom"),
+        ({"ready": READY, "example": EXAMPLE, "infer": (200, {})}, "`y` is missing"),
+        ({"ready": httpx.ConnectError("refused")}, "does not answer: refused"),
+        ({"ready": httpx.ReadTimeout("slow")}, "does not answer: slow"),
+        ({"ready": READY, "example": (200, "no json")}, "is not what the protocol says"),
+        ({"ready": READY, "example": (200, {"request": {}})}, "is not what the protocol says"),
+        (
+            {"ready": READY, "example": EXAMPLE, "infer": (200, "no json")},
+            "is not what the protocol says",
+        ),
+    ],
+    ids=str,
+)
+def test_what_it_lacks_is_said(ask: Any, answers: dict[str, Any], words: str | None) -> None:
+    found = ask(answers)
+    assert (found is None) if words is None else (words in found)

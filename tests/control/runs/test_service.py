@@ -1,0 +1,44 @@
+"""Submitting, stopping and deleting a run change the intent and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from plinth.control.runs.service import forget_files, remove_run, stop_run
+from plinth.domain.access import PrincipalKind
+from plinth.kit.errors import Conflict, NotFound
+from plinth.store.identities import find_principal
+from tests.control.plane import Plane
+
+
+def test_a_run_acts_as_a_principal_of_its_own(plane: Plane) -> None:
+    first, second = plane.run(plane.submit()), plane.run(plane.submit())
+    assert first.principal != second.principal
+    with plane.database.read() as connection:
+        principal = find_principal(connection, first.principal)
+    assert principal is not None
+    assert (principal.kind, principal.team) == (PrincipalKind.RUN, first.team)
+
+
+def test_an_absent_team_or_data_version_is_refused(plane: Plane) -> None:
+    with pytest.raises(NotFound, match="no team `nobody`"):
+        plane.submit(team="nobody")
+    with pytest.raises(NotFound, match="it has none"):
+        plane.submit(data={"x": "flights"})
+    assert plane.describe() == []
+
+
+def test_a_deployment_is_stopped_with_its_endpoint(plane: Plane) -> None:
+    run = plane.run(plane.apply().deployment)
+    with pytest.raises(Conflict, match="deployment of endpoint"), plane.write() as connection:
+        stop_run(connection, plane.context, run)
+
+
+def test_a_run_is_deleted_only_when_all_of_its_end_was_done(plane: Plane) -> None:
+    run = plane.submit()
+    with pytest.raises(Conflict, match="only a run that has ended"), plane.write() as connection:
+        remove_run(connection, plane.run(run))
+
+
+def test_the_files_of_a_run_may_be_gone_already(plane: Plane) -> None:
+    forget_files(plane.context, "r_gone", [])

@@ -1,0 +1,85 @@
+"""What the rows say is rendered whole, and written only when it is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plinth.control import gateway
+from plinth.control.gateway import GatewayReconciler
+from plinth.domain.run import Phase
+from plinth.kit.errors import Temporary
+from tests.control.plane import TEAM, Plane
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    snapshots: list[Any] = []
+
+    def apply(snapshot: Any, _folder: Path, _socket: Path) -> None:
+        snapshots.append(snapshot)
+
+    # Envoy itself belongs to the journeys.
+    monkeypatch.setattr(gateway, "apply", apply)
+    return snapshots
+
+
+def test_a_candidate_is_routed_for_the_platform_before_it_serves(
+    plane: Plane, written: list[Any]
+) -> None:
+    reconciler = GatewayReconciler(plane.context)
+    assert reconciler.deployments() == frozenset()
+    plane.not_ready = "the model is loading"
+    run = plane.apply().deployment
+    plane.until(lambda: plane.run(run).phase is Phase.STARTING)
+    reconciler.publish()
+    assert reconciler.published is not None
+    assert reconciler.published.serving == {"delay": None}
+    assert reconciler.deployments() == {run}
+    plane.not_ready = None
+    plane.until(lambda: plane.serves(run))
+    reconciler.publish()
+    assert reconciler.published.serving == {"delay": run}
+    assert len(written) == 2
+
+
+def test_the_same_rows_are_written_once(plane: Plane, written: list[Any]) -> None:
+    reconciler = GatewayReconciler(plane.context)
+    for _ in range(3):
+        reconciler.publish()
+    assert len(written) == 1
+    assert plane.hints == 1
+
+
+def test_what_envoy_did_not_take_is_not_published(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise Temporary("Envoy is away")
+
+    monkeypatch.setattr(gateway, "apply", refuse)
+    reconciler = GatewayReconciler(plane.context)
+    with pytest.raises(Temporary):
+        reconciler.publish()
+    assert reconciler.published is None
+
+
+def test_the_members_of_a_team_and_those_granted_may_call(plane: Plane, written: list[Any]) -> None:
+    plane.apply()
+    reconciler = GatewayReconciler(plane.context)
+    with plane.database.read() as connection:
+        (route,) = reconciler._state(connection).endpoints
+    assert TEAM in route.caller_teams
+    assert "admin" in route.callers
+
+
+def test_the_keys_of_an_ended_run_are_told_to_the_gateway(plane: Plane, written: list[Any]) -> None:
+    run = plane.submit()
+    plane.until(lambda: plane.run(run).phase is Phase.RUNNING)
+    plane.world.end(f"{run}.0.1")
+    plane.until(lambda: plane.run(run).closed)
+    with plane.database.read() as connection:
+        state = GatewayReconciler(plane.context)._state(connection)
+    assert state.revoked == (plane.attempts(run)[0].key,)

@@ -1,0 +1,88 @@
+"""The first start makes what must be there, once; keys are renewed in time."""
+
+from __future__ import annotations
+
+import pytest
+
+from plinth.access.rbac import decide
+from plinth.control.context import ADMIN_PRINCIPAL, PLATFORM_PRINCIPAL
+from plinth.control.identities import make_first, mint_key, platform_key
+from plinth.domain.access import Action, PrincipalKind, Resource, Role
+from plinth.kit.errors import Denied, NotFound
+from plinth.store.identities import (
+    find_principal,
+    list_grants,
+    list_keys,
+    load_actor,
+    revoke_keys_of,
+)
+from tests.control.plane import TEAM, Plane
+
+
+def test_making_the_first_identities_twice_changes_nothing(plane: Plane) -> None:
+    token = plane.home.admin_token.read_bytes()
+    with plane.database.read() as connection:
+        grants, keys = list_grants(connection), list_keys(connection, kinds=list(PrincipalKind))
+    make_first(plane.context)
+    assert plane.home.admin_token.read_bytes() == token
+    with plane.database.read() as connection:
+        assert list_grants(connection) == grants
+        assert list_keys(connection, kinds=list(PrincipalKind)) == keys
+
+
+def test_the_administrators_token_is_its_owners_alone_and_may_do_all(plane: Plane) -> None:
+    assert plane.home.admin_token.stat().st_mode & 0o777 == 0o600
+    assert decide(plane.actor(), Action.MANAGE_TEAMS, Resource(kind="team")).allow
+
+
+@pytest.mark.parametrize("content", [None, "", "garbage", "plk_a.b.c"])
+def test_a_token_file_that_is_gone_or_broken_is_written_again(
+    plane: Plane, content: str | None
+) -> None:
+    if content is None:
+        plane.home.admin_token.unlink()
+    else:
+        plane.home.admin_token.write_text(content)
+    make_first(plane.context)
+    assert plane.actor().principal.id == ADMIN_PRINCIPAL
+
+
+def test_the_token_is_renewed_before_it_expires_and_when_it_was_revoked(plane: Plane) -> None:
+    token = plane.home.admin_token.read_text()
+    plane.clock.advance(304 * 86400)
+    make_first(plane.context)
+    assert plane.home.admin_token.read_text() == token
+    plane.clock.advance(2 * 86400)
+    make_first(plane.context)
+    renewed = plane.home.admin_token.read_text()
+    assert renewed != token
+    with plane.write() as connection:
+        revoke_keys_of(connection, ADMIN_PRINCIPAL, plane.clock.now())
+    make_first(plane.context)
+    assert plane.home.admin_token.read_text() != renewed
+
+
+def test_the_platforms_key_is_short_lived_and_no_row(plane: Plane) -> None:
+    claims = plane.context.claims_of(platform_key(plane.context))
+    assert claims is not None
+    assert claims.principal == PLATFORM_PRINCIPAL
+    assert (claims.expires_at - plane.clock.now()).total_seconds() <= 600
+    with plane.database.read() as connection:
+        assert load_actor(connection, claims.principal, claims.key_id) is None
+        assert find_principal(connection, PLATFORM_PRINCIPAL) is not None
+
+
+def test_a_key_is_made_for_a_team_that_exists_by_who_holds_as_much(plane: Plane) -> None:
+    options = {"name": "ci", "role": Role.OPERATOR, "days": 1.0}
+    with plane.write() as connection:
+        minted = mint_key(connection, plane.context, plane.actor(), team=TEAM, **options)
+        claims = plane.context.claims_of(minted.token)
+        assert claims is not None
+        holder = load_actor(connection, claims.principal, claims.key_id)
+        assert holder is not None
+        assert decide(holder, Action.OPERATE, Resource(kind="endpoint", team=TEAM)).allow
+        with pytest.raises(NotFound):
+            mint_key(connection, plane.context, plane.actor(), team="nobody", **options)
+        viewer = holder.model_copy(update={"grants": ()})
+        with pytest.raises(Denied):
+            mint_key(connection, plane.context, viewer, team=TEAM, **options)

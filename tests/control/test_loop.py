@@ -1,0 +1,243 @@
+"""The driver: what is due is worked on with no transaction open, and written under its lease."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from plinth.control.loop import LEASE_S, Loop, Outcome, Periodic
+from plinth.kit.clock import FakeClock, SystemClock
+from plinth.kit.errors import NotFound, Permanent, PlinthError, Temporary
+from plinth.store import tables
+from plinth.store.runs import find_run
+from plinth.store.session import Database
+from tests.control.plane import copy_template, open_database
+from tests.store.rows import NOW, run_in
+
+PATIENCE_S = 10.0
+
+
+class Scripted:
+    """A reconciler that does what a test says."""
+
+    table = tables.run
+
+    def __init__(self, work: Callable[[str], Outcome]) -> None:
+        self._work = work
+        self.worked: list[str] = []
+        self.errors: list[PlinthError] = []
+
+    def load(self, connection: Connection, key: str) -> str:
+        return find_run(connection, key).id
+
+    def work(self, state: str) -> Outcome:
+        self.worked.append(state)
+        return self._work(state)
+
+    def failed(self, state: str, error: PlinthError) -> Outcome:
+        self.errors.append(error)
+        return Outcome({"reason": "Error"}, 5.0)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    copy_template(tmp_path / "plinth.db")
+    opened = open_database(tmp_path / "plinth.db")
+    with opened.write() as connection:
+        run_in(connection, "r_a")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOW)
+
+
+@pytest.fixture
+def make(database: Database, clock: FakeClock) -> Iterator[Callable[[Any], Loop]]:
+    loops = []
+
+    def made(reconciler: Any) -> Loop:
+        loops.append(Loop(database, clock, (reconciler,)))
+        return loops[-1]
+
+    yield made
+    for loop in loops:
+        loop.close()
+
+
+def reason(database: Database) -> str:
+    with database.read() as connection:
+        return find_run(connection, "r_a").reason
+
+
+def test_an_outcome_is_written_and_the_row_waits(
+    database: Database, clock: FakeClock, make: Callable[[Any], Loop]
+) -> None:
+    reconciler = Scripted(lambda _: Outcome({"reason": "Seen"}, 10.0))
+    loop = make(reconciler)
+    assert loop.step() == 1
+    assert reason(database) == "Seen"
+    clock.advance(9.9)
+    assert loop.step() == 0
+    clock.advance(0.2)
+    assert loop.step() == 1
+
+
+def test_work_may_write_since_no_transaction_is_open(
+    database: Database, make: Callable[[Any], Loop]
+) -> None:
+    def work(_key: str) -> Outcome:
+        with database.write() as connection:
+            run_in(connection, "r_b", team="ops")
+        return Outcome({"reason": "Wrote"}, None)
+
+    make(Scripted(work)).step()
+    assert reason(database) == "Wrote"
+
+
+def test_our_errors_go_to_the_reconciler(database: Database, make: Callable[[Any], Loop]) -> None:
+    def work(_key: str) -> Outcome:
+        raise Permanent("never")
+
+    reconciler = Scripted(work)
+    make(reconciler).step()
+    assert [error.message for error in reconciler.errors] == ["never"]
+    assert reason(database) == "Error"
+
+
+def test_an_unknown_error_becomes_temporary_and_is_logged(
+    database: Database, make: Callable[[Any], Loop], caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(_key: str) -> Outcome:
+        raise ZeroDivisionError("oh")
+
+    reconciler = Scripted(work)
+    make(reconciler).step()
+    (error,) = reconciler.errors
+    assert isinstance(error, Temporary)
+    assert error.message == "unexpected ZeroDivisionError: oh"
+    assert "run r_a: unexpected" in caplog.text
+
+
+def test_what_cannot_be_written_is_taken_up_when_its_lease_ends(
+    database: Database,
+    clock: FakeClock,
+    make: Callable[[Any], Loop],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reconciler = Scripted(lambda _: Outcome({"no_such_column": 1}, 1.0))
+    loop = make(reconciler)
+    loop.step()
+    assert "could not be written" in caplog.text
+    assert loop.step() == 0
+    clock.advance(LEASE_S + 1)
+    assert loop.step() == 1
+
+
+def test_who_lost_the_lease_writes_nothing_and_runs_nothing_beside(
+    database: Database, clock: FakeClock, make: Callable[[Any], Loop]
+) -> None:
+    ran = []
+    inner = make(Scripted(lambda _: Outcome({"reason": "Second"}, None)))
+
+    def work(_key: str) -> Outcome:
+        clock.advance(LEASE_S + 1)
+        inner.step()
+        return Outcome({"reason": "First"}, None, lambda _connection: ran.append(1))
+
+    make(Scripted(work)).step()
+    assert reason(database) == "Second"
+    assert ran == []
+
+
+def test_an_outcome_whose_intent_changed_is_dropped_and_the_row_is_due(
+    database: Database, make: Callable[[Any], Loop]
+) -> None:
+    answers = [False, True]
+    reconciler = Scripted(
+        lambda _: Outcome({"reason": "Seen"}, None, still=lambda _connection: answers.pop(0))
+    )
+    loop = make(reconciler)
+    loop.step()
+    assert reason(database) == "Accepted"
+    assert loop.step() == 1
+    assert reason(database) == "Seen"
+
+
+def test_what_goes_beside_an_outcome_is_written_with_it_or_not_at_all(
+    database: Database, make: Callable[[Any], Loop]
+) -> None:
+    def fail(_connection: Connection) -> None:
+        raise KeyError("beside")
+
+    make(Scripted(lambda _: Outcome({"reason": "Half"}, None, fail))).step()
+    assert reason(database) == "Accepted"
+
+
+def test_a_row_that_is_gone_is_passed_over(database: Database, make: Callable[[Any], Loop]) -> None:
+    class Gone(Scripted):
+        def load(self, connection: Connection, key: str) -> str:
+            raise NotFound(key)
+
+    reconciler = Gone(lambda _: Outcome())
+    assert make(reconciler).step() == 1
+    assert reconciler.worked == []
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_loop_that_runs_frees_old_leases_and_is_woken_by_a_hint(database: Database) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "update run set lease_token = 'l_dead', lease_until = '2999-01-01 00:00:00.000000'"
+        )
+    reconciler = Scripted(lambda _: Outcome({"reason": "Seen"}, None))
+    loop = Loop(database, SystemClock(), (reconciler,))
+    loop.start()
+    loop.hint()
+    wait_for(lambda: reason(database) == "Seen")
+    loop.stop()
+
+
+def test_a_periodic_call_goes_on_after_every_error(caplog: pytest.LogCaptureFixture) -> None:
+    errors: list[BaseException | None] = [Permanent("no"), Permanent("no"), KeyError("oh"), None]
+    called = threading.Event()
+
+    def call() -> None:
+        error = errors.pop(0) if errors else None
+        if error is not None:
+            raise error
+        called.set()
+
+    periodic = Periodic("thing", call, 0.001)
+    with caplog.at_level(logging.WARNING):
+        periodic.start()
+        assert called.wait(PATIENCE_S)
+        periodic.stop()
+    assert periodic.last_error is None
+    assert [record.message for record in caplog.records].count("thing: no") == 1
+    assert "thing failed" in caplog.text
+
+
+def test_a_periodic_call_is_made_at_once_when_hinted() -> None:
+    calls = []
+    periodic = Periodic("thing", lambda: calls.append(1), 1000.0)
+    periodic.start()
+    wait_for(lambda: len(calls) == 1)
+    periodic.hint()
+    wait_for(lambda: len(calls) == 2)
+    periodic.stop()

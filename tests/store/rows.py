@@ -1,0 +1,66 @@
+"""Rows that other rows need."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from plinth.domain.access import Principal, PrincipalKind
+from plinth.domain.plan import Plan
+from plinth.domain.run import Phase
+from plinth.domain.workload import WORKLOAD
+from plinth.store.identities import add_key, add_principal, add_team, find_team
+from plinth.store.runs import Attempt, StoredRun, add_attempt, add_run
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+JOB = {"kind": "job", "name": "train", "command": ["python"]}
+ENDPOINT = {"kind": "endpoint", "name": "delay", "model": "models:/m/1"}
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def principal_in(connection: Connection, team: str) -> Principal:
+    if find_team(connection, team) is None:
+        add_team(connection, team, NOW)
+    return add_principal(connection, kind=PrincipalKind.RUN, name="run", team=team, now=NOW)
+
+
+def run_in(connection: Connection, run_id: str, team: str = "research", **fields: Any) -> StoredRun:
+    """Add a run with its principal."""
+    workload = fields.pop("workload", JOB)
+    run = StoredRun(
+        id=run_id,
+        team=team,
+        workload=WORKLOAD.validate_python({**workload, "team": team}),
+        code_digest=None,
+        model=None,
+        data={},
+        plan=Plan(workload="train", chosen=None, rejected=(), inputs_digest="d"),
+        principal=principal_in(connection, team).id,
+        created_by="admin",
+        created_at=fields.pop("created_at", NOW),
+        **fields,
+    )
+    add_run(connection, run)
+    return run
+
+
+def attempt_of(connection: Connection, run: StoredRun, number: int = 1) -> Attempt:
+    """Add an attempt with its key."""
+    principal = principal_in(connection, run.team)
+    key = add_key(connection, principal=principal, label="x", expires_at=later(60), now=NOW)
+    attempt = Attempt(
+        run=run.id,
+        replica=0,
+        number=number,
+        phase=Phase.STARTING,
+        key=key.id,
+        handle={"unit": f"{run.id}.0.{number}"},
+        created_at=NOW,
+    )
+    add_attempt(connection, attempt)
+    return attempt

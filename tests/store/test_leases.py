@@ -1,0 +1,208 @@
+"""One row, one holder; a hint is never lost; who lost the lease changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from sqlalchemy import Column, Connection, MetaData, String, Table, create_engine, insert, select
+
+from plinth.store.leases import (
+    Claim,
+    any_due,
+    apply_leased,
+    claim_due,
+    hint,
+    release_all,
+)
+from plinth.store.session import Database
+from plinth.store.tables import Utc, run
+from tests.store.rows import NOW, later, run_in
+
+
+def claim(connection: Connection, seconds: float = 0, limit: int = 10) -> list[Claim]:
+    return claim_due(connection, run, now=later(seconds), lease_s=60, limit=limit)
+
+
+def test_a_new_row_is_due_and_claimed_by_one(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        assert any_due(connection, run, NOW)
+        (mine,) = claim(connection)
+        assert mine.key == "r_a"
+        assert not any_due(connection, run, NOW)
+        assert claim(connection) == []
+
+
+def test_what_is_due_longest_comes_first_and_no_more_than_asked(database: Database) -> None:
+    with database.write() as connection:
+        for name, at in (("r_b", 2), ("r_a", 3), ("r_c", 1)):
+            run_in(connection, name, created_at=later(at))
+        assert [c.key for c in claim(connection, 10, limit=2)] == ["r_c", "r_b"]
+
+
+def test_what_is_due_later_is_not_claimed_yet(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a", created_at=later(5))
+        assert claim(connection, 4.999) == []
+        assert len(claim(connection, 5)) == 1
+
+
+def test_applying_writes_and_gives_the_lease_back(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        (mine,) = claim(connection)
+        assert apply_leased(connection, run, mine, {"reason": "Seen"}, later(30))
+        row = connection.execute(select(run)).one()
+        assert (row.reason, row.lease_token, row.lease_until) == ("Seen", None, None)
+        assert row.due_at == later(30)
+        assert not apply_leased(connection, run, mine, {"reason": "Again"}, None)
+
+
+def test_a_row_without_a_next_time_waits_for_a_hint(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        (mine,) = claim(connection)
+        apply_leased(connection, run, mine, {}, None)
+        assert claim(connection, 10**6) == []
+        hint(connection, run, "r_a", later(5))
+        assert len(claim(connection, 5)) == 1
+
+
+def test_a_hint_during_a_lease_is_seen_after_it(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        (mine,) = claim(connection)
+        hint(connection, run, "r_a", later(1))
+        assert claim(connection, 2) == []
+        apply_leased(connection, run, mine, {}, later(1000))
+        assert len(claim(connection, 2)) == 1
+
+
+def test_an_expired_lease_is_taken_over_and_its_old_holder_changes_nothing(
+    database: Database,
+) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        (old,) = claim(connection)
+        assert claim(connection, 59.9) == []
+        (new,) = claim(connection, 60.1)
+        assert not apply_leased(connection, run, old, {"reason": "Stale"}, None)
+        assert connection.execute(select(run.c.reason)).scalar() == "Accepted"
+        assert apply_leased(connection, run, new, {"reason": "Fresh"}, None)
+
+
+def test_releasing_makes_every_leased_row_due(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        run_in(connection, "r_b", created_at=later(500))
+        (old,) = claim(connection)
+        release_all(connection, run, later(1))
+        assert [c.key for c in claim(connection, 1)] == ["r_a"]
+        assert not apply_leased(connection, run, old, {}, None)
+
+
+def test_two_claimers_never_get_the_same_row(database: Database) -> None:
+    with database.write() as connection:
+        for number in range(6):
+            run_in(connection, f"r_{number}")
+    with database.write() as connection:
+        first = claim(connection, limit=4)
+    with database.write() as connection:
+        second = claim(connection, limit=4)
+    keys = [c.key for c in (*first, *second)]
+    assert len(keys) == len(set(keys)) == 6
+
+
+# -- any order of claims, hints, expiries and writes -----------------------------------------------
+
+_TABLE = Table(
+    "thing",
+    MetaData(),
+    Column("id", String, primary_key=True),
+    Column("value", String),
+    Column("due_at", Utc),
+    Column("lease_token", String),
+    Column("lease_until", Utc),
+)
+_LEASE_S = 10.0
+KEYS = ("a", "b")
+
+
+class Leases(RuleBasedStateMachine):
+    """Compares the columns with what a holder may believe."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(":memory:"))
+        self.connection = self.engine.connect()
+        _TABLE.metadata.create_all(self.connection)
+        self.now = 0.0
+        self.holders: dict[str, tuple[Claim, float]] = {}
+        self.stale: list[Claim] = []
+        self.hinted: set[str] = set()
+        self.values: dict[str, str] = dict.fromkeys(KEYS, "0")
+        self.writes = 0
+
+    def teardown(self) -> None:
+        with closing(self.connection):
+            pass
+        self.engine.dispose()
+
+    @initialize()
+    def add(self) -> None:
+        for key in KEYS:
+            self.connection.execute(insert(_TABLE).values(id=key, value="0", due_at=NOW))
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 11.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(key=st.sampled_from(KEYS))
+    def give_hint(self, key: str) -> None:
+        hint(self.connection, _TABLE, key, later(self.now))
+        self.hinted.add(key)
+
+    @rule(limit=st.integers(1, 2))
+    def take(self, limit: int) -> None:
+        now = later(self.now)
+        for taken in claim_due(self.connection, _TABLE, now=now, lease_s=_LEASE_S, limit=limit):
+            held = self.holders.get(taken.key)
+            if held is not None:
+                assert held[1] < self.now, "claimed while somebody holds it"
+                self.stale.append(held[0])
+            self.holders[taken.key] = (taken, self.now + _LEASE_S)
+            self.hinted.discard(taken.key)
+
+    @rule(key=st.sampled_from(KEYS), again=st.sampled_from([None, 0.0, 5.0]))
+    def write(self, key: str, again: float | None) -> None:
+        if key not in self.holders:
+            return
+        holder, _ = self.holders.pop(key)
+        self.writes += 1
+        due_at = None if again is None else later(self.now + again)
+        value = {"value": str(self.writes)}
+        assert apply_leased(self.connection, _TABLE, holder, value, due_at)
+        self.values[key] = str(self.writes)
+        self.stale.append(holder)
+
+    @rule()
+    def write_late(self) -> None:
+        for old in self.stale:
+            assert not apply_leased(self.connection, _TABLE, old, {"value": "stale"}, None)
+
+    @invariant()
+    def only_holders_wrote(self) -> None:
+        rows = {row.id: row for row in self.connection.execute(select(_TABLE))}
+        assert {key: row.value for key, row in rows.items()} == {
+            key: self.values[key] for key in rows
+        }
+        for key in self.hinted & set(rows):
+            assert rows[key].due_at is not None, "a hint was lost"
+
+
+Leases.TestCase.settings = settings(max_examples=20, stateful_step_count=25)
+TestLeases = Leases.TestCase

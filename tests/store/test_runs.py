@@ -1,0 +1,143 @@
+"""Runs and attempts come back as they were written, and go the legal ways only."""
+
+from __future__ import annotations
+
+import pytest
+
+from plinth.domain.run import Observation, Phase
+from plinth.kit.errors import NotFound
+from plinth.store.events import list_events
+from plinth.store.runs import (
+    change_of,
+    delete_run,
+    find_latest,
+    find_run,
+    list_attempts,
+    list_endpoint_runs,
+    list_runs,
+    list_unmetered,
+    note_change,
+    note_metered,
+    note_observed,
+    want_stop,
+)
+from plinth.store.session import Database
+from tests.store.rows import ENDPOINT, JOB, NOW, attempt_of, later, run_in
+
+
+def test_a_run_comes_back_as_it_was_written(database: Database) -> None:
+    with database.write() as connection:
+        run = run_in(connection, "r_a")
+        assert find_run(connection, "r_a") == run
+        assert [event.reason for event in list_events(connection, "run/r_a")] == ["Accepted"]
+        with pytest.raises(NotFound, match="no run `r_b`"):
+            find_run(connection, "r_b")
+
+
+@pytest.mark.parametrize("resources", [{}, {"memory": 10**9}, {"cpu": 2, "accelerator": "A100:2"}])
+def test_what_was_stated_and_what_was_left_out_are_told_apart(
+    database: Database, resources: dict[str, object]
+) -> None:
+    with database.write() as connection:
+        run = run_in(connection, "r_a", workload={**JOB, "resources": resources})
+        found = find_run(connection, "r_a").workload
+    assert found == run.workload
+    assert found.resources.model_fields_set == set(resources)
+
+
+def test_runs_are_listed_newest_first_by_kind_team_and_activity(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_old", phase=Phase.FAILED)
+        run_in(connection, "r_new", team="ops", created_at=later(1))
+        run_in(connection, "r_end", workload=ENDPOINT, created_at=later(2))
+
+        def ids(**options: object) -> list[str]:
+            return [run.id for run in list_runs(connection, **options)]  # type: ignore[arg-type]
+
+        assert ids() == ["r_end", "r_new", "r_old"]
+        assert ids(kind="job") == ["r_new", "r_old"]
+        assert ids(active=True) == ["r_end", "r_new"]
+        assert ids(teams=["ops"]) == ["r_new"]
+        assert ids(teams=[]) == []
+        assert ids(limit=1) == ["r_end"]
+        latest = find_latest(connection, "job", "train")
+        assert latest is not None
+        assert latest.id == "r_new"
+        assert find_latest(connection, "job", "other") is None
+
+
+def test_the_runs_of_an_endpoint_are_its_teams(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a", workload=ENDPOINT)
+        run_in(connection, "r_b", workload=ENDPOINT, created_at=later(1))
+        run_in(connection, "r_c", team="ops", workload=ENDPOINT, created_at=later(2))
+        runs = list_endpoint_runs(connection, "research", "delay")
+        assert [run.id for run in runs] == ["r_b", "r_a"]
+
+
+def test_only_what_has_not_ended_is_asked_to_stop(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        run_in(connection, "r_b", phase=Phase.SUCCEEDED)
+        for name in ("r_a", "r_b"):
+            want_stop(connection, name, later(3))
+        assert find_run(connection, "r_a").desired == "stop"
+        assert find_run(connection, "r_b").desired == "run"
+
+
+def test_an_illegal_change_is_our_own_mistake(database: Database) -> None:
+    with database.write() as connection:
+        run = run_in(connection, "r_a", phase=Phase.SUCCEEDED)
+    with pytest.raises(AssertionError, match="may not go from succeeded to running"):
+        change_of(run, Phase.RUNNING, "Running", "x")
+    changes = change_of(run, Phase.SUCCEEDED, "Completed", "x" * 5000)
+    assert len(changes["message"]) == 2000
+
+
+def test_a_change_is_an_event_only_when_phase_or_reason_is_new(database: Database) -> None:
+    with database.write() as connection:
+        run = run_in(connection, "r_a")
+        for reason, message in (("Accepted", "other words"), ("Starting", "y"), ("Starting", "z")):
+            changes = change_of(run, Phase.PENDING, reason, message)
+            note_change(connection, run, changes, NOW)
+            run = run.model_copy(update={"reason": reason})
+        reasons = [event.reason for event in list_events(connection, "run/r_a")]
+        assert reasons == ["Accepted", "Starting"]
+
+
+def test_what_was_observed_last_of_an_ended_attempt_stays(database: Database) -> None:
+    with database.write() as connection:
+        attempt = attempt_of(connection, run_in(connection, "r_a"))
+        ended = Observation(
+            phase=Phase.FAILED, started_at=NOW, ended_at=later(9), exit_code=3, isolation=2
+        )
+        note_observed(connection, attempt, ended, later(10))
+        note_observed(
+            connection, attempt, Observation(phase=Phase.RUNNING, started_at=NOW), later(11)
+        )
+        (seen,) = list_attempts(connection, ["r_a"])
+        assert (seen.phase, seen.exit_code, seen.ended_at) == (Phase.FAILED, 3, later(9))
+        assert seen.seen_at == later(10)
+
+
+def test_an_attempt_is_unmetered_from_its_start_until_it_is_noted(database: Database) -> None:
+    with database.write() as connection:
+        attempt = attempt_of(connection, run_in(connection, "r_a"))
+        assert list_unmetered(connection) == []
+        note_observed(
+            connection, attempt, Observation(phase=Phase.RUNNING, started_at=NOW), later(11)
+        )
+        assert [each.number for each in list_unmetered(connection)] == [1]
+        note_metered(connection, attempt)
+        assert list_unmetered(connection) == []
+
+
+def test_a_deleted_run_leaves_nothing_but_its_principal(database: Database) -> None:
+    with database.write() as connection:
+        run = run_in(connection, "r_a")
+        attempt_of(connection, run)
+        attempt_of(connection, run, 2)
+        delete_run(connection, "r_a")
+        assert list_runs(connection) == []
+        assert list_attempts(connection, ["r_a"]) == []
+        assert list_events(connection, "run/r_a") == []

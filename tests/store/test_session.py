@@ -1,0 +1,104 @@
+"""Transactions commit or roll back whole; the schema is what the tables say."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from plinth.store.identities import add_team, list_teams
+from plinth.store.session import Database
+from plinth.store.tables import metadata
+from tests.store.rows import NOW
+
+
+def names(database: Database) -> list[str]:
+    with database.read() as connection:
+        return [team.name for team in list_teams(connection)]
+
+
+def test_a_block_that_raises_writes_nothing(database: Database) -> None:
+    with pytest.raises(KeyError), database.write() as connection:
+        add_team(connection, "research", NOW)
+        raise KeyError
+    assert names(database) == []
+
+
+def test_a_block_that_ends_is_committed(database: Database) -> None:
+    with database.write() as connection:
+        add_team(connection, "research", NOW)
+    assert names(database) == ["research"]
+
+
+def test_a_reader_sees_one_snapshot_while_another_writes(database: Database) -> None:
+    with database.read() as reader:
+        assert list_teams(reader) == []
+        with database.write() as writer:
+            add_team(writer, "research", NOW)
+        assert list_teams(reader) == []
+    assert names(database) == ["research"]
+
+
+def test_a_second_writer_waits_for_the_first(database: Database) -> None:
+    inside, order = threading.Event(), []
+
+    def second() -> None:
+        inside.wait()
+        with database.write() as connection:
+            order.append("second")
+            add_team(connection, "second", NOW)
+
+    other = threading.Thread(target=second)
+    other.start()
+    with database.write() as connection:
+        inside.set()
+        other.join(0.02)
+        order.append("first")
+        add_team(connection, "first", NOW)
+    other.join(10)
+    assert order == ["first", "second"]
+    assert names(database) == ["first", "second"]
+
+
+def test_two_databases_on_one_file_share_it(database: Database, tmp_path: Path) -> None:
+    other = Database(tmp_path / "plinth.db")
+    with database.write() as connection:
+        add_team(connection, "research", NOW)
+    assert names(other) == ["research"]
+    other.close()
+
+
+def test_foreign_keys_and_the_write_ahead_log_are_on(database: Database) -> None:
+    with database.read() as connection:
+        assert connection.execute(text("pragma journal_mode")).scalar() == "wal"
+    with pytest.raises(IntegrityError), database.write() as connection:
+        connection.exec_driver_sql(
+            "insert into principal (id, kind, name, team, created_at) "
+            "values ('p', 'user', 'n', 'nobody', '2026-01-01 00:00:00.000000')"
+        )
+
+
+def test_commits_wait_for_the_disk(tmp_path: Path) -> None:
+    database = Database(tmp_path / "plinth.db")
+    with database.read() as connection:
+        assert connection.execute(text("pragma synchronous")).scalar() == 2  # FULL
+    database.close()
+
+
+def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
+    database = Database(tmp_path / "plinth.db")
+    database.migrate()
+    database.migrate()
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    with database.write() as connection:
+        add_team(connection, "research", NOW)
+    database.migrate()
+    assert names(database) == ["research"]
+    database.close()
