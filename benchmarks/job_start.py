@@ -36,6 +36,8 @@ from plinth.kit.home import Home
 _SCRIPT = "import time\nprint(time.time(), flush=True)\n"
 _WARM_UP = 3
 _IDLE_S = 5.0
+# The control plane looks at what just ended within a second.
+_SETTLING_S = 2.0
 _PATIENCE_S = 60.0
 
 
@@ -84,6 +86,7 @@ def run(runs: int, environments: Path) -> dict[str, Any]:
         for _ in range(runs):
             _start(client, home, digest, measured)
             measured.peer.append(_bare(built.python, script))
+        time.sleep(_SETTLING_S)
         took, used = time.monotonic() - began, _cpu_s(watched) - used
         phases = {each["phase"] for each in client.runs(kind="job", limit=1000)}
     if phases != {"succeeded"}:

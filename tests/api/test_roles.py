@@ -68,31 +68,42 @@ def prepare(service: Service) -> Things:
     return Things(done, plane.submit(name="active"), stored.id, key["id"])
 
 
+TEAM_ABSENT = (TEAM, "nobody")
+
+
 def requests(things: Things) -> dict[tuple[str, str], Request]:
     """Return a request for every route."""
+    return {
+        **run_requests(things),
+        **endpoint_requests(),
+        **identity_requests(things),
+        **other_requests(),
+    }
+
+
+def has(name: str, value: str) -> Callable[[Any], bool]:
+    return lambda rows: any(row[name] == value for row in rows)
+
+
+def job(name: str) -> Resource:
+    return Resource(kind="job", team=TEAM, name=name)
+
+
+def endpoint(name: str) -> Resource:
+    return Resource(kind="endpoint", team=TEAM, name=name)
+
+
+def run_requests(things: Things) -> dict[tuple[str, str], Request]:
     run = Resource(kind="run", team=TEAM)
-    team_absent = (TEAM, "nobody")
-    grant = {"role": "viewer", "subject_team": OTHER, "team": TEAM}
-    data = {"file_name": "more.csv", "team": TEAM}
-
-    def job(name: str) -> Resource:
-        return Resource(kind="job", team=TEAM, name=name)
-
-    def endpoint(name: str) -> Resource:
-        return Resource(kind="endpoint", team=TEAM, name=name)
-
-    def has(name: str, value: str) -> Callable[[Any], bool]:
-        return lambda rows: any(row[name] == value for row in rows)
-
     missing = (things.active, "r_missing222")
     return {
         ("PUT", "/code/{digest}"): Request(
             f"/code/{digest_of(CODE)}",
             run,
             {"params": {"team": TEAM}, "content": CODE},
-            team_absent,
+            TEAM_ABSENT,
         ),
-        ("POST", "/runs"): Request("/runs", run, {"json": {"workload": JOB}}, team_absent),
+        ("POST", "/runs"): Request("/runs", run, {"json": {"workload": JOB}}, TEAM_ABSENT),
         ("GET", "/runs"): Request("/runs", shows=has("id", things.active)),
         ("GET", "/runs/{run_id}"): Request(f"/runs/{things.active}", job("active"), {}, missing),
         ("GET", "/runs/{run_id}/logs"): Request(
@@ -104,11 +115,16 @@ def requests(things: Things) -> dict[tuple[str, str], Request]:
         ("DELETE", "/runs/{run_id}"): Request(
             f"/runs/{things.done}", job("done"), {}, (things.done, "r_missing222")
         ),
+    }
+
+
+def endpoint_requests() -> dict[tuple[str, str], Request]:
+    return {
         ("PUT", "/endpoints/{name}"): Request(
             "/endpoints/delay",
             endpoint("delay"),
             {"json": endpoint_of().model_dump(mode="json")},
-            team_absent,
+            TEAM_ABSENT,
         ),
         ("GET", "/endpoints"): Request("/endpoints", shows=has("name", "delay")),
         ("GET", "/endpoints/{name}"): Request(
@@ -120,12 +136,18 @@ def requests(things: Things) -> dict[tuple[str, str], Request]:
         ("DELETE", "/endpoints/{name}"): Request(
             "/endpoints/to-delete", endpoint("to-delete"), {}, ("to-delete", "nothing")
         ),
+    }
+
+
+def identity_requests(things: Things) -> dict[tuple[str, str], Request]:
+    grant = {"role": "viewer", "subject_team": OTHER, "team": TEAM}
+    return {
         ("GET", "/whoami"): Request("/whoami"),
         ("GET", "/teams"): Request("/teams", shows=has("name", TEAM)),
         ("POST", "/teams"): Request("/teams", Resource(kind="team"), {"json": {"name": "fresh"}}),
         ("GET", "/grants"): Request("/grants", shows=has("team", TEAM)),
         ("POST", "/grants"): Request(
-            "/grants", Resource(kind="team", team=TEAM), {"json": grant}, team_absent
+            "/grants", Resource(kind="team", team=TEAM), {"json": grant}, TEAM_ABSENT
         ),
         ("DELETE", "/grants/{grant_id}"): Request(
             f"/grants/{things.grant}", endpoint("delay"), {}, (things.grant, "g_missing222")
@@ -135,7 +157,7 @@ def requests(things: Things) -> dict[tuple[str, str], Request]:
             "/keys",
             Resource(kind="key", team=TEAM),
             {"json": {"team": TEAM, "name": "fresh"}},
-            team_absent,
+            TEAM_ABSENT,
         ),
         ("DELETE", "/keys/{key_id}"): Request(
             f"/keys/{things.key}",
@@ -143,18 +165,24 @@ def requests(things: Things) -> dict[tuple[str, str], Request]:
             {},
             (things.key, "k_missing2"),
         ),
+    }
+
+
+def other_requests() -> dict[tuple[str, str], Request]:
+    data = {"file_name": "more.csv", "team": TEAM}
+    return {
         ("PUT", "/data/{name}"): Request(
             "/data/more",
             Resource(kind="data", team=TEAM, name="more"),
             {"params": data, "content": CSV},
-            team_absent,
+            TEAM_ABSENT,
         ),
         ("GET", "/data"): Request("/data", shows=has("name", "flights")),
         ("GET", "/data/{name}"): Request(
             "/data/flights",
             Resource(kind="data", team=TEAM, name="flights"),
             {"params": {"team": TEAM}},
-            team_absent,
+            TEAM_ABSENT,
         ),
         ("GET", "/models"): Request("/models", shows=has("name", "m")),
         ("GET", "/usage"): Request("/usage"),

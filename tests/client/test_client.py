@@ -78,7 +78,8 @@ def test_identities_are_made_and_taken_away(client: Client) -> None:
     assert grant["id"] in [each["id"] for each in client.grants()]
     assert client.take(grant["id"]) == {"deleted": grant["id"]}
     key = client.create_key(team="fresh", name="dash", role="viewer", days=1)
-    assert key["id"] in [each["id"] for each in client.keys()]
+    keys = client.keys()
+    assert key["id"] in [each["id"] for each in keys]
     assert client.revoke_key(key["id"]) == {"revoked": key["id"]}
 
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from plinth.kit.errors import Conflict, NotFound, PlinthError
+from plinth.units.isolation import best_level
 from tests.journeys.plinth_node import (
     Caller,
     Plinth,
@@ -137,6 +138,30 @@ def test_another_teams_endpoint_is_refused_in_the_words_for_an_absent_one(
         assert kept == {name for name in absent.headers if name not in ("x-plinth-id", "date")}
     with pytest.raises(NotFound, match="there is no endpoint `scale`"):
         plinth.client_of(plinth.key("ops")).endpoint(endpoint)
+
+
+@pytest.mark.skipif(best_level() < 2, reason=f"isolation level {best_level()} here")
+def test_a_job_cannot_pass_by_the_gateway_to_a_model_server(plinth: Plinth, endpoint: str) -> None:
+    serving = plinth.client.run(plinth.client.endpoint(endpoint)["serving"])
+    level = plinth.client.status()["node"]["isolation_level"]
+    assert [attempt["isolation"] for attempt in serving["attempts"]] == [level]
+    unit = f"{serving['id']}.0.1"
+    model = next(path for path in plinth.home.models.rglob("MLmodel"))
+    tries = [
+        ["socket", "unix", str(plinth.home.socket(f"{serving['id']}.0"))],
+        ["model", "read", str(model)],
+        ["environment", "read", f"/proc/{plinth.pid_of(unit)}/environ"],
+        ["candidate", "call", ["GET", f"/internal/deployments/{serving['id']}/v2"]],
+        ["endpoint", "call", ["GET", f"/v2/models/{endpoint}"]],
+    ]
+    run = plinth.run("intruder", "python", "intruder.py", json.dumps(tries), team="ops")
+    found = json.loads(plinth.log(run["id"]).partition("results ")[2])
+    assert "done" not in found.values()
+    assert (found["candidate"], found["endpoint"]) == (403, 403)
+    own = plinth.run("intruder", "python", "intruder.py", json.dumps(tries), team=TEAM)
+    found = json.loads(plinth.log(own["id"]).partition("results ")[2])
+    assert "done" not in found.values()
+    assert (found["candidate"], found["endpoint"]) == (403, 200)
 
 
 def test_a_grant_on_one_endpoint_opens_it_and_taking_it_away_closes_it(

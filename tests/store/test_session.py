@@ -23,9 +23,13 @@ def names(database: Database) -> list[str]:
 
 
 def test_a_block_that_raises_writes_nothing(database: Database) -> None:
-    with pytest.raises(KeyError), database.write() as connection:
-        add_team(connection, "research", NOW)
-        raise KeyError
+    def fail_half_way() -> None:
+        with database.write() as connection:
+            add_team(connection, "research", NOW)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_half_way()
     assert names(database) == []
 
 

@@ -129,10 +129,10 @@ def test_a_module_without_its_test_is_found():
 
 def test_only_mirrored_rooms_must_have_every_test_module():
     findings = check_mirror(
-        ["src/plinth/kit/log.py", "src/plinth/server.py", "src/plinth/api/a.py"]
+        ["src/plinth/kit/log.py", "src/plinth/server.py", "src/plinth/gateway/a.py"]
     )
     assert {finding.path: is_note(finding) for finding in findings} == {
-        "src/plinth/api/a.py": True,
+        "src/plinth/gateway/a.py": True,
         "src/plinth/kit/log.py": False,
         "src/plinth/server.py": True,
     }

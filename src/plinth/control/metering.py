@@ -54,7 +54,10 @@ class Metering:
                     note_metered(connection, attempt)
 
     def totals(self) -> list[UsageRow]:
-        """Return what was used by team and workload; what still runs counts up to when it was last seen."""
+        """Return what was used by team and workload.
+
+        What still runs counts up to when it was last seen.
+        """
         now = self._context.clock.now()
         sums: dict[tuple[str, str], dict[Meter, float]] = {}
         for total in self._context.ledger.totals(_BEGINNING, now + timedelta(days=1)):

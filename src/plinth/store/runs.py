@@ -206,7 +206,7 @@ def note_metered(connection: Connection, attempt: Attempt) -> None:
 def note_observed(
     connection: Connection, attempt: Attempt, seen: Observation, at: datetime
 ) -> None:
-    """Write what the engine saw of an attempt at a time; a final phase is written once and stays."""
+    """Write what the engine saw of an attempt, and when; what was seen of its end stays."""
     table = tables.attempt
     connection.execute(
         update(table)

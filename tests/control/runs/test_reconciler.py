@@ -442,9 +442,9 @@ def _drive(
     stop_after: int | None,
 ) -> Any:
     """Step to the end; replicas end two steps after their start, each crash is a new process."""
-    waiting, steps = list(crashes), 0
+    waiting = list(crashes)
     countdown = waiting[0][1] if waiting else -1
-    for _ in range(150):
+    for steps in range(150):
         if ended(plane, run):
             return plane.run(run)
         if stop_after == steps:
@@ -460,7 +460,6 @@ def _drive(
             plane.restart()
             waiting = waiting[1:]
             countdown = waiting[0][1] if waiting else -1
-        steps += 1
         for unit, replica in plane.world.replicas.items():
             age_s = (plane.clock.now() - replica.started_at).total_seconds()
             if not replica.phase.is_final and age_s >= 0.5:

@@ -1,0 +1,50 @@
+"""Verbs on teams and keys."""
+
+from __future__ import annotations
+
+from plinth.domain.access import Role
+from tests.cli.terminal import Terminal
+
+
+def test_a_key_alone_is_on_stdout(terminal: Terminal) -> None:
+    said = terminal("keys", "create", "dash", "--team", "research")
+    assert said.code == 0
+    assert said.out.startswith("plk_")
+    assert said.out.count("\n") == 1
+    assert "is not shown again" in said.err
+
+
+def test_keys_are_listed_and_revoked(terminal: Terminal) -> None:
+    key = terminal("keys", "create", "dash", "--team", "research", "--json").json
+    assert key["id"] in terminal("keys").out
+    assert key["token"] not in terminal("keys", "list", "--json").out
+    assert "revoked" in terminal("keys", "revoke", key["id"]).err
+    assert terminal("keys", "revoke", key["id"], "--json").json == {"revoked": key["id"]}
+    assert "revoked" in terminal("keys", "list").out
+
+
+def test_teams_are_added_and_roles_given_and_taken(terminal: Terminal) -> None:
+    assert "keys create --team fresh" in terminal("teams", "add", "fresh").err
+    assert terminal("teams", "add", "fresher", "--json").json["name"] == "fresher"
+    assert "fresh" in terminal("teams").out
+    given = terminal(
+        "teams", "grant", "viewer", "--to-team", "fresh", "--on-team", "research", "--json"
+    ).json
+    assert given["id"] in terminal("teams", "grants").out
+    assert "taken away" in terminal("teams", "revoke", given["id"]).err
+    given = terminal("teams", "grant", "viewer", "--to-principal", "admin")
+    assert "plinth teams revoke g_" in given.err
+
+
+def test_a_grant_that_means_nothing_is_refused_before_it_is_sent(terminal: Terminal) -> None:
+    assert "one of `--to-team`" in terminal("teams", "grant", "viewer").err
+    said = terminal("teams", "grant", "viewer", "--to-team", "ops", "--endpoint", "x")
+    assert "hint: add `--on-team TEAM`" in said.err
+
+
+def test_who_may_not_is_told_why(terminal: Terminal) -> None:
+    terminal.key = terminal.service.caller(Role.VIEWER)
+    said = terminal("keys", "create", "x", "--team", "research")
+    assert said.code == 1
+    assert "this needs role `operator` on team `research`" in said.err
+    assert "no keys" in terminal("keys").err

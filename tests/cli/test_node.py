@@ -1,0 +1,51 @@
+"""Verbs on the node; what starts processes belongs to the journeys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plinth import __version__
+from plinth.cli import node
+from tests.cli.terminal import Terminal
+
+
+def test_the_version_is_printed(terminal: Terminal) -> None:
+    assert terminal("version").out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.5", "localhost.example"])
+def test_what_is_not_loopback_is_refused(terminal: Terminal, address: str) -> None:
+    said = terminal("up", "--bind", address)
+    assert said.code == 1
+    assert f"`--bind {address}` would open Plinth to the network" in said.err
+
+
+def test_a_port_that_is_none_is_bad_usage(terminal: Terminal) -> None:
+    for port in ("0", "65536", "x"):
+        assert terminal("up", "--port", port).code == 2
+
+
+def test_the_status_names_what_is_not_ready(terminal: Terminal) -> None:
+    said = terminal("status")
+    assert said.code == 1
+    assert "error: not ready: the gateway, MLflow (waiting), the node agent" in said.err
+    assert "address" in said.out
+    assert terminal("status", "--json").json["units"] == []
+
+
+def test_running_jobs_keep_plinth_up(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+
+    def call(action: str, *_: Any) -> Any:
+        calls.append(action)
+        return {"stopped": 3}
+
+    monkeypatch.setattr(node, "_node", call)
+    run = terminal.service.plane.submit()
+    said = terminal("down")
+    assert (said.code, calls) == (1, [])
+    assert run in said.err
+    assert "--force" in said.err
+    assert terminal("down", "--force", "--json").json == {"stopped": 3}

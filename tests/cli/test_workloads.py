@@ -1,0 +1,129 @@
+"""Verbs on workloads, from the file to what is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.api.service import TEAM, Service
+from tests.cli.terminal import Terminal
+
+
+def behave(service: Service, exit_code: int, output: bytes = b"hello\n") -> None:
+    def end(world: object, unit: str) -> None:
+        service.plane.world.replicas[unit].output = output
+        service.plane.world.end(unit, exit_code)
+
+    service.plane.world.behave = end
+
+
+def test_a_job_is_run_and_its_output_followed(
+    service: Service, terminal: Terminal, job_file: Path
+) -> None:
+    behave(service, 0)
+    said = terminal("run", job_file)
+    assert (said.code, said.out) == (0, "hello\n")
+    assert "succeeded in" in said.err
+
+
+def test_a_job_that_fails_ends_with_1(service: Service, terminal: Terminal, job_file: Path) -> None:
+    behave(service, 3, b"oh\n")
+    said = terminal("run", job_file)
+    assert (said.code, said.out) == (1, "oh\n")
+    assert "failed: exited with 3" in said.err
+    assert "hint: `plinth get r_" in said.err
+
+
+def test_every_attempts_output_is_printed(
+    service: Service, terminal: Terminal, job_file: Path
+) -> None:
+    job_file.write_text(job_file.read_text() + "attempts: 2\n")
+    behave(service, 3, b"oh\n")
+    said = terminal("run", job_file)
+    assert (said.code, said.out) == (1, "oh\noh\n")
+
+
+def test_a_job_in_the_background_is_answered_at_once(
+    service: Service, terminal: Terminal, job_file: Path
+) -> None:
+    said = terminal("run", job_file, "--detach", "--json")
+    assert (said.code, said.json["phase"]) == (0, "pending")
+    assert terminal("run", job_file, "-d").err.startswith("run `r_")
+    behave(service, 0)
+    assert terminal("run", job_file, "--json").json["phase"] == "succeeded"
+
+
+def test_an_endpoint_is_applied_and_waited_for(
+    service: Service, terminal: Terminal, endpoint_file: Path
+) -> None:
+    service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    said = terminal("apply", endpoint_file)
+    assert (said.code, said.out) == (0, "")
+    assert "endpoint `delay` serves m version 1 at http" in said.err
+    assert terminal("apply", endpoint_file, "--json").json["ready"] is True
+    assert terminal("apply", endpoint_file, "--detach").code == 0
+
+
+def test_a_deployment_that_fails_is_told(
+    service: Service, terminal: Terminal, endpoint_file: Path
+) -> None:
+    service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    behave(service, 3)
+    said = terminal("apply", endpoint_file)
+    assert said.code == 1
+    assert "does not load" in said.err
+
+
+def test_a_file_for_the_other_verb_is_refused_with_that_verb(
+    terminal: Terminal, job_file: Path, endpoint_file: Path
+) -> None:
+    assert "hint: `plinth apply" in terminal("run", endpoint_file).err
+    assert "hint: `plinth run" in terminal("apply", job_file).err
+
+
+def test_what_there_is_is_listed_shown_stopped_and_deleted(
+    service: Service, terminal: Terminal, job_file: Path, endpoint_file: Path
+) -> None:
+    assert "nothing yet" in terminal("list").err
+    service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    terminal("apply", endpoint_file)
+    run = terminal("run", job_file, "-d", "--json").json["id"]
+    listed = terminal("list")
+    assert all(word in listed.out for word in ("delay", "running", run, "job train", "pending"))
+    both = terminal("list", "--json").json
+    assert (len(both["endpoints"]), len(both["runs"])) == (1, 1)
+    assert "Deployments" in terminal("get", "delay").out
+    assert "Plan" in terminal("get", "train").out
+    assert terminal("get", run, "--json").json["id"] == run
+    assert terminal("get", "delay", "--json").json["ready"] is True
+    assert f"run `{run}` stopped" in terminal("stop", "train").err
+    assert terminal("delete", run).code == 1
+    service.plane.until(lambda: service.plane.run(run).closed)
+    assert terminal("delete", run, "--json").json == {"deleted": run}
+    assert terminal("stop", "delay", "--json").json["reason"] == "Stopped"
+    assert "endpoint `delay` deleted" in terminal("delete", "delay").err
+
+
+def test_what_was_printed_is_printed(
+    service: Service, terminal: Terminal, job_file: Path, endpoint_file: Path
+) -> None:
+    behave(service, 0, b"one\ntwo\n")
+    terminal("run", job_file)
+    assert terminal("logs", "train").out == "one\ntwo\n"
+    assert terminal("logs", "train", "-f").out == "one\ntwo\n"
+    assert terminal("logs", "train", "--attempt", "1").out == "one\ntwo\n"
+    assert "no attempt 2" in terminal("logs", "train", "--attempt", "2").err
+    service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    service.plane.world.behave = lambda _world, unit: None
+    terminal("apply", endpoint_file)
+    assert terminal("logs", "delay").code == 0
+    folder = service.plane.home.units / "control"
+    folder.mkdir()
+    (folder / "log").write_text("started\n")
+    assert terminal("logs", "control").out == "started\n"
+
+
+def test_a_name_of_nothing_is_said(terminal: Terminal) -> None:
+    for verb in ("get", "logs", "stop", "delete"):
+        said = terminal(verb, "nothing")
+        assert said.code == 1
+        assert "no run, job or endpoint `nothing`" in said.err

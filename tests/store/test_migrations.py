@@ -1,0 +1,50 @@
+"""A home of an earlier version is brought to this one with all it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from plinth.store import session
+from plinth.store.runs import Attempt, list_attempts
+from plinth.store.session import Database
+
+# What an attempt needs beside it, as the first version wrote it.
+FIRST = """
+insert into team values ('ops', '2026-01-01 00:00:00.000000');
+insert into principal values ('p_a', 'run', 'r', 'ops', '2026-01-01 00:00:00.000000');
+insert into key values ('k_a', 'p_a', 'x', '2026-01-01 00:00:00.000000',
+    '2026-01-02 00:00:00.000000', null);
+insert into run (id, team, kind, name, workload, data, plan, principal, created_by, created_at,
+    desired, phase, reason, message, closed)
+    values ('r_a', 'ops', 'job', 'train', '{}', '{}', '{}', 'p_a', 'admin',
+    '2026-01-01 00:00:00.000000', 'run', 'running', 'Running', '', 0);
+insert into attempt (run, replica, number, phase, key, handle, created_at, started_at, metered)
+    values ('r_a', 0, 1, 'running', 'k_a', '{"unit": "r_a.0.1"}', '2026-01-01 00:00:00.000000',
+    '2026-01-01 00:00:01.000000', 0);
+"""
+
+
+def at_revision(path: Path, revision: str) -> Database:
+    database = Database(path)
+    config = Config()
+    config.set_main_option("script_location", str(Path(session.__file__).parent / "migrations"))
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return database
+
+
+def test_attempts_of_the_first_version_are_kept(tmp_path: Path) -> None:
+    database = at_revision(tmp_path / "plinth.db", "0001")
+    with database.write() as connection:
+        for statement in filter(str.strip, FIRST.split(";")):
+            connection.exec_driver_sql(statement)
+    database.migrate()
+    with database.read() as connection:
+        (attempt,) = list_attempts(connection, ["r_a"])
+    assert isinstance(attempt, Attempt)
+    assert (attempt.handle, attempt.seen_at, attempt.metered) == ({"unit": "r_a.0.1"}, None, False)
+    database.close()
