@@ -68,6 +68,10 @@ class FakeBuilder:
         folder = self._root / spec.digest
         return BuiltEnvironment(spec.digest, folder, folder / "bin" / "python")
 
+    def fetch(self, folder: Path, _label: str, download: Callable[[], object]) -> None:
+        if not folder.exists():
+            download()
+
     def progress(self) -> dict[str, str]:
         return {}
 

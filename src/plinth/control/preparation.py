@@ -84,19 +84,22 @@ def prepare_endpoint(context: Context, run: StoredRun, endpoint: Endpoint) -> Pr
         raise Permanent(f"run {run.id} has no model version")
     runtime = context.runtimes[endpoint.runtime]
     model = model_folder(context, run.model)
-    if not model.exists():
-        make_private(model.parent)
-        context.tracking.download_model(run.model.team, run.model, model)
+    make_private(model.parent)
+    version = run.model
+    context.builder.fetch(
+        model,
+        f"the model of endpoint {endpoint.name}",
+        lambda: context.tracking.download_model(version.team, version, model),
+    )
     spec = serving_environment(model, runtime)
     environment = context.builder.need(spec, f"endpoint {endpoint.name}")
     folder = _make_folder(context, run, None)
     variables = _base_variables(environment.folder, folder, endpoint.resources.cpu)
-    version = str(run.model.version)
     variables |= runtime.variables_for(
-        python=environment.python, model=model, name=endpoint.name, version=version
+        python=environment.python, model=model, name=endpoint.name, version=str(version.version)
     )
     command = runtime.command_for(
-        python=environment.python, model=model, name=endpoint.name, version=version
+        python=environment.python, model=model, name=endpoint.name, version=str(version.version)
     )
     mounts = (
         Mount(str(environment.folder)),
