@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,15 @@ _AGENT_START_S = 10.0
 _SHUTDOWN_S = 120.0
 _POLL_S = 0.05
 _ADMIN_SOCKET = "envoy-admin"
-# What concerns only the shell that called, or would change how our own Python behaves.
-_LEFT_OUT = ("PYTHON", "PLINTH_", "VIRTUAL_ENV", "OLDPWD", "LISTEN_")
+# What the node's own processes may see of the shell that called. It is written to disk with them,
+# so nothing is passed that may be a secret. Package indexes' settings are for environments.
+_PASSED = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR", "NETRC"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"}
+    | {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+    | {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+)
+_PASSED_PREFIXES = ("UV_", "PIP_")
 
 
 def up(home: Home, port: int | None) -> dict[str, Any]:
@@ -128,7 +135,7 @@ def _start_agent(home: Home, agent: AgentClient) -> None:
             stdout=log,
             stderr=log,
             cwd=home.root,
-            env=_environment(),
+            env=passed_variables(os.environ),
             # It must not end with the terminal that started it.
             start_new_session=True,
         )
@@ -179,7 +186,7 @@ def _control(home: Home) -> UnitSpec:
     return UnitSpec(
         id="control",
         argv=(sys.executable, "-m", "plinth.server", "--home", str(home.root)),
-        env=_environment(),
+        env=passed_variables(os.environ),
         cwd=str(home.root),
         socket=str(home.socket("control")),
         restart="always",
@@ -190,16 +197,19 @@ def _envoy(home: Home) -> UnitSpec:
     return UnitSpec(
         id="envoy",
         argv=envoy.command(home.gateway / "bootstrap.json"),
-        env=_environment(),
+        env=passed_variables(os.environ),
         cwd=str(home.root),
         restart="always",
     )
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)} | {
-        "PYTHONUNBUFFERED": "1"
-    }
+def passed_variables(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what the agent, Envoy and the control plane get of the calling shell's variables."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+    } | {"PYTHONUNBUFFERED": "1"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

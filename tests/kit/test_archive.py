@@ -1,3 +1,4 @@
+import gzip
 import io
 import os
 import tarfile
@@ -110,3 +111,11 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(code, tmp_path):
     (code / "large.bin").write_bytes(bytes(10_000))
     with pytest.raises(TooLarge, match="unpacks to more than"):
         unpack(pack(code).content, tmp_path / "copy", limit_bytes=5000)
+
+
+def test_a_header_that_is_a_bomb_is_refused_before_it_is_held(tmp_path):
+    name = tarfile.TarInfo("long")
+    name.type, name.size = tarfile.XHDTYPE, 90_000_000
+    bomb = gzip.compress(name.tobuf() + bytes(50_000_000), 1)
+    with pytest.raises(TooLarge, match="more than is allowed"):
+        unpack(bomb, tmp_path / "copy", limit_bytes=1_000_000)

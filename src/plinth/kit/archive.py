@@ -14,14 +14,16 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from plinth.kit.errors import Invalid, TooLarge
 from plinth.kit.ids import digest_of
 from plinth.kit.units import format_bytes
 
 LIMIT_BYTES = 50_000_000
-UNPACKED_LIMIT_BYTES = 500_000_000
+# A little more than may be packed; it also bounds what a hostile header makes us hold in memory.
+UNPACKED_LIMIT_BYTES = 64_000_000
+_HEADERS_BYTES = 2048
 LIMIT_FILES = 20_000
 _IGNORED_FOLDERS = frozenset(
     {
@@ -150,12 +152,30 @@ def unpack(source: bytes | Path, folder: Path, *, limit_bytes: int = UNPACKED_LI
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stream: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
     try:
-        with stream, tarfile.open(fileobj=stream, mode="r|gz") as archive:
-            _extract_all(archive, folder, limit_bytes)
+        with stream, gzip.GzipFile(fileobj=stream) as content:
+            bounded = _Bounded(content, limit_bytes + LIMIT_FILES * _HEADERS_BYTES)
+            with tarfile.open(fileobj=cast("IO[bytes]", bounded), mode="r|") as archive:
+                _extract_all(archive, folder, limit_bytes)
     except (tarfile.TarError, EOFError, OSError) as err:
         if isinstance(err, OSError) and not isinstance(err, gzip.BadGzipFile) and err.errno:
             raise  # a full disk or no permission: not the archive's fault
         raise Invalid(f"this is not a gzipped tar archive: {err}") from err
+
+
+class _Bounded:
+    """Read from a stream up to a limit: tarfile takes a header's size at its word."""
+
+    def __init__(self, stream: gzip.GzipFile, limit_bytes: int) -> None:
+        self._stream = stream
+        self._left = limit_bytes
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes. Raises TooLarge beyond the limit."""
+        content = self._stream.read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise TooLarge("the archive unpacks to more than is allowed")
+        return content
 
 
 def _extract_all(archive: tarfile.TarFile, folder: Path, limit_bytes: int) -> None:
