@@ -93,14 +93,20 @@ def ask(requests: int) -> None:
     address = node["address"].removeprefix("http://")
     command = [python, HERE / "client.py", DATA, "--address", address, "--count", requests]
     show("python", "client.py", "flights.parquet", "--address", address)
-    subprocess.run([str(part) for part in command], check=True, env=clean_environment() | keys)
+    try:
+        tokens = {name: key["token"] for name, key in keys.items()}
+        variables = clean_environment() | tokens
+        subprocess.run([str(part) for part in command], check=True, env=variables)
+    finally:
+        for key in keys.values():
+            plinth("keys", "revoke", key["id"])
 
 
-def mint(name: str, team: str) -> str:
-    """Return a new key that holds for an hour."""
+def mint(name: str, team: str) -> dict[str, Any]:
+    """Return a new key that holds for an hour, with its id."""
     show("plinth", "keys", "create", name, "--team", team, "--days", "0.04")
-    made = ask_plinth("keys", "create", name, "--team", team, "--days", "0.04")
-    return str(made["token"])
+    made: dict[str, Any] = ask_plinth("keys", "create", name, "--team", team, "--days", "0.04")
+    return made
 
 
 def finish(seconds: float) -> None:

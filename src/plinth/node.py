@@ -74,7 +74,7 @@ def up(home: Home, port: int | None) -> dict[str, Any]:
             if not ran and not running:
                 agent.shutdown()
             raise
-    already = {"envoy", "control"} <= running
+    already = ran and {"envoy", "control"} <= running
     write_json(home.node_file, {"port": port, "address": f"http://127.0.0.1:{port}"})
     _configure(home, port)
     for spec in (_control(home), _envoy(home)):

@@ -161,3 +161,15 @@ def test_the_gateway_is_told_what_decide_would_say(
     principals, teams = rbac.callers_of(team, "delay", grants)
     assert decision.allow == (principal in principals or own in teams)
     assert list(principals) == sorted(set(principals))
+
+
+@given(grants=_GRANTS, principal=_PRINCIPALS, own=_TEAMS, team=_TEAMS)
+def test_the_gateway_is_told_who_may_write_as_decide_would_say(
+    grants: list[Grant], principal: str, own: str, team: str
+) -> None:
+    caller = Principal(id=principal, kind=PrincipalKind.SERVICE, name="caller", team=own)
+    models = Resource(kind="model", team=team)
+    decision = rbac.decide(Actor(principal=caller, grants=tuple(grants)), Action.WRITE, models)
+    principals, teams = rbac.writers_of(team, grants)
+    assert decision.allow == (principal in principals or own in teams)
+    assert list(principals) == sorted(set(principals))

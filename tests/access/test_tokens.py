@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 import string
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,8 +33,10 @@ def refusal(token: str, now: datetime = NOW, ring: Keyring = RING) -> str:
     return caught.value.code
 
 
-def test_a_key_says_what_it_was_made_to_say() -> None:
-    assert tokens.verify(RING, tokens.mint(RING, CLAIMS), NOW) == CLAIMS
+@pytest.mark.parametrize("is_run", [False, True])
+def test_a_key_says_what_it_was_made_to_say(is_run: bool) -> None:
+    claims = replace(CLAIMS, is_run=is_run)
+    assert tokens.verify(RING, tokens.mint(RING, claims), NOW) == claims
 
 
 @given(
@@ -43,11 +46,12 @@ def test_a_key_says_what_it_was_made_to_say() -> None:
     end=st.datetimes(datetime(2026, 11, 23), datetime(2286, 1, 1)).map(
         lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
     ),
+    is_run=st.booleans(),
 )
 def test_the_longest_names_fit_into_255_characters(
-    principal: str, team: str, key: str, end: datetime
+    principal: str, team: str, key: str, end: datetime, is_run: bool
 ) -> None:
-    claims = Claims(f"p_{principal}", team, f"k_{key}", end)
+    claims = Claims(f"p_{principal}", team, f"k_{key}", end, is_run)
     token = tokens.mint(RING, claims)
     assert len(token) <= tokens.LONGEST_KEY
     assert tokens.verify(RING, token, NOW) == claims
@@ -125,7 +129,13 @@ def test_the_public_key_does_not_pass_as_a_shared_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    "claims", [{}, {"sub": "p", "t": "x", "jti": "k"}, {"sub": "", "t": "x", "jti": "k", "exp": 1}]
+    "claims",
+    [
+        {},
+        {"sub": "p", "t": "x", "jti": "k"},
+        {"sub": "", "t": "x", "jti": "k", "exp": 1},
+        {"sub": "p", "run": [], "t": "x", "jti": "k", "exp": 1},
+    ],
 )
 def test_a_signed_token_without_our_claims_is_malformed(claims: dict[str, object]) -> None:
     header = {"alg": "ES256", "kid": "ab12"}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import pytest
 
+from plinth.api.app import create_app
 from plinth.domain.access import Role
 from plinth.kit.errors import (
+    Busy,
     Conflict,
     Denied,
     Invalid,
@@ -17,9 +20,11 @@ from plinth.kit.errors import (
     PlinthError,
     Temporary,
     TooLarge,
+    TooSlow,
     Unauthenticated,
 )
-from tests.api.service import Service, error_of
+from tests.api.service import Service, TestClient, error_of
+from tests.control.plane import make_plane
 
 KINDS = [
     PlinthError,
@@ -29,7 +34,9 @@ KINDS = [
     NotFound,
     Conflict,
     TooLarge,
+    TooSlow,
     Temporary,
+    Busy,
     Permanent,
 ]
 
@@ -107,5 +114,10 @@ def test_errors_of_access_have_the_shape_too(service: Service) -> None:
     assert (answer.status_code, error_of(answer)["code"]) == (403, "denied")
 
 
-def test_the_parts_start_and_stop_with_the_application(service: Service) -> None:
-    assert service.app.state.loop.is_running()
+def test_the_parts_start_and_stop_with_the_application() -> None:
+    calls: list[str] = []
+    with make_plane() as plane:
+        start, stop = (partial(calls.append, name) for name in ("start", "stop"))
+        with TestClient(create_app(plane.context, plane.parts, start, stop)):
+            assert calls == ["start"]
+    assert calls == ["start", "stop"]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from plinth.api import datasets, runs
+from plinth.api import datasets, runs, uploads
+from plinth.api.app import create_app
+from plinth.api.uploads import MOST_AT_ONCE
+from plinth.control.preparation import code_key
 from plinth.kit.ids import digest_of
-from tests.api.service import TEAM, Service, error_of
+from tests.api.service import OTHER, TEAM, Service, TestClient, error_of
+from tests.control.plane import make_plane
 
 
 def leftovers(service: Service) -> list[str]:
@@ -17,8 +23,8 @@ def leftovers(service: Service) -> list[str]:
     return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
 
 
-def put_code(service: Service, digest: str, content: Any) -> Any:
-    options = {"params": {"team": TEAM}, "content": content}
+def put_code(service: Service, digest: str, content: Any, team: str = TEAM) -> Any:
+    options = {"params": {"team": team}, "content": content}
     return service.call(service.admin, "PUT", f"/code/{digest}", **options)
 
 
@@ -28,7 +34,7 @@ def test_code_is_stored_under_its_digest_once(service: Service) -> None:
     answer = put_code(service, digest, content)
     assert answer.json() == {"digest": digest, "uploaded": True}
     assert put_code(service, digest, content).json() == {"digest": digest, "uploaded": False}
-    assert leftovers(service) == [f"code/{digest}.tar.gz"]
+    assert leftovers(service) == [f"code/{TEAM}/{digest}.tar.gz"]
 
 
 def test_code_with_another_digest_is_refused_and_gone(service: Service) -> None:
@@ -36,6 +42,20 @@ def test_code_with_another_digest_is_refused_and_gone(service: Service) -> None:
     assert answer.status_code == 400
     assert digest_of(b"bytes") in error_of(answer)["message"]
     assert leftovers(service) == []
+
+
+def test_each_team_has_its_own_code(service: Service) -> None:
+    digest = digest_of(b"bytes")
+    assert put_code(service, digest, b"bytes").json()["uploaded"]
+    assert put_code(service, digest, b"bytes", OTHER).json()["uploaded"]
+    service.plane.context.storage.delete(code_key(TEAM, digest))
+    body = {
+        "workload": {"kind": "job", "name": "a", "team": TEAM, "command": ["x"]},
+        "code_digest": digest,
+    }
+    answer = service.call(service.admin, "POST", "/runs", json=body)
+    assert "was not uploaded" in error_of(answer)["message"]
+    assert put_code(service, digest, b"bytes", "absent").status_code == 404
 
 
 @pytest.mark.parametrize("digest", ["..", "%2e%2e", ".hidden", "a b", "x" * 64])
@@ -68,31 +88,97 @@ def test_data_over_the_limit_is_refused(service: Service, monkeypatch: pytest.Mo
     assert answer.status_code == 413
 
 
+class Caller:
+    """An upload of which the test sends every piece itself, on the application's event loop."""
+
+    def __init__(self, service: Service, name: str = "slow") -> None:
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self._portal = service.client.portal
+        assert self._portal is not None
+        self._pieces: asyncio.Queue[Any] = asyncio.Queue()
+        scope = {
+            "type": "http",
+            "method": "PUT",
+            "path": f"/api/v1/data/{name}",
+            "raw_path": b"",
+            "query_string": f"team={TEAM}&file_name=a.csv".encode(),
+            "headers": [(b"authorization", f"Bearer {service.admin}".encode())],
+            "app": service.app,
+        }
+        self._answer = self._portal.start_task_soon(
+            service.app, scope, self._pieces.get, self._note
+        )
+
+    def send(self, body: bytes, *, last: bool = False) -> None:
+        self._put({"type": "http.request", "body": body, "more_body": not last})
+
+    def leave(self) -> None:
+        self._put({"type": "http.disconnect"})
+
+    def wait(self) -> int:
+        self._answer.result(10)
+        return self.status
+
+    def _put(self, piece: Any) -> None:
+        assert self._portal is not None
+        self._portal.call(self._pieces.put, piece)
+
+    async def _note(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], dict(message["headers"])
+
+
+def until(claim: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not claim():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def test_a_caller_that_goes_away_leaves_nothing_and_no_alarm(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sent: list[Any] = []
-    messages = [
-        {"type": "http.request", "body": b"half", "more_body": True},
-        {"type": "http.disconnect"},
-    ]
-
-    async def receive() -> Any:
-        return messages.pop(0) if messages else {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "method": "PUT",
-        "path": f"/api/v1/code/{'0' * 64}",
-        "raw_path": b"",
-        "query_string": f"team={TEAM}".encode(),
-        "headers": [(b"authorization", f"Bearer {service.admin}".encode())],
-        "app": service.app,
-    }
-    loop = service.app.state.loop
-    asyncio.run_coroutine_threadsafe(service.app(scope, receive, send), loop).result(10)
+    caller = Caller(service)
+    caller.send(b"half")
+    caller.leave()
+    assert caller.wait() == 400
     assert leftovers(service) == []
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_slow_uploads_stop_nobody_else_and_are_limited(service: Service) -> None:
+    slow = [Caller(service, f"slow-{number}") for number in range(MOST_AT_ONCE)]
+    for caller in slow:
+        caller.send(b"a\n")
+    until(lambda: len(leftovers(service)) == MOST_AT_ONCE)
+    more = [Caller(service) for _ in range(60)]
+    assert {caller.wait() for caller in more} == {429}
+    assert {caller.headers[b"retry-after"] for caller in more} == {b"5"}
+    answer = put_code(service, digest_of(b"bytes"), b"bytes")
+    assert (answer.status_code, error_of(answer)["code"]) == (429, "busy")
+    assert service.call(service.admin, "GET", "/runs").status_code == 200
+    for caller in slow:
+        caller.send(b"1\n", last=True)
+    assert {caller.wait() for caller in slow} == {200}
+    assert put_code(service, digest_of(b"bytes"), b"bytes").status_code == 200
+
+
+def test_an_upload_that_pauses_for_long_is_ended(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "LONGEST_PAUSE_S", 0.01)
+    caller = Caller(service)
+    caller.send(b"half")
+    assert caller.wait() == 408
+    assert leftovers(service) == []
+
+
+def test_what_a_killed_control_plane_left_is_swept_at_the_start() -> None:
+    with make_plane() as plane:
+        folder = plane.home.storage / ".uploads"
+        folder.mkdir(parents=True)
+        (folder / "tmpabc").write_bytes(b"half")
+        app = create_app(plane.context, plane.parts, lambda: None, lambda: None)
+        with TestClient(app):
+            assert list(folder.iterdir()) == []

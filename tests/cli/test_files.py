@@ -36,7 +36,7 @@ def test_the_lines_of_the_requirements_are_sent_without_comments(tmp_path: Path)
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="cannot be read: No such file"):
         read_workload(tmp_path / "none.yaml", None)
-    with pytest.raises(Invalid, match="cannot be read: Is a directory"):
+    with pytest.raises(Invalid, match="is not a file"):
         read_workload(tmp_path, None)
     with pytest.raises(Invalid, match=r"environment\.file"):
         with_packages(read(tmp_path), tmp_path / "job.yaml")

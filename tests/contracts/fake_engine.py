@@ -126,6 +126,7 @@ class FakeEngine:
     def forget(self, handle: Handle) -> None:
         """Drop what is known of it."""
         with self._world.lock:
+            self._world.raise_planned("forget")
             replica = self._world.replicas.get(handle["unit"])
             if replica is not None and not replica.phase.is_final:
                 raise Conflict(f"{handle['unit']} may still run")

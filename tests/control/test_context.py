@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from plinth.domain.access import PrincipalKind
 from tests.control.plane import Plane
 
 
@@ -13,6 +14,11 @@ def test_a_key_that_was_minted_is_verified_until_it_expires(plane: Plane) -> Non
     claims = context.claims_of(token)
     assert claims is not None
     assert (claims.principal, claims.team, claims.key_id) == ("admin", "default", "k_x")
+    assert not claims.is_run
+    run = admin.model_copy(update={"kind": PrincipalKind.RUN})
+    of_run = context.claims_of(context.mint(run, "k_y", plane.clock.now() + timedelta(minutes=1)))
+    assert of_run is not None
+    assert of_run.is_run
     plane.clock.advance(120)
     assert context.claims_of(token) is None
     assert context.claims_of("nonsense") is None

@@ -9,8 +9,12 @@ import pytest
 
 from plinth.control import gateway
 from plinth.control.gateway import GatewayReconciler
+from plinth.control.identities import make_team
+from plinth.domain.access import Grant, PrincipalKind, Role
 from plinth.domain.run import Phase
+from plinth.gateway.state import Writers
 from plinth.kit.errors import Temporary
+from plinth.store.identities import add_grant, add_principal
 from tests.control.plane import TEAM, Plane
 
 
@@ -73,6 +77,29 @@ def test_the_members_of_a_team_and_those_granted_may_call(plane: Plane, written:
         (route,) = reconciler._state(connection).endpoints
     assert TEAM in route.caller_teams
     assert "admin" in route.callers
+
+
+def test_contributors_may_write_in_mlflow_and_members_only_read(
+    plane: Plane, written: list[Any]
+) -> None:
+    with plane.write() as connection:
+        ann = add_principal(
+            connection, kind=PrincipalKind.SERVICE, name="ann", team=TEAM, now=plane.clock.now()
+        )
+        grant = Grant(role=Role.CONTRIBUTOR, principal=ann.id, team=TEAM)
+        add_grant(connection, grant, created_by="admin", now=plane.clock.now())
+        make_team(connection, plane.context, "other", created_by="admin")
+        whole = Grant(role=Role.OPERATOR, subject_team="other", team="other")
+        add_grant(connection, whole, created_by="admin", now=plane.clock.now())
+    with plane.database.read() as connection:
+        writers = {
+            each.team: each for each in GatewayReconciler(plane.context)._state(connection).writers
+        }
+    # The administrator and Plinth itself may write everywhere.
+    assert set(writers[TEAM].principals) == {"admin", "platform", ann.id}
+    assert not writers[TEAM].everybody
+    assert writers["other"].everybody
+    assert writers["default"] == Writers("default", ("admin", "platform"))
 
 
 def test_the_keys_of_an_ended_run_are_told_to_the_gateway(plane: Plane, written: list[Any]) -> None:

@@ -213,6 +213,76 @@ def test_a_loop_that_runs_frees_old_leases_and_is_woken_by_a_hint(database: Data
     loop.stop()
 
 
+def test_a_row_that_blocks_for_ever_does_not_stop_the_others(
+    database: Database, clock: FakeClock, make: Callable[[Any], Loop]
+) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_b")
+    blocked, ended = threading.Event(), threading.Event()
+
+    def work(key: str) -> Outcome:
+        if key == "r_a":
+            blocked.set()
+            assert ended.wait(PATIENCE_S)
+        return Outcome({"reason": "Seen"}, 1.0)
+
+    reconciler = Scripted(work)
+    loop = make(reconciler)
+    futures = loop._claim()
+    assert blocked.wait(PATIENCE_S)
+    for _ in range(10):
+        wait_for(lambda: len(loop._in_flight) == 1)
+        clock.advance(LEASE_S + 1)
+        futures += loop._claim()
+    ended.set()
+    for future in futures:
+        future.result()
+    assert (reconciler.worked.count("r_a"), reconciler.worked.count("r_b")) == (1, 11)
+    # Nobody else took it, so what it did in the end still counts.
+    assert reason(database) == "Seen"
+    clock.advance(LEASE_S)
+    assert loop.step() == 2
+
+
+def test_no_more_rows_are_claimed_than_workers_are_free(
+    database: Database, make: Callable[[Any], Loop]
+) -> None:
+    with database.write() as connection:
+        for number in range(20):
+            run_in(connection, f"r_{number}")
+    ended = threading.Event()
+
+    def work(_key: str) -> Outcome:
+        assert ended.wait(PATIENCE_S)
+        return Outcome()
+
+    loop = make(Scripted(work))
+    futures = loop._claim()
+    assert len(futures) == 8
+    assert loop._claim() == []
+    with database.read() as connection:
+        leased = "select count(*) from run where lease_token is not null"
+        assert connection.exec_driver_sql(leased).scalar() == 8
+    ended.set()
+    for future in futures:
+        future.result()
+    assert loop._wake.is_set()
+    assert sum(loop.step() for _ in range(3)) == 13
+
+
+def test_a_clock_that_is_set_back_stops_nothing(
+    database: Database, clock: FakeClock, make: Callable[[Any], Loop]
+) -> None:
+    reconciler = Scripted(lambda _: Outcome({"reason": "Seen"}, 1.0))
+    loop = make(reconciler)
+    assert loop.step() == 1
+    clock.advance(-3600)
+    assert loop.step() == 1
+    assert loop.step() == 0
+    clock.advance(1)
+    assert loop.step() == 1
+
+
 def test_a_periodic_call_goes_on_after_every_error(caplog: pytest.LogCaptureFixture) -> None:
     errors: list[BaseException | None] = [Permanent("no"), Permanent("no"), KeyError("oh"), None]
     called = threading.Event()

@@ -14,6 +14,8 @@ from plinth.gateway.clusters import deployment_cluster
 from plinth.gateway.routes import ENDPOINT_ROUTE
 from tests.control.plane import TEAM, Plane
 
+UNREACHED = "upstream_reset_before_response_started{remote_connection_failure|refused}"
+
 
 def line(**changed: Any) -> bytes:
     record = {
@@ -48,7 +50,13 @@ def test_a_request_that_reached_a_model_is_one_request_of_the_callers_team() -> 
 
 @pytest.mark.parametrize(
     "changed",
-    [{"attempts": 0, "code": 403}, {"team": None}, {"route": "api"}, {"route": None}],
+    [
+        {"attempts": 0, "code": 403, "details": "rbac_access_denied"},
+        {"attempts": 11, "code": 503, "flags": "URX,UF", "details": UNREACHED},
+        {"team": None},
+        {"route": "api"},
+        {"route": None},
+    ],
     ids=str,
 )
 def test_what_reached_no_model_is_no_usage(changed: dict[str, Any]) -> None:
@@ -120,10 +128,25 @@ def test_a_crash_between_the_ledger_and_the_store_counts_nothing_twice(plane: Pl
 
 def test_requests_in_the_log_are_counted_by_the_callers_team(plane: Plane) -> None:
     log = plane.home.gateway / "access.log"
-    log.write_bytes(line() + line(id="q2") + line(id="q2") + line(id="q3", attempts=0))
+    log.write_bytes(line() + line(id="q2") + line(id="q2") + line(id="q3", details=UNREACHED))
     plane.parts.metering.collect()
     (row,) = plane.parts.metering.totals()
     assert (row.team, row.workload, row.requests) == ("ops", "endpoint/delay", 2.0)
+
+
+def test_lines_and_logs_that_cannot_be_counted_are_said(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = plane.home.gateway / "access.log"
+    log.write_bytes(line() + b"nonsense\n")
+    plane.parts.metering.collect()
+    assert "1 lines of the access log cannot be read" in caplog.text
+    log.write_bytes(line() + line(id="q3"))
+    plane.parts.metering.collect()
+    assert "1 access logs were cut or rewritten" in caplog.text
+    caplog.clear()
+    plane.parts.metering.collect()
+    assert caplog.text == ""
 
 
 def test_a_server_is_counted_in_serving_seconds_for_each_replica(plane: Plane) -> None:

@@ -48,7 +48,7 @@ def test_the_code_of_a_job_is_the_copy_that_was_uploaded(plane: Plane) -> None:
     code = pack(source)
     archive = plane.home.root / "code.tar.gz"
     archive.write_bytes(code.content)
-    plane.context.storage.put_file(archive, f"code/{code.digest}.tar.gz")
+    plane.context.storage.put_file(archive, f"code/{TEAM}/{code.digest}.tar.gz")
     run = submitted(plane, code.digest)
     spec = started(plane, run)
     assert (plane.home.runs / run / "work" / "x.py").read_text() == "print('hello')"

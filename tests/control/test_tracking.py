@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -58,6 +59,18 @@ def test_it_is_started_once_and_is_ready_when_it_answers(
     (unit,) = agent.started
     assert (unit.id, unit.restart) == ("mlflow", "always")
     assert unit.socket == str(plane.home.socket("mlflow"))
+    assert Path(unit.env["TMPDIR"]).is_dir()
+
+
+def test_it_may_touch_its_own_files_and_no_network(
+    plane: Plane, keeper: TrackingKeeper, agent: FakeAgent
+) -> None:
+    keeper.keep()
+    confinement = agent.started[0].confinement
+    assert confinement is not None
+    assert confinement.connect_ports == ()
+    assert confinement.write == (str(plane.home.tracking),)
+    assert not any(plane.home.secrets.is_relative_to(path) for path in confinement.read)
 
 
 def test_every_team_gets_its_workspace(plane: Plane, keeper: TrackingKeeper) -> None:

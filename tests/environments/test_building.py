@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 import uv
 
 from plinth.environments import Environments, EnvironmentSpec, this_python
+from plinth.environments.resolver import Uv
 from plinth.kit.errors import Invalid
 from plinth.kit.files import locked
 
@@ -84,3 +86,51 @@ def test_a_digest_is_not_a_path(environments: Environments) -> None:
 def test_the_folder_is_private(environments: Environments) -> None:
     environments.build(_EMPTY)
     assert os.stat(environments.root).st_mode & 0o777 == 0o700
+
+
+def test_a_strangers_package_runs_none_of_its_code_while_it_is_built(
+    environments: Environments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was_run = tmp_path / "was-run"
+    _wheel(
+        tmp_path,
+        {
+            "evil.pth": f"import pathlib; pathlib.Path({str(was_run)!r}).touch()\n",
+            "sitecustomize.py": f"import pathlib; pathlib.Path({str(was_run)!r}).touch()\n",
+            "evil.py": "x = 1\n",
+        },
+    )
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    built = environments.build(EnvironmentSpec(("evil",), this_python()))
+    assert not was_run.exists()
+    assert list(built.folder.glob("lib/*/site-packages/__pycache__/evil.*.pyc"))
+
+
+def test_compiling_processes_no_pth_file_even_with_the_environments_own_python(
+    environments: Environments, tmp_path: Path
+) -> None:
+    built = environments.build(_EMPTY)
+    (packages,) = built.folder.glob("lib/*/site-packages")
+    was_run = tmp_path / "was-run"
+    (packages / "evil.pth").write_text(f"import pathlib; pathlib.Path({str(was_run)!r}).touch()\n")
+    (packages / "plain.py").write_text("x = 1\n")
+    uv_ = Uv(Path(uv.find_uv_bin()), tmp_path)
+    uv_.compile(built.python, built.folder / "lib")
+    assert not was_run.exists()
+    assert list(packages.glob("__pycache__/plain.*.pyc"))
+
+
+def _wheel(folder: Path, files: dict[str, str]) -> None:
+    """Write the wheel of a package `evil` with `files`, as anybody could upload it."""
+    tag = "py3-none-any"
+    about = "evil-1.dist-info"
+    whole = {
+        **files,
+        f"{about}/METADATA": "Metadata-Version: 2.1\nName: evil\nVersion: 1\n",
+        f"{about}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    whole[f"{about}/RECORD"] = "".join(f"{name},,\n" for name in (*whole, f"{about}/RECORD"))
+    with zipfile.ZipFile(folder / f"evil-1-{tag}.whl", "w") as wheel:
+        for name, content in whole.items():
+            wheel.writestr(name, content)

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +76,45 @@ def test_a_request_that_nobody_could_read_is_a_record_without_a_caller() -> None
 def test_a_candidate_is_at_nobodys_charge() -> None:
     (record,), _ = parse(line(route="candidate:delay"))
     assert (record.endpoint, record.deployment) == (None, "r_new")
+
+
+UNREACHED = "upstream_reset_before_response_started{remote_connection_failure|refused}"
+DIED = "upstream_reset_before_response_started{connection_termination}"
+BROKE_OFF = "upstream_reset_after_response_started{protocol_error}"
+LEFT = "downstream_remote_disconnect"
+
+
+@pytest.mark.parametrize(
+    ("changes", "served"),
+    [
+        # What a real Envoy wrote in each case: tests/journeys/test_gateway_usage.py.
+        ({}, True),
+        ({"code": 400}, True),
+        ({"attempts": 4}, True),
+        ({"code": 500}, True),
+        ({"code": 503, "flags": "URX,UF", "details": UNREACHED, "attempts": 11}, False),
+        ({"code": 503, "flags": "URX,UC", "details": DIED, "attempts": 11}, False),
+        ({"code": 503, "flags": "UC", "details": DIED}, False),
+        ({"code": 503, "flags": "URX", "attempts": 11}, False),
+        ({"flags": "UPE", "details": BROKE_OFF}, True),
+        ({"code": 0, "flags": "DC", "details": LEFT}, True),
+        ({"code": 0, "flags": "DC", "details": LEFT, "attempts": 5}, False),
+        ({"code": 200, "flags": "DC", "details": LEFT, "attempts": 2}, True),
+        ({"code": 504, "flags": "UT", "details": "response_timeout"}, True),
+        ({"code": 504, "flags": "UT", "details": "response_timeout", "attempts": 2}, False),
+        ({"code": 503, "flags": "UH", "details": "no_healthy_upstream", "attempts": 0}, False),
+        ({"code": 503, "flags": "UO", "details": "overflow", "attempts": 0}, False),
+        ({"code": 503, "flags": "NC", "details": "cluster_not_found", "attempts": 0}, False),
+        ({"code": 404, "flags": "NR", "details": "route_not_found", "attempts": 0}, False),
+        ({"code": 403, "details": "rbac_access_denied", "attempts": 0}, False),
+        ({"code": 503, "details": "direct_response", "attempts": 0}, False),
+        ({"details": None}, False),
+    ],
+    ids=str,
+)
+def test_only_what_a_server_had_was_served(changes: dict[str, Any], served: bool) -> None:
+    (record,), _ = parse(line(**changes))
+    assert record.was_served is served
 
 
 def test_a_half_written_line_stays_for_the_next_time() -> None:

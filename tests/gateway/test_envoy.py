@@ -14,3 +14,4 @@ def test_the_command_starts_the_program_itself() -> None:
     command = envoy.command(Path("/home/bootstrap.json"), workers=3)
     assert command[0] == str(envoy.binary())
     assert command[command.index("--concurrency") + 1] == "3"
+    assert "--disable-hot-restart" in command

@@ -11,9 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway import snapshot
 from plinth.gateway.snapshot import GatewayState
+from plinth.gateway.state import Writers
 
 GOLDEN = Path(__file__).parent / "golden" / "busy.json"
 JWKS = (
@@ -44,7 +47,12 @@ EMPTY = GatewayState(
     jwks=JWKS,
     platform="p_platform",
 )
-BUSY = replace(EMPTY, endpoints=(DELAY, PRICE), revoked=("k_old", "k_leaked"))
+BUSY = replace(
+    EMPTY,
+    endpoints=(DELAY, PRICE),
+    revoked=("k_old", "k_leaked"),
+    writers=(Writers("ops", ("p_ann", "admin")), Writers("research", ("p_x",), everybody=True)),
+)
 
 
 def names(items: Any) -> list[str]:
@@ -68,6 +76,20 @@ def test_the_configuration_is_the_reviewed_one() -> None:
 def test_equal_state_gives_an_equal_version() -> None:
     other = replace(BUSY, endpoints=(PRICE, DELAY), revoked=("k_leaked", "k_old"))
     assert snapshot.render(other) == snapshot.render(BUSY)
+
+
+@pytest.mark.parametrize("state", [EMPTY, BUSY], ids=["empty", "busy"])
+def test_mlflow_is_open_to_every_key_for_reading_only(state: GatewayState) -> None:
+    found = [route for route in routes_of(state) if route["name"] == "mlflow"]
+    for route in found:
+        conditions = route["match"].get("headers", [{}])
+        methods = conditions[0].get("string_match", {}).get("safe_regex", {}).get("regex")
+        is_open = "rbac" not in route["typed_per_filter_config"]["plinth.grants"]
+        assert is_open == (methods is not None)
+        # By POST only whole paths, none below.
+        assert methods in (None, "GET|HEAD") or (methods == "POST" and "path" in route["match"])
+    is_first = [route["match"].get("headers") is not None for route in found]
+    assert is_first == sorted(is_first, reverse=True)
 
 
 def test_a_grant_changes_the_routes_and_nothing_else() -> None:

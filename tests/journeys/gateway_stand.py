@@ -5,22 +5,29 @@ from __future__ import annotations
 import http.client
 import http.server
 import json
+import shutil
+import socket
 import socketserver
+import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from plinth.access import tokens
+from plinth.access import keyring, tokens
 from plinth.access.keyring import Keyring
 from plinth.access.tokens import Claims
 from plinth.domain.traffic import Deployment, Upstream
-from plinth.gateway import snapshot, xds
+from plinth.gateway import envoy, snapshot, xds
 from plinth.gateway.access_log import AccessRecord, parse
+from plinth.gateway.bootstrap import bootstrap
 from plinth.gateway.snapshot import GatewayState
+from plinth.kit.files import write_json
 
 PLATFORM = "p_platform"
 INFER = "/v2/models/delay/infer"
@@ -45,7 +52,7 @@ class _Echo(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_PUT = do_GET  # noqa: N815 - http.server looks for these names
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815 - http.server looks for these names
 
     def log_message(self, *_: Any) -> None:
         """Say nothing: the test's own output is enough."""
@@ -84,7 +91,21 @@ class Gateway:
     root: Path
     ring: Keyring
     state: GatewayState
+    workers: int = 1
     servers: dict[str, Server] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.root / "envoy.log").open("ab") as log:
+            # It ends with the thread that starts it: pytest's main thread, which outlives the test.
+            self.process = subprocess.Popen(
+                envoy.command(self.root / "boot.json", workers=self.workers), stdout=log, stderr=log
+            )
+        assert eventually(self.listens), (self.root / "envoy.log").read_text()
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.state.port)) == 0
 
     def apply(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)
@@ -100,10 +121,16 @@ class Gateway:
         return Deployment(id=name, upstreams=(Upstream(socket=str(path)),))
 
     def key(
-        self, principal: str = "p_ann", team: str = "ops", key_id: str = "k_1", lives_s: int = 600
+        self,
+        principal: str = "p_ann",
+        team: str = "ops",
+        key_id: str = "k_1",
+        *,
+        lives_s: int = 600,
+        is_run: bool = False,
     ) -> str:
         end = datetime.now(UTC) + timedelta(seconds=lives_s)
-        return tokens.mint(self.ring, Claims(principal, team, key_id, end))
+        return tokens.mint(self.ring, Claims(principal, team, key_id, end, is_run))
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.state.port, timeout=20)
@@ -118,6 +145,39 @@ class Gateway:
     def records(self) -> list[AccessRecord]:
         path = Path(self.state.access_log)
         return parse(path.read_bytes())[0] if path.exists() else []
+
+
+@contextmanager
+def running_gateway(port: int, *, workers: int = 1) -> Iterator[Gateway]:
+    """Run Envoy with servers in the place of the control plane and MLflow until the block ends."""
+    root = Path(tempfile.mkdtemp(prefix="pl-"))
+    (root / "run").mkdir(mode=0o700)
+    ring = keyring.ensure(root / "secrets", datetime.now(UTC))
+    state = GatewayState(
+        port=port,
+        sockets=str(root / "run"),
+        folder=str(root / "gateway"),
+        access_log=str(root / "access.log"),
+        jwks=ring.public_jwks(),
+        platform=PLATFORM,
+    )
+    running = Gateway(root, ring, state, workers)
+    (root / "gateway").mkdir()
+    xds.write(snapshot.render(state), root / "gateway")
+    boot = bootstrap(node="test", admin_socket=running.admin, folder=root / "gateway")
+    write_json(root / "boot.json", boot)
+    try:
+        running.start()
+        for name in ("control", "mlflow"):
+            running.serve(name)
+        yield running
+    finally:
+        if running.process is not None:
+            running.process.terminate()
+            running.process.wait(10)
+        for server in running.servers.values():
+            server.end()
+        shutil.rmtree(root)
 
 
 def ask(

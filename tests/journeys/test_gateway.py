@@ -10,10 +10,7 @@ import http.client
 import http.server
 import json
 import re
-import shutil
 import socket
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,54 +24,25 @@ import pytest
 from plinth.access import keyring, tokens
 from plinth.access.tokens import Claims
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
-from plinth.gateway import envoy, snapshot, xds
-from plinth.gateway.bootstrap import bootstrap
-from plinth.gateway.snapshot import GatewayState
+from plinth.gateway import snapshot, xds
+from plinth.gateway.state import Writers
 from plinth.kit.errors import Permanent
-from plinth.kit.files import write_json
-from tests.journeys.gateway_stand import INFER, PLATFORM, Answer, Gateway, ask, eventually
+from tests.journeys.gateway_stand import (
+    INFER,
+    PLATFORM,
+    Answer,
+    Gateway,
+    ask,
+    eventually,
+    running_gateway,
+)
 
 
 @pytest.fixture(scope="module")
 def gateway(free_port: Callable[[], int]) -> Iterator[Gateway]:
     """Start Envoy once; each test brings it to the state it needs."""
-    root = Path(tempfile.mkdtemp(prefix="pl-"))
-    (root / "run").mkdir(mode=0o700)
-    ring = keyring.ensure(root / "secrets", datetime.now(UTC))
-    state = GatewayState(
-        port=free_port(),
-        sockets=str(root / "run"),
-        folder=str(root / "gateway"),
-        access_log=str(root / "access.log"),
-        jwks=ring.public_jwks(),
-        platform=PLATFORM,
-    )
-    running = Gateway(root, ring, state)
-    (root / "gateway").mkdir()
-    xds.write(snapshot.render(state), root / "gateway")
-    boot = bootstrap(node="test", admin_socket=running.admin, folder=root / "gateway")
-    write_json(root / "boot.json", boot)
-    with (root / "envoy.log").open("wb") as log:
-        # It ends with the thread that starts it: pytest's main thread, which outlives the test.
-        process = subprocess.Popen(
-            envoy.command(root / "boot.json", workers=1), stdout=log, stderr=log
-        )
-    try:
-        assert eventually(lambda: _listens(state.port)), (root / "envoy.log").read_text()
-        for name in ("control", "mlflow"):
-            running.serve(name)
+    with running_gateway(free_port()) as running:
         yield running
-    finally:
-        process.terminate()
-        process.wait(10)
-        for server in running.servers.values():
-            server.end()
-        shutil.rmtree(root)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -93,7 +61,12 @@ def ready(gateway: Gateway) -> Gateway:
         caller_teams=("research",),
     )
     empty = EndpointRoute(name="empty", team="ops", callers=("p_ann",))
-    gateway.apply(endpoints=(delay, empty), revoked=(), jwks=gateway.ring.public_jwks())
+    gateway.apply(
+        endpoints=(delay, empty),
+        revoked=(),
+        jwks=gateway.ring.public_jwks(),
+        writers=(Writers("ops", ("p_ann", "p_elsewhere")), Writers("research", everybody=True)),
+    )
     return gateway
 
 
@@ -264,7 +237,7 @@ def test_a_model_never_learns_a_key(ready: Gateway, header: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/api/2.0/mlflow/runs/create",
+        "/api/2.0/mlflow/runs/get",
         "/api/3.0/mlflow/traces/t_1",
         "/api/3.0/mlflow/server-info",
         "/api/2.0/mlflow-artifacts/artifacts/1/a/model.pkl",
@@ -279,6 +252,80 @@ def test_mlflow_answers_for_the_teams_workspace(ready: Gateway, path: str) -> No
     assert headers["x-mlflow-workspace"] == "research"
     assert headers["host"] == "localhost"
     assert "//" not in seen["path"]
+
+
+CHANGES = [
+    ("POST", "/api/2.0/mlflow/runs/create"),
+    ("POST", "/api/2.0/mlflow/runs/log-batch"),
+    ("POST", "/api/2.0/mlflow/runs/search/"),
+    ("POST", "/api/2.0/mlflow/runs/delete"),
+    ("POST", "/api/2.0/mlflow/registered-models/alias"),
+    ("DELETE", "/api/2.0/mlflow/registered-models/alias"),
+    ("POST", "/api/2.0/mlflow/model-versions/create"),
+    ("PATCH", "/api/2.0/mlflow/model-versions/update"),
+    ("POST", "/api/2.0/mlflow/logged-models"),
+    ("POST", "/api/3.0/mlflow/traces"),
+    ("PUT", "/api/2.0/mlflow-artifacts/artifacts/1/model.pkl"),
+    ("DELETE", "/ajax-api/2.0/mlflow-artifacts/artifacts/1/model.pkl"),
+    ("POST", "/api/2.0/mlflow-artifacts/mpu/create/1/model.pkl"),
+]
+READS = [
+    ("GET", "/api/2.0/mlflow/registered-models/alias?name=a&alias=champion"),
+    ("GET", "/api/2.0/mlflow-artifacts/artifacts/1/model.pkl"),
+    ("HEAD", "/api/2.0/mlflow/runs/get"),
+    ("POST", "/api/2.0/mlflow/runs/search"),
+    ("POST", "/api/2.0//mlflow/./logged-models/search?x=1"),
+    ("POST", "/api/3.0/mlflow/traces/search"),
+]
+
+
+def reached(gateway: Gateway, key: str, asked: list[tuple[str, str]]) -> set[int]:
+    return {gateway.ask(path, key, method=method).status for method, path in asked}
+
+
+def test_every_key_of_a_team_reads_in_mlflow_and_a_viewer_changes_nothing(ready: Gateway) -> None:
+    viewer = ready.key("p_bob", "ops")
+    assert reached(ready, viewer, READS) == {200}
+    assert reached(ready, viewer, CHANGES) == {403}
+    error = ready.ask(CHANGES[4][1], viewer, method="POST").json["error"]
+    assert error["code"] == "denied"
+    assert "needs role `contributor` on team `ops`" in error["message"]
+    # The same principal with a key of a team that gave it nothing, and a team nobody wrote down.
+    for team in ("other", "sales"):
+        assert reached(ready, ready.key("p_ann", team), READS) == {200}
+        assert reached(ready, ready.key("p_ann", team), CHANGES) == {403}
+
+
+@pytest.mark.parametrize(
+    ("principal", "team", "is_run"),
+    [("p_ann", "ops", False), ("p_bob", "research", False), ("p_job", "ops", True)],
+    ids=["a contributor", "a member of a team that may", "a run"],
+)
+def test_who_may_write_writes_in_the_workspace_of_the_key(
+    ready: Gateway, principal: str, team: str, is_run: bool
+) -> None:
+    key = ready.key(principal, team, is_run=is_run)
+    assert reached(ready, key, [*READS, *CHANGES]) == {200}
+    for method, path in CHANGES:
+        seen = ready.ask(path, key, method=method, headers={"x-mlflow-workspace": "else"}).json
+        headers = {name.lower(): value for name, value in seen["headers"].items()}
+        assert headers["x-mlflow-workspace"] == team
+
+
+def test_a_run_is_a_principal_like_others_and_nobody_calls_itself_one(ready: Gateway) -> None:
+    seen = ready.ask("/api/v1/runs", ready.key("p_job", "ops", is_run=True)).json
+    headers = {name.lower(): value for name, value in seen["headers"].items()}
+    assert headers["x-plinth-principal"] == headers["x-plinth-run-principal"] == "p_job"
+    lie = {"x-plinth-run-principal": "p_bob"}
+    key = ready.key("p_bob", "ops")
+    answer = ready.ask(CHANGES[0][1], key, method="POST", headers=lie)
+    assert answer.status == 403
+
+
+def test_a_run_whose_key_was_revoked_writes_no_more(ready: Gateway) -> None:
+    ready.apply(revoked=("k_run",))
+    key = ready.key("p_job", "ops", "k_run", is_run=True)
+    assert reached(ready, key, [*READS[:2], *CHANGES]) == {401}
 
 
 @pytest.mark.parametrize(
@@ -477,3 +524,45 @@ def test_every_request_is_written_down_once(ready: Gateway) -> None:
         assert abs((datetime.now(UTC) - record.started_at).total_seconds()) < 60
     first = next(record for record in found if record.request_id == wanted[0])
     assert (first.rx, first.method, first.attempts, first.flags) == (5, "POST", 1, "")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nobody_else_can_listen_beside_envoy(free_port: Callable[[], int], workers: int) -> None:
+    """A job that bound the port too would get a share of the requests, with their keys."""
+    with running_gateway(free_port(), workers=workers) as own:
+        for option in (socket.SO_REUSEPORT, socket.SO_REUSEADDR):
+            with socket.socket() as thief:
+                thief.setsockopt(socket.SOL_SOCKET, option, 1)
+                with pytest.raises(OSError, match="in use"):
+                    thief.bind(("127.0.0.1", own.state.port))
+        answers: list[int] = []
+        key = own.key()
+        callers = [
+            threading.Thread(target=lambda: answers.append(own.ask("/v2", key).status))
+            for _ in range(16)
+        ]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert answers == [200] * 16
+
+
+def test_a_killed_envoy_leaves_nothing_and_starts_again_at_once(
+    free_port: Callable[[], int],
+) -> None:
+    shared = Path("/dev/shm")
+    before = set(shared.iterdir()) if shared.is_dir() else set()
+    with running_gateway(free_port(), workers=2) as own:
+        connection = own.connect()
+        assert ask(connection, "/v2", own.key()).status == 200
+        for _ in range(3):
+            assert own.process is not None
+            own.process.kill()
+            own.process.wait(10)
+            own.start()
+            assert own.ask("/v2", own.key()).status == 200
+        own.apply(revoked=("k_x",))
+        connection.close()
+        left = set(shared.iterdir()) - before if shared.is_dir() else set()
+        assert not [path for path in left if path.name.startswith("envoy")]

@@ -12,9 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from plinth.kit.clock import from_text
 from plinth.kit.errors import Conflict, Temporary
 from plinth.kit.files import write_json
 from plinth.units import processes
@@ -23,6 +26,7 @@ from tests.units.node import Node, running_node, wait_for
 
 COUNT = "import os; os.write(os.open('count', os.O_WRONLY | os.O_APPEND | os.O_CREAT), b'x')\n"
 WAIT = "print('ready', flush=True)\nimport time\nwhile True: time.sleep(1)\n"
+FILL = "import sys\ntry:\n while True: os.write(1, b'x' * 512)\nexcept OSError: sys.exit(0)\n"
 # A daemon in a session of its own; it says when it is there.
 DAEMON = (
     "import os, time\n"
@@ -238,6 +242,49 @@ def test_agent_and_supervisor_killed_together_leave_a_lost_unit(node: Node) -> N
     assert node.state("other").phase == "running"
 
 
+@linux
+def test_a_unit_that_was_lost_unseen_ends_at_its_last_sign_of_life(node: Node) -> None:
+    for unit in ("unseen", "seen"):
+        node.client.start(node.python(unit, WAIT))
+        node.wait_for_line(unit, "ready")
+    killed = datetime.now(UTC)
+    processes.send(node.supervisor("seen"), signal.SIGKILL)
+    assert from_text(node.wait_for_phase("seen", "lost").ended_at or "") >= killed
+    supervisor, left = node.supervisor("unseen"), node.remains()
+    node.kill_agent()
+    processes.send(supervisor, signal.SIGKILL)
+    wait_for(lambda: not any(processes.is_alive(process) for process in left))
+    folder = node.home.units / "unseen"
+    hour_ago = (killed - timedelta(hours=1)).timestamp()
+    os.utime(folder / "identity.json", (hour_ago, hour_ago - 60))
+    os.utime(folder / "log", (hour_ago, hour_ago))
+    node.begin()
+    ended_at = node.wait_for_phase("unseen", "lost").ended_at
+    assert from_text(ended_at or "").timestamp() == pytest.approx(hour_ago, abs=0.001)
+
+
+@linux
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_unit_that_fills_the_disk_is_not_lost(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", small], check=True)
+    try:
+        with running_node() as node:
+            node.home.units.rmdir()
+            node.home.units.symlink_to(small)
+            node.client.start(node.python("job", COUNT + FILL))
+            wait_for((small / "job" / "log").exists)
+            try:
+                state = node.wait_for_phase("job", "exited")
+                assert os.statvfs(small).f_bavail == 0
+                assert (state.exit_code, state.reason, starts(node, "job")) == (0, None, 1)
+            finally:
+                os.truncate(small / "job" / "log", 0)
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
 def test_units_of_a_former_boot_are_lost(node: Node) -> None:
     node.client.start(node.python("job", WAIT))
     node.wait_for_line("job", "ready")
@@ -298,6 +345,46 @@ def test_a_stopped_system_unit_can_be_started_with_a_new_spec(node: Node) -> Non
     node.wait_for_phase("system", "exited")
     node.client.start(node.python("system", "print('new')\n" + WAIT, restart="always"))
     node.wait_for_line("system", "new")
+
+
+@linux
+@pytest.mark.parametrize("old", [WAIT, "raise SystemExit(1)"], ids=["sound", "broken"])
+def test_a_lost_system_unit_starts_again_with_a_new_spec(node: Node, old: str) -> None:
+    node.client.start(node.python("system", "print('old', flush=True)\n" + old, restart="always"))
+    node.wait_for_line("system", "old")
+    left = [*node.remains(), *processes.descendants(node.agent.pid if node.agent else 0)]
+    node.kill_agent()
+    for process in left:
+        processes.send(process, signal.SIGKILL)
+    count = node.log("system").count("old")
+    node.begin()
+    node.client.start(node.python("system", "print('new')\n" + WAIT, restart="always"))
+    node.wait_for_line("system", "new")
+    assert node.log("system").count("old") == count
+    assert node.wait_for_phase("system", "running").restarts >= 1
+
+
+@linux
+def test_a_system_unit_that_lives_takes_a_new_spec_when_it_starts_next(node: Node) -> None:
+    node.client.start(node.python("system", WAIT, restart="always"))
+    node.wait_for_line("system", "ready")
+    main = node.main("system")
+    node.client.start(node.python("system", "print('new')\n" + WAIT, restart="always"))
+    assert processes.is_alive(main)
+    assert "new" not in node.log("system")
+    processes.send(main, signal.SIGKILL)
+    node.wait_for_line("system", "new")
+
+
+@linux
+def test_a_lost_system_unit_starts_again_when_nobody_asks_for_it(node: Node) -> None:
+    node.client.start(node.python("system", COUNT + WAIT, restart="always"))
+    node.wait_for_line("system", "ready")
+    supervisor = node.supervisor("system")
+    node.kill_agent()
+    processes.send(supervisor, signal.SIGKILL)
+    node.begin()
+    wait_for(lambda: starts(node, "system") == 2)
 
 
 def test_a_stop_without_agent_work_between_is_not_forgotten(node: Node) -> None:

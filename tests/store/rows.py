@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from plinth.domain.access import Principal, PrincipalKind
 from plinth.domain.plan import Plan
@@ -13,6 +14,7 @@ from plinth.domain.run import Phase
 from plinth.domain.workload import WORKLOAD
 from plinth.store.identities import add_key, add_principal, add_team, find_team
 from plinth.store.runs import Attempt, StoredRun, add_attempt, add_run
+from plinth.store.session import Database, engine_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 JOB = {"kind": "job", "name": "train", "command": ["python"]}
@@ -21,6 +23,27 @@ ENDPOINT = {"kind": "endpoint", "name": "delay", "model": "models:/m/1"}
 
 def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
+
+
+def plan_of(database: Database, query: Callable[[Connection], object]) -> list[str]:
+    """Return how SQLite would find the rows of each statement that `query` executes."""
+    statements: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        statements.append((statement, parameters))
+
+    engine = engine_of(database)
+    event.listen(engine, "before_cursor_execute", note)
+    with database.read() as connection:
+        query(connection)
+    event.remove(engine, "before_cursor_execute", note)
+    with database.read() as connection:
+        return [
+            row.detail
+            for statement, parameters in statements
+            if statement.startswith("SELECT")
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
 
 
 def principal_in(connection: Connection, team: str) -> Principal:

@@ -8,19 +8,31 @@ from contextlib import closing
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from sqlalchemy import Column, Connection, MetaData, String, Table, create_engine, insert, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    insert,
+    select,
+    update,
+)
 
 from plinth.store.leases import (
+    FARTHEST,
     Claim,
     any_due,
     apply_leased,
     claim_due,
-    hint,
+    due_now,
     release_all,
 )
+from plinth.store.runs import want_stop
 from plinth.store.session import Database
 from plinth.store.tables import Utc, run
-from tests.store.rows import NOW, later, run_in
+from tests.store.rows import NOW, later, plan_of, run_in
 
 
 def claim(connection: Connection, seconds: float = 0, limit: int = 10) -> list[Claim]:
@@ -68,7 +80,7 @@ def test_a_row_without_a_next_time_waits_for_a_hint(database: Database) -> None:
         (mine,) = claim(connection)
         apply_leased(connection, run, mine, {}, None)
         assert claim(connection, 10**6) == []
-        hint(connection, run, "r_a", later(5))
+        want_stop(connection, "r_a", later(5))
         assert len(claim(connection, 5)) == 1
 
 
@@ -76,7 +88,7 @@ def test_a_hint_during_a_lease_is_seen_after_it(database: Database) -> None:
     with database.write() as connection:
         run_in(connection, "r_a")
         (mine,) = claim(connection)
-        hint(connection, run, "r_a", later(1))
+        want_stop(connection, "r_a", later(1))
         assert claim(connection, 2) == []
         apply_leased(connection, run, mine, {}, later(1000))
         assert len(claim(connection, 2)) == 1
@@ -93,6 +105,46 @@ def test_an_expired_lease_is_taken_over_and_its_old_holder_changes_nothing(
         assert not apply_leased(connection, run, old, {"reason": "Stale"}, None)
         assert connection.execute(select(run.c.reason)).scalar() == "Accepted"
         assert apply_leased(connection, run, new, {"reason": "Fresh"}, None)
+
+
+def test_a_hint_at_the_very_end_of_a_lease_is_seen(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        (mine,) = claim(connection)
+        want_stop(connection, "r_a", later(60))
+        apply_leased(connection, run, mine, {}, None)
+        assert len(claim(connection, 60)) == 1
+
+
+def test_rows_that_are_skipped_are_neither_due_nor_claimed(database: Database) -> None:
+    with database.write() as connection:
+        for name in ("r_a", "r_b"):
+            run_in(connection, name)
+        taken = claim_due(connection, run, now=NOW, lease_s=60, limit=9, skip=["r_a"])
+        assert [c.key for c in taken] == ["r_b"]
+        assert not any_due(connection, run, NOW, ["r_a"])
+
+
+def test_what_was_written_before_the_clock_was_set_back_is_due(database: Database) -> None:
+    with database.write() as connection:
+        for name in ("r_held", "r_waits"):
+            run_in(connection, name, created_at=later(3600))
+        (held, waits) = claim(connection, 3600)
+        apply_leased(connection, run, waits, {}, later(3605))
+        assert {c.key for c in claim(connection)} == {"r_held", "r_waits"}
+        assert not apply_leased(connection, run, held, {}, None)
+
+
+def test_the_scan_reads_only_rows_that_somebody_waits_for(database: Database) -> None:
+    plans = plan_of(database, lambda connection: any_due(connection, run, NOW, ["r_a"]))
+    plans += plan_of(database, claim)
+    assert len(plans) >= 2
+    assert all("ix_run_due_at" in plan for plan in plans if "run" in plan), plans
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        (mine,) = claim(connection)
+        apply_leased(connection, run, mine, {"phase": "failed"}, None)
+        assert connection.execute(select(run.c.due_at)).scalar() is None
 
 
 def test_releasing_makes_every_leased_row_due(database: Database) -> None:
@@ -143,7 +195,7 @@ class Leases(RuleBasedStateMachine):
         self.now = 0.0
         self.holders: dict[str, tuple[Claim, float]] = {}
         self.stale: list[Claim] = []
-        self.hinted: set[str] = set()
+        self.hinted: dict[str, float] = {}
         self.values: dict[str, str] = dict.fromkeys(KEYS, "0")
         self.writes = 0
 
@@ -157,14 +209,19 @@ class Leases(RuleBasedStateMachine):
         for key in KEYS:
             self.connection.execute(insert(_TABLE).values(id=key, value="0", due_at=NOW))
 
-    @rule(seconds=st.sampled_from([0.5, 3.0, 11.0]))
+    @rule(seconds=st.sampled_from([0.5, 3.0, 10.0, 11.0]))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule()
+    def set_the_clock_back(self) -> None:
+        self.now -= 3600
+
     @rule(key=st.sampled_from(KEYS))
     def give_hint(self, key: str) -> None:
-        hint(self.connection, _TABLE, key, later(self.now))
-        self.hinted.add(key)
+        due_at = due_now(_TABLE, later(self.now))
+        self.connection.execute(update(_TABLE).where(_TABLE.c.id == key).values(due_at=due_at))
+        self.hinted[key] = self.now
 
     @rule(limit=st.integers(1, 2))
     def take(self, limit: int) -> None:
@@ -172,10 +229,11 @@ class Leases(RuleBasedStateMachine):
         for taken in claim_due(self.connection, _TABLE, now=now, lease_s=_LEASE_S, limit=limit):
             held = self.holders.get(taken.key)
             if held is not None:
-                assert held[1] < self.now, "claimed while somebody holds it"
+                ended = held[1] < self.now or held[1] > self.now + FARTHEST.total_seconds()
+                assert ended, "claimed while somebody holds it"
                 self.stale.append(held[0])
             self.holders[taken.key] = (taken, self.now + _LEASE_S)
-            self.hinted.discard(taken.key)
+            self.hinted.pop(taken.key, None)
 
     @rule(key=st.sampled_from(KEYS), again=st.sampled_from([None, 0.0, 5.0]))
     def write(self, key: str, again: float | None) -> None:
@@ -200,8 +258,10 @@ class Leases(RuleBasedStateMachine):
         assert {key: row.value for key, row in rows.items()} == {
             key: self.values[key] for key in rows
         }
-        for key in self.hinted & set(rows):
-            assert rows[key].due_at is not None, "a hint was lost"
+        for key, at in self.hinted.items():
+            due_at = rows[key].due_at
+            assert due_at is not None, "a hint was lost"
+            assert due_at <= later(at), "a hint was put off"
 
 
 Leases.TestCase.settings = settings(max_examples=20, stateful_step_count=25)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
 
 from plinth.store import session
-from plinth.store.runs import Attempt, list_attempts
-from plinth.store.session import Database
+from plinth.store.runs import Attempt, add_attempt, list_attempts
+from plinth.store.session import Database, engine_of
+
+MIGRATIONS = Path(session.__file__).parent / "migrations"
 
 # What an attempt needs beside it, as the first version wrote it.
 FIRST = """
@@ -30,7 +37,7 @@ insert into attempt (run, replica, number, phase, key, handle, created_at, start
 def at_revision(path: Path, revision: str) -> Database:
     database = Database(path)
     config = Config()
-    config.set_main_option("script_location", str(Path(session.__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     with database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
@@ -46,5 +53,43 @@ def test_attempts_of_the_first_version_are_kept(tmp_path: Path) -> None:
     with database.read() as connection:
         (attempt,) = list_attempts(connection, ["r_a"])
     assert isinstance(attempt, Attempt)
+    assert attempt.key == "k_a"
     assert (attempt.handle, attempt.seen_at, attempt.metered) == ({"unit": "r_a.0.1"}, None, False)
     database.close()
+
+
+def test_polls_get_their_indexes_and_a_server_needs_no_key(tmp_path: Path) -> None:
+    database = at_revision(tmp_path / "plinth.db", "0001")
+    with database.write() as connection:
+        for statement in filter(str.strip, FIRST.split(";")):
+            connection.exec_driver_sql(statement)
+    database.migrate()
+    found = inspect(engine_of(database))
+    names = {index["name"] for table in ("run", "attempt") for index in found.get_indexes(table)}
+    assert names == {
+        "ix_run_due_at",
+        "ix_run_phase",
+        "ix_run_team_kind_name_phase",
+        "ix_attempt_unmetered",
+    }
+    with database.write() as connection:
+        (attempt,) = list_attempts(connection, ["r_a"])
+        add_attempt(connection, attempt.model_copy(update={"number": 2, "key": None}))
+        assert [each.key for each in list_attempts(connection, ["r_a"])] == ["k_a", None]
+    database.close()
+
+
+def test_every_migration_is_also_said_in_the_words_of_postgresql() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    output = StringIO()
+    options = {"as_sql": True, "output_buffer": output}
+    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    revisions = list(ScriptDirectory.from_config(config).walk_revisions())
+    with Operations.context(context):
+        for revision in reversed(revisions):
+            revision.module.upgrade()
+    statements = output.getvalue()
+    assert "ALTER TABLE attempt ALTER COLUMN key DROP NOT NULL" in statements
+    assert "(due_at) WHERE due_at IS NOT NULL" in statements
+    assert "WHERE metered IS false AND started_at IS NOT NULL" in statements

@@ -8,12 +8,13 @@ from plinth.domain.run import Observation, Phase
 from plinth.kit.errors import NotFound
 from plinth.store.events import list_events
 from plinth.store.runs import (
+    add_attempt,
     change_of,
     delete_run,
-    find_latest,
     find_run,
     list_attempts,
     list_endpoint_runs,
+    list_newest_attempts,
     list_runs,
     list_unmetered,
     note_change,
@@ -22,7 +23,7 @@ from plinth.store.runs import (
     want_stop,
 )
 from plinth.store.session import Database
-from tests.store.rows import ENDPOINT, JOB, NOW, attempt_of, later, run_in
+from tests.store.rows import ENDPOINT, JOB, NOW, attempt_of, later, plan_of, run_in
 
 
 def test_a_run_comes_back_as_it_was_written(database: Database) -> None:
@@ -60,10 +61,6 @@ def test_runs_are_listed_newest_first_by_kind_team_and_activity(database: Databa
         assert ids(teams=["ops"]) == ["r_new"]
         assert ids(teams=[]) == []
         assert ids(limit=1) == ["r_end"]
-        latest = find_latest(connection, "job", "train")
-        assert latest is not None
-        assert latest.id == "r_new"
-        assert find_latest(connection, "job", "other") is None
 
 
 def test_the_runs_of_an_endpoint_are_its_teams(database: Database) -> None:
@@ -73,6 +70,41 @@ def test_the_runs_of_an_endpoint_are_its_teams(database: Database) -> None:
         run_in(connection, "r_c", team="ops", workload=ENDPOINT, created_at=later(2))
         runs = list_endpoint_runs(connection, "research", "delay")
         assert [run.id for run in runs] == ["r_b", "r_a"]
+        newest = list_endpoint_runs(connection, "research", "delay", limit=1)
+        assert [run.id for run in newest] == ["r_b"]
+
+
+def test_the_active_runs_of_an_endpoint_are_all_listed(database: Database) -> None:
+    with database.write() as connection:
+        for number in range(25):
+            run_in(connection, f"r_{number}", workload=ENDPOINT, phase=Phase.FAILED)
+        run_in(connection, "r_a", workload=ENDPOINT, phase=Phase.RUNNING)
+        runs = list_endpoint_runs(connection, "research", "delay", active=True)
+        assert [run.id for run in runs] == ["r_a"]
+        assert len(list_endpoint_runs(connection, "research", "delay")) == 20
+
+
+def test_polls_do_not_read_what_ended(database: Database) -> None:
+    plans = plan_of(database, lambda c: list_runs(c, kind="endpoint", active=True))
+    assert plans[0] == "SEARCH run USING INDEX ix_run_phase (phase=?)"
+    plans = plan_of(database, lambda c: list_endpoint_runs(c, "research", "delay", active=True))
+    index = "ix_run_team_kind_name_phase (team=? AND kind=? AND name=? AND phase=?)"
+    assert plans[0] == f"SEARCH run USING INDEX {index}"
+    assert plan_of(database, list_unmetered) == ["SCAN attempt USING INDEX ix_attempt_unmetered"]
+    plans = plan_of(database, lambda c: list_newest_attempts(c, "r_a", replicas=1, newest=2))
+    index = "sqlite_autoindex_attempt_1 (run=? AND replica=?)"
+    assert plans == [f"SEARCH attempt USING INDEX {index}"]
+
+
+def test_the_newest_attempts_of_each_replica_are_listed(database: Database) -> None:
+    with database.write() as connection:
+        run = run_in(connection, "r_a", workload={**ENDPOINT, "replicas": 2})
+        for number in range(1, 5):
+            first = attempt_of(connection, run, number)
+            add_attempt(connection, first.model_copy(update={"replica": 1, "key": None}))
+        found = list_newest_attempts(connection, "r_a", replicas=2, newest=2)
+    seen = [(attempt.replica, attempt.number) for attempt in found]
+    assert seen == [(0, 3), (0, 4), (1, 3), (1, 4)]
 
 
 def test_only_what_has_not_ended_is_asked_to_stop(database: Database) -> None:

@@ -28,15 +28,15 @@ PATIENCE_S = 20.0
 NOBODY = processes.Process(-1, 0)
 
 
-def wait_for(seen: Callable[[], Any], what: str = "it") -> Any:
+def wait_for(seen: Callable[[], Any], what: str = "it", within_s: float = PATIENCE_S) -> Any:
     """Poll until `seen()` is truthy and return that; fail after a deadline."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         value = seen()
         if value:
             return value
         time.sleep(0.01)
-    raise AssertionError(f"{what} did not happen in {PATIENCE_S} s")
+    raise AssertionError(f"{what} did not happen in {within_s} s")
 
 
 class Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,47 @@ def test_every_end_counts(folder: UnitFolder) -> None:
     previous = folder.previous()
     assert previous is not None
     assert previous["restarts"] == 3
+
+
+def test_the_end_is_written_into_the_room_kept_for_it(folder: UnitFolder) -> None:
+    folder.reserve_exit()
+    (kept,) = folder.path.glob("*.draft")
+    before = kept.stat()
+    assert (before.st_size, before.st_mode & 0o777) == (4096, 0o600)
+    assert before.st_blocks * 512 >= 4096
+    folder.write_exit(ENDED)
+    assert folder.exit() == ENDED
+    after = (folder.path / "exit.json").stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+    assert not kept.exists()
+
+
+def test_an_end_longer_than_its_room_is_written_whole(folder: UnitFolder) -> None:
+    folder.reserve_exit()
+    ended = {**ENDED, "reason": "é" * 5000}
+    folder.write_exit(ended)
+    assert folder.exit() == ended
+
+
+def test_what_is_left_of_an_older_draft_does_not_show(folder: UnitFolder) -> None:
+    (folder.path / "exit.draft").write_text("x" * 9000)
+    folder.write_exit(ENDED)
+    assert folder.exit() == ENDED
+
+
+def test_a_new_spec_shows_at_once_and_changes_nothing_else(folder: UnitFolder) -> None:
+    folder.write_identity({"started_at": "now"})
+    folder.write_spec(spec(command="false"))
+    assert folder.spec() == spec(command="false")
+    assert folder.identity() == {"started_at": "now"}
+
+
+def test_the_last_sign_of_life_is_the_youngest_of_three(folder: UnitFolder) -> None:
+    folder.write_identity({"started_at": "now"})
+    folder.log.touch()
+    os.utime(folder.path / "identity.json", (100.0, 100.0))
+    os.utime(folder.log, (300.5, 300.5))
+    assert folder.last_sign() == datetime.fromtimestamp(300.5, UTC)
+    folder.write_stop_wish({"grace_s": 1.0})
+    os.utime(folder.path / "stop.json", (400.0, 400.0))
+    assert folder.last_sign() == datetime.fromtimestamp(400, UTC)

@@ -13,6 +13,13 @@ ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 COLUMN = {"x86_64": 0, "aarch64": 1}
 SOCKET = {"x86_64": 41, "aarch64": 198}
 CLONE = {"x86_64": 56, "aarch64": 220}
+LISTEN = {"x86_64": 50, "aarch64": 201}
+# The numbers of sendto, sendmsg, sendmmsg, each with the place of its flags.
+SENDING = {
+    "x86_64": ((44, 3), (46, 2), (307, 3)),
+    "aarch64": ((206, 3), (211, 2), (269, 3)),
+}
+FAST_OPEN, NO_SIGNAL = 0x20000000, 0x4000
 OPEN_AT = {"x86_64": 257, "aarch64": 56}
 REFUSE = FAIL | errno.EACCES
 UNIX, INET, INET6, NETLINK, PACKET = 1, 2, 10, 16, 17
@@ -103,6 +110,28 @@ def test_with_ports_given_only_tcp_is_left(family: str) -> None:
         assert run(steps, family, number, internet, STREAM, 262) == REFUSE
     assert run(steps, family, number, NETLINK, 3, 0) == ALLOW
     assert run(steps, family, number, PACKET, 3, 0) == REFUSE
+
+
+@families
+def test_sending_never_connects_where_ports_are_limited(family: str) -> None:
+    for number, place in SENDING[family]:
+        before = [0x20000000] * place
+        for any_network in (True, False):
+            steps = seccomp.program(family, unix=True, any_network=any_network)
+            expected = ALLOW if any_network else FAIL | errno.EPERM
+            assert run(steps, family, number, *before, FAST_OPEN | NO_SIGNAL) == expected
+            assert run(steps, family, number, *before, NO_SIGNAL) == ALLOW
+
+
+@families
+def test_listening_is_refused_where_only_tcp_could_listen(family: str) -> None:
+    def listen(**what: bool) -> int:
+        return run(seccomp.program(family, **what), family, LISTEN[family], 5, 1)
+
+    assert listen(unix=False, any_network=False) == REFUSE
+    assert listen(unix=False, any_network=False, serves=True) == ALLOW
+    assert listen(unix=True, any_network=False) == ALLOW
+    assert listen(unix=False, any_network=True) == ALLOW
 
 
 @families

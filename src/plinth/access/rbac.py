@@ -1,7 +1,8 @@
 """Decide who may do what: a role table as data, and pure functions on it.
 
-The API asks `decide` on every route; the gateway is told by `callers_of` what `decide` would say
-about invoking an endpoint. Nothing here reads a database: an Actor brings its grants.
+The API asks `decide` on every route; the gateway is told by `callers_of` and `writers_of` what
+`decide` would say about invoking an endpoint and about writing a team's models. Nothing here reads
+a database: an Actor brings its grants.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _ADDED: Mapping[Role, frozenset[Action]] = {
 }
 _RANK = {role: rank for rank, role in enumerate(Role)}
 ENDPOINT = "endpoint"
+MODEL = "model"
 
 
 def allowed_actions(role: Role) -> frozenset[Action]:
@@ -81,9 +83,22 @@ def callers_of(
 
     Says the same as `decide` does for each of them; both sorted, without repetition.
     """
-    needed = _RANK[role_needed(Action.INVOKE)]
-    endpoint = Resource(kind=ENDPOINT, team=team, name=name)
-    enough = [grant for grant in grants if _RANK[grant.role] >= needed and _covers(grant, endpoint)]
+    return _allowed(Action.INVOKE, Resource(kind=ENDPOINT, team=team, name=name), grants)
+
+
+def writers_of(team: str, grants: Iterable[Grant]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the principals and the whole teams that may write all models and runs of `team`.
+
+    Says the same as `decide` does for each of them; both sorted, without repetition.
+    """
+    return _allowed(Action.WRITE, Resource(kind=MODEL, team=team), grants)
+
+
+def _allowed(
+    action: Action, resource: Resource, grants: Iterable[Grant]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    needed = _RANK[role_needed(action)]
+    enough = [grant for grant in grants if _RANK[grant.role] >= needed and _covers(grant, resource)]
     principals = {grant.principal for grant in enough if grant.principal}
     teams = {grant.subject_team for grant in enough if grant.subject_team}
     return tuple(sorted(principals)), tuple(sorted(teams))

@@ -1,7 +1,9 @@
 """API keys: `plk_` and a signed token that says who, not what they may do.
 
 The identity service mints them; Envoy and the control plane each verify them by themselves.
-A key holds a principal, the team that is charged, its own id (to be revoked by) and an end.
+A key holds a principal, the team that is charged, its own id (to be revoked by) and an end. A
+run's key names its principal as `run` instead of `sub`, by which Envoy tells runs from others: one
+more claim would not fit into 255 characters.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ PREFIX = "plk_"
 # Many tools keep a key in a field of 255 characters.
 LONGEST_KEY = 255
 CLOCK_SKEW_S = 10
+PRINCIPAL_CLAIM = "sub"
+RUN_CLAIM = "run"
 _ALGORITHM = "ES256"
 _HINT = "ask the operator of your team for a new key: `plinth keys create`"
 
@@ -35,6 +39,7 @@ class Claims:
     team: str
     key_id: str
     expires_at: datetime
+    is_run: bool = False
 
 
 def mint(keyring: Keyring, claims: Claims) -> str:
@@ -43,7 +48,7 @@ def mint(keyring: Keyring, claims: Claims) -> str:
     token = jwt.encode(
         {"alg": _ALGORITHM, "kid": signer.kid},
         {
-            "sub": claims.principal,
+            RUN_CLAIM if claims.is_run else PRINCIPAL_CLAIM: claims.principal,
             "t": claims.team,
             "jti": claims.key_id,
             "exp": int(claims.expires_at.timestamp()),
@@ -99,13 +104,15 @@ def _kid_of(token: str) -> str:
 def _claims_of(payload: bytes) -> Claims:
     try:
         value: Any = json.loads(payload)
-        principal, team, key_id = value["sub"], value["t"], value["jti"]
+        is_run = RUN_CLAIM in value
+        principal = value[RUN_CLAIM if is_run else PRINCIPAL_CLAIM]
+        team, key_id = value["t"], value["jti"]
         expires_at = datetime.fromtimestamp(value["exp"], UTC)
     except (ValueError, KeyError, TypeError, OverflowError, OSError) as err:
         raise _malformed() from err
     if not all(isinstance(name, str) and name for name in (principal, team, key_id)):
         raise _malformed()
-    return Claims(principal, team, key_id, expires_at)
+    return Claims(principal, team, key_id, expires_at, is_run)
 
 
 def _malformed() -> Unauthenticated:

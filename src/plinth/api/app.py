@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from plinth import __version__
 from plinth.api import datasets, endpoints, identities, node, runs, usage
+from plinth.api.uploads import Uploads
 from plinth.control.context import Context
 from plinth.control.status import Parts
 from plinth.kit.errors import PlinthError, Temporary
@@ -32,7 +33,7 @@ def create_app(
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        app.state.loop = asyncio.get_running_loop()
+        await asyncio.to_thread(app.state.uploads.sweep)
         await asyncio.to_thread(start)
         yield
         await asyncio.to_thread(stop)
@@ -40,6 +41,7 @@ def create_app(
     app = FastAPI(title="Plinth", version=__version__, lifespan=life, openapi_url=None)
     app.state.context = context
     app.state.parts = parts
+    app.state.uploads = Uploads(context.home)
     for module in ROUTERS:
         app.include_router(module.router, prefix=PREFIX)
     app.add_exception_handler(PlinthError, _plinth_error)

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from plinth.access.rbac import decide
 from plinth.access.tokens import verify
+from plinth.api.uploads import Uploads
 from plinth.control.context import Context
 from plinth.domain.access import Action, Actor, Resource
 from plinth.kit.errors import Denied, NotFound, Unauthenticated
@@ -53,6 +54,12 @@ def get_context(request: Request) -> Context:
     return context
 
 
+def get_uploads(request: Request) -> Uploads:
+    """Return what receives bodies."""
+    uploads: Uploads = request.app.state.uploads
+    return uploads
+
+
 def get_caller(request: Request, context: Annotated[Context, Depends(get_context)]) -> Caller:
     """Verify the key. Raises Unauthenticated when there is none, or when it does not hold."""
     claims = verify(context.keyring, _key_of(request), context.clock.now())
@@ -79,6 +86,7 @@ def no_team(name: str | None) -> NotFound:
 
 ContextDep = Annotated[Context, Depends(get_context)]
 CallerDep = Annotated[Caller, Depends(get_caller)]
+UploadsDep = Annotated[Uploads, Depends(get_uploads)]
 
 
 def _key_of(request: Request) -> str:

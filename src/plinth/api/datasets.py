@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from plinth.api.caller import CallerDep, ContextDep, needs, no_team
-from plinth.api.uploads import receive
+from plinth.api.caller import Caller, CallerDep, ContextDep, UploadsDep, needs, no_team
+from plinth.api.uploads import Upload
+from plinth.control.context import Context
 from plinth.control.datasets import NewData, add_version, stored_at
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Name
@@ -25,11 +27,12 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
 @router.put("/data/{name}", **needs(Action.WRITE, "data"))
-def add(
+async def add(
     name: Name,
     request: Request,
     context: ContextDep,
     caller: CallerDep,
+    uploads: UploadsDep,
     *,
     file_name: str,
     team: str | None = None,
@@ -45,12 +48,8 @@ def add(
         raise Invalid(
             f"the file name `{file_name}` is not accepted; letters, digits, `_`, `.` and `-` are"
         )
-    with context.database.read() as connection:
-        # Before the bytes come: they would stay without a row that names them.
-        if find_team(connection, owner) is None:
-            raise no_team(owner)
-    with receive(request, context, most_bytes=MOST_DATA_BYTES) as upload:
-        table = inspect(upload.path, file_name=file_name)
+    await asyncio.to_thread(_require_team, context, owner)
+    async with uploads.receive(request, most_bytes=MOST_DATA_BYTES) as upload:
         data = NewData(
             team=owner,
             name=name,
@@ -58,10 +57,7 @@ def add(
             digest=upload.digest,
             size_bytes=upload.size_bytes,
         )
-        context.storage.put_file(upload.path, stored_at(data))
-    with context.database.write() as connection:
-        version, is_new = add_version(connection, context, caller.actor, data, table)
-    return {**version.model_dump(mode="json"), "added": is_new}
+        return await asyncio.to_thread(_store, context, caller, data, upload)
 
 
 @router.get("/data", **needs(Action.READ, "data"))
@@ -106,6 +102,21 @@ def models(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
         if caller.may(Action.READ, Resource(kind="model", team=team))
         for version in context.tracking.list_models(team)
     ]
+
+
+def _require_team(context: Context, team: str) -> None:
+    """Return if there is the team, before the bytes come: no row would name them. Else NotFound."""
+    with context.database.read() as connection:
+        if find_team(connection, team) is None:
+            raise no_team(team)
+
+
+def _store(context: Context, caller: Caller, data: NewData, upload: Upload) -> dict[str, Any]:
+    table = inspect(upload.path, file_name=data.file_name)
+    context.storage.put_file(upload.path, stored_at(data))
+    with context.database.write() as connection:
+        version, is_new = add_version(connection, context, caller.actor, data, table)
+    return {**version.model_dump(mode="json"), "added": is_new}
 
 
 def _may_see(caller: CallerDep, version: DataVersion) -> bool:

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
 
-from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team
-from plinth.api.uploads import receive
+from plinth.api.caller import Caller, CallerDep, ContextDep, UploadsDep, needs, no_team
+from plinth.control.context import Context
 from plinth.control.planning import plan_or_refuse
 from plinth.control.preparation import code_key
-from plinth.control.runs.service import forget_files, remove_run, stop_run, submit_job
+from plinth.control.runs.service import (
+    forget_files,
+    removable,
+    remove_run,
+    stop_run,
+    submit_job,
+)
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Declared
-from plinth.domain.workload import Job
+from plinth.domain.workload import Endpoint, Job
 from plinth.kit.errors import Invalid, NotFound
 from plinth.store.events import list_events
-from plinth.store.runs import StoredRun, find_run, list_attempts, list_runs, no_run
+from plinth.store.identities import find_team
+from plinth.store.runs import (
+    StoredRun,
+    find_run,
+    list_attempts,
+    list_newest_attempts,
+    list_runs,
+    no_run,
+)
 
 router = APIRouter(tags=["runs"])
 
 MOST_CODE_BYTES = 60_000_000
 _MOST_LOG_BYTES = 1_000_000
+_MOST_ATTEMPTS = 20
 
 
 class Submission(Declared):
@@ -33,20 +49,29 @@ class Submission(Declared):
 
 
 @router.put("/code/{digest}", **needs(Action.WRITE, "run"))
-def put_code(
-    digest: str, request: Request, context: ContextDep, caller: CallerDep, team: str
+async def put_code(
+    digest: str,
+    request: Request,
+    context: ContextDep,
+    caller: CallerDep,
+    uploads: UploadsDep,
+    *,
+    team: str,
 ) -> dict[str, Any]:
-    """Upload a code snapshot (tar.gz) under its own SHA-256; a second time changes nothing."""
+    """Upload a team's code snapshot (tar.gz) under its own SHA-256; a second time changes nothing.
+
+    Each team has its own: a digest that another team uploaded opens nothing.
+    """
     caller.require(Action.WRITE, Resource(kind="run", team=team), absent=no_team(team))
-    if context.storage.exists(code_key(digest)):
+    if await asyncio.to_thread(_has_code, context, team, digest):
         return {"digest": digest, "uploaded": False}
-    with receive(request, context, most_bytes=MOST_CODE_BYTES) as upload:
+    async with uploads.receive(request, most_bytes=MOST_CODE_BYTES) as upload:
         if upload.digest != digest:
             raise Invalid(
                 f"the bytes have the digest {upload.digest}, the address says {digest}",
                 hint="upload the file again",
             )
-        context.storage.put_file(upload.path, code_key(digest))
+        await asyncio.to_thread(context.storage.put_file, upload.path, code_key(team, digest))
     return {"digest": digest, "uploaded": True}
 
 
@@ -108,11 +133,13 @@ def stop(run_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
 @router.delete("/runs/{run_id}", **needs(Action.DELETE, "run"))
 def delete(run_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """Delete a run that has ended: its row, its files and its output. Its usage stays."""
-    with context.database.write() as connection:
+    with context.database.read() as connection:
         run = _find(connection, caller, run_id, Action.DELETE)
-        attempts = list_attempts(connection, [run.id])
-        remove_run(connection, run)
+        attempts = removable(connection, run)
+    # Whoever is killed in between leaves the row, and the next call does the rest.
     forget_files(context, run.id, attempts)
+    with context.database.write() as connection:
+        remove_run(connection, _find(connection, caller, run_id, Action.DELETE))
     return {"deleted": run.id}
 
 
@@ -156,8 +183,9 @@ def summary(run: StoredRun) -> dict[str, Any]:
 
 
 def describe(connection: Connection, run: StoredRun) -> dict[str, Any]:
-    """Return a run with all that belongs to it."""
-    attempts = list_attempts(connection, [run.id])
+    """Return a run with all that belongs to it; of each replica the newest attempts."""
+    replicas = run.workload.replicas if isinstance(run.workload, Endpoint) else 1
+    attempts = list_newest_attempts(connection, run.id, replicas=replicas, newest=_MOST_ATTEMPTS)
     shown = {"replica", "number", "phase", "started_at", "ended_at"}
     shown |= {"exit_code", "reason", "isolation"}
     return {
@@ -180,3 +208,11 @@ def _find(connection: Connection, caller: Caller, run_id: str, action: Action) -
     run = find_run(connection, run_id)
     caller.require(action, _resource(run), absent=no_run(run_id))
     return run
+
+
+def _has_code(context: Context, team: str, digest: str) -> bool:
+    """Tell whether the snapshot was uploaded. Raises NotFound for a team that is absent."""
+    with context.database.read() as connection:
+        if find_team(connection, team) is None:
+            raise no_team(team)
+    return context.storage.exists(code_key(team, digest))

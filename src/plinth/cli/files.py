@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from plinth.domain.load import load_workload
 from plinth.domain.workload import Endpoint, Environment, Job
 from plinth.kit.errors import Invalid
+
+# More than the loader accepts, so that it can say that the file is too large.
+_MOST_BYTES = 1_000_000
 
 
 def read_workload(file: Path, team: str | None) -> Job | Endpoint:
@@ -15,13 +20,28 @@ def read_workload(file: Path, team: str | None) -> Job | Endpoint:
     Raises LoadError with every mistake of the file, Invalid when it cannot be read.
     """
     try:
-        text = file.read_bytes()
+        if file.exists() and not file.is_file():
+            raise Invalid(f"`{file}` is not a file", hint="give the path of a workload's file")
+        with file.open("rb") as stream:
+            text = stream.read(_MOST_BYTES)
     except OSError as err:
         raise Invalid(
             f"`{file}` cannot be read: {err.strerror}", hint="give the path of a workload's file"
         ) from err
     workload = load_workload(text, str(file))
     return workload if team is None else workload.model_copy(update={"team": team})
+
+
+def check_beside(workload: Job | Endpoint, file: Path) -> None:
+    """Raise Invalid when what the file names beside it is missing or wrong."""
+    if isinstance(workload, Job):
+        with_packages(workload, file)
+        folder = file.parent / workload.code
+        if not folder.is_dir():
+            raise Invalid(
+                f"`code`: `{folder}` is not a folder",
+                hint=f"the path is relative to `{file.parent}`",
+            )
 
 
 def with_packages(job: Job, file: Path) -> Job:
@@ -37,4 +57,11 @@ def with_packages(job: Job, file: Path) -> Job:
             hint=f"the path is relative to `{file.parent}`",
         ) from err
     packages = tuple(stripped for line in lines if (stripped := line.partition("#")[0].strip()))
-    return job.model_copy(update={"environment": Environment(packages=packages)})
+    try:
+        environment = Environment(packages=packages)
+    except ValidationError as err:
+        mistakes = "; ".join(
+            f"`{path}`: {each['msg'].removeprefix('Value error, ')}" for each in err.errors()
+        )
+        raise Invalid(mistakes, hint="each line names one package") from err
+    return job.model_copy(update={"environment": environment})

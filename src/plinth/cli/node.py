@@ -9,23 +9,30 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from plinth import __version__
-from plinth.cli.output import age, console, note, print_json, print_table
-from plinth.cli.session import HomeOption, JsonOption, connect, open_home
+from plinth.cli.output import age, console, counted, note, print_json, print_table
+from plinth.cli.session import (
+    HomeOption,
+    JsonOption,
+    connect,
+    connect_as_administrator,
+    open_home,
+)
 from plinth.cli.verb import verb
 from plinth.client.client import Json
-from plinth.kit.errors import Conflict, Invalid, PlinthError, Temporary
+from plinth.kit.errors import Conflict, Invalid, PlinthError, Temporary, Unauthenticated
 from plinth.kit.home import Home
 from plinth.kit.units import format_bytes
 
 _POLL_S = 0.3
 # Building MLflow's environment downloads some 600 MB the first time.
 _READY_S = 1800.0
+# A job has this long to stop by itself before the agent ends it.
+_STOP_S = 30.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -87,7 +94,8 @@ def _report_ready(home: Home, started: Json, *, as_json: bool) -> None:
 def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Show every part of Plinth and every unit, with age, restarts and memory.
 
-    Exit code 1 when a part is not ready.
+    ISOLATION is the level a job or model server runs at, from 0 (none) to 3 (a file system of its
+    own; docs/decisions/0005). Exit code 1 when a part is not ready.
     """
     place = open_home(home)
     try:
@@ -100,7 +108,7 @@ def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
         if as_json:
             print_json(seen)
         elif seen["node"] is None:
-            note("the node agent does not run; what it started may go on without it")
+            note("the node agent does not run, so nobody can tell what does")
         else:
             _show_units(seen["units"])
         raise PlinthError(
@@ -129,10 +137,12 @@ def down(
     refused while there are any, but with --force. Nothing that was stored is lost.
     """
     place = open_home(home)
-    jobs = [] if force else _running_jobs(home)
-    if jobs:
+    jobs = _running_jobs(place)
+    if jobs and force:
+        _stop_jobs(place, list(jobs))
+    elif jobs:
         raise Conflict(
-            f"{len(jobs)} job(s) run: {', '.join(jobs)}",
+            f"{counted(len(jobs), 'job')} would be stopped: {', '.join(jobs.values())}",
             hint="wait for them (`plinth logs -f NAME`), or stop them with `plinth down --force`",
             code="jobs_running",
         )
@@ -140,7 +150,7 @@ def down(
     if as_json:
         print_json(stopped)
     elif stopped["stopped"]:
-        note(f"stopped {stopped['stopped']} unit(s); `plinth up` starts Plinth again")
+        note(f"stopped {counted(stopped['stopped'], 'unit')}; `plinth up` starts Plinth again")
     else:
         note(f"no Plinth runs in `{place.root}`")
 
@@ -187,9 +197,10 @@ def _wait_ready(home: Home, *, quiet: bool) -> Json:
 
 def _look(home: Home) -> tuple[Json | None, str]:
     try:
-        with connect(home.root) as client:
+        with connect_as_administrator(home) as client:
             seen = client.status()
-    except PlinthError:
+    except (Temporary, Unauthenticated):
+        # The token file is written by the control plane as it starts.
         return None, "the control plane is starting"
     missing = _missing(seen)
     return seen, f"waiting for {', '.join(missing)}"
@@ -206,13 +217,23 @@ def _missing(seen: Json) -> list[str]:
     return missing
 
 
-def _running_jobs(home: Path | None) -> list[str]:
+def _running_jobs(home: Home) -> dict[str, str]:
     try:
-        with connect(home) as client:
+        with connect_as_administrator(home) as client:
             runs = client.runs(kind="job", active=True)
-    except PlinthError:
-        return []  # the control plane is down, so nobody can tell; stopping is what is asked
-    return [f"{run['name']} ({run['id']})" for run in runs]
+    except (Temporary, Unauthenticated):
+        return {}  # the control plane is down, so nobody can tell; stopping is what is asked
+    return {run["id"]: f"{run['name']} ({run['id']})" for run in runs}
+
+
+def _stop_jobs(home: Home, run_ids: list[str]) -> None:
+    """Have jobs stop as `plinth stop` does, so that they end as stopped and not as failed."""
+    ends_at = time.monotonic() + _STOP_S
+    with connect_as_administrator(home) as client:
+        for run_id in run_ids:
+            client.stop_run(run_id)
+        while client.runs(kind="job", active=True) and time.monotonic() < ends_at:
+            time.sleep(_POLL_S)
 
 
 @contextmanager
@@ -250,6 +271,7 @@ def _show_units(units: list[dict[str, Any]]) -> None:
     rows = [
         [
             unit["id"],
+            unit.get("workload") or "Plinth itself",
             unit["phase"],
             unit["pid"],
             age(unit["started_at"]),
@@ -259,11 +281,11 @@ def _show_units(units: list[dict[str, Any]]) -> None:
         ]
         for unit in alive
     ]
-    columns = ["UNIT", "PHASE", ">PID", ">AGE", ">RESTARTS", ">MEMORY", ">ISOLATION"]
+    columns = ["UNIT", "WHAT", "PHASE", ">PID", ">AGE", ">RESTARTS", ">MEMORY", ">ISOLATION"]
     print_table(columns, rows, empty="no units run")
     ended = len(units) - len(alive)
     if ended:
-        note(f"{ended} ended unit(s) are not shown; `plinth list` shows all runs")
+        note(f"{counted(ended, 'unit')} that ended are not shown; `plinth list` shows all runs")
 
 
 COMMANDS = {

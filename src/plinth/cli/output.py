@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import typer
 from rich import box
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from plinth.kit.units import format_duration
 
+_SENTENCES = frozenset({"WHY", "MESSAGE", "WHAT WOULD CHANGE IT"})
 _PHASE_STYLES = {
     "running": "green",
     "succeeded": "green",
@@ -44,11 +45,18 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        right = column.startswith(">")
-        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+        # Names are copied from here, so only sentences may break.
+        breaks = column in _SENTENCES
+        justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+        table.add_column(column.lstrip(">"), justify=justify, overflow="fold", no_wrap=not breaks)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     console().print(table)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 job`, `2 jobs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def note(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from plinth.catalog.machine import local_offer
 from plinth.catalog.platforms import load_platforms
-from plinth.cli.files import read_workload
+from plinth.cli.files import check_beside, read_workload
 from plinth.cli.output import console, print_json
 from plinth.cli.session import JsonOption
 from plinth.cli.show import show_plan
@@ -22,6 +22,7 @@ def plan(file: FileArgument, *, team: TeamOption = None, as_json: JsonOption = F
     isolation it reaches) is unknown here; `plinth run` and `plinth apply` ask it.
     """
     workload = read_workload(file, team)
+    check_beside(workload, file)
     made = make_plan(workload, load_platforms([local_offer()], None), Context())
     if as_json:
         print_json(made.model_dump(mode="json"))

@@ -37,6 +37,17 @@ def connect(chosen: Path | None = None) -> Client:
     return Client(_address(home), _key(home))
 
 
+def connect_as_administrator(home: Home) -> Client:
+    """Return a client of this machine's own Plinth with the key of its token file.
+
+    For `up` and `down`, which are about this machine whatever PLINTH_ADDRESS and PLINTH_KEY say.
+    """
+    node = read_json(home.node_file)
+    if node is None or not home.admin_token.exists():
+        raise Temporary(f"no Plinth was started in `{home.root}`", code="not_running")
+    return Client(str(node["address"]), home.admin_token.read_text().strip())
+
+
 def _address(home: Home) -> str:
     address = os.environ.get("PLINTH_ADDRESS")
     if address:

@@ -22,6 +22,8 @@ from plinth.kit.errors import Invalid, NotFound, PlinthError, Temporary
 _POLL_S = 0.3
 _SYSTEM_UNITS = ("control", "envoy", "mlflow")
 _FINAL = ("succeeded", "failed", "stopped")
+# Once it runs, its own output tells more; its end is told once, by the verb.
+_BEFORE = ("pending", "starting", "stopping")
 # The longest a wait for an endpoint lasts beyond what its file allows for getting ready.
 _PREPARING_S = 1800.0
 
@@ -69,7 +71,13 @@ def run(
             else:
                 note(f"run `{started['id']}` accepted; `plinth logs -f {started['id']}` follows it")
             return
-        ended = _follow(client, started["id"], quiet=as_json)
+        if not as_json:
+            note(f"run `{started['id']}` accepted")
+        try:
+            ended = _follow(client, started["id"], quiet=as_json)
+        except KeyboardInterrupt:
+            note(f"run `{started['id']}` goes on; `plinth logs -f {started['id']}` follows it")
+            raise
         if as_json:
             print_json(ended)
     if ended["phase"] != "succeeded":
@@ -129,12 +137,19 @@ def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
             e["team"],
             "running" if e["ready"] else e["reason"].lower(),
             age(e["created_at"]),
-            e["message"],
+            e["message"].partition("\n")[0],
         ]
         for e in endpoints
     ]
     rows += [
-        [r["id"], f"job {r['name']}", r["team"], r["phase"], age(r["created_at"]), r["message"]]
+        [
+            r["id"],
+            f"job {r['name']}",
+            r["team"],
+            r["phase"],
+            age(r["created_at"]),
+            r["message"].partition("\n")[0],
+        ]
         for r in runs
     ]
     print_table(
@@ -261,7 +276,7 @@ def _follow(client: Client, run_id: str, *, quiet: bool) -> Json:
     with console(to_stderr=True).status("", spinner="dots") as status:
         while True:
             run = client.run(run_id)
-            if run["message"] != shown and run["phase"] != "running":
+            if run["message"] != shown and run["phase"] in _BEFORE:
                 shown = run["message"]
                 if not quiet and not console(to_stderr=True).is_terminal:
                     note(f"{run['phase']}: {shown}")
@@ -298,7 +313,8 @@ def _wait_ready(client: Client, workload: Endpoint, applied: Json, *, quiet: boo
             if endpoint["serving"] == deployment and endpoint["ready"]:
                 return endpoint
             status.update(f"{run['phase']}: {run['message']}")
-            if run["message"] != shown and not quiet and not console(to_stderr=True).is_terminal:
+            is_news = run["message"] != shown and run["phase"] in _BEFORE
+            if is_news and not quiet and not console(to_stderr=True).is_terminal:
                 note(f"{run['phase']}: {run['message']}")
             shown = run["message"]
             time.sleep(_POLL_S)

@@ -9,7 +9,7 @@ from datetime import datetime
 from plinth.access.keyring import Keyring
 from plinth.access.tokens import Claims, mint, verify
 from plinth.control.builder import Builder
-from plinth.domain.access import Principal
+from plinth.domain.access import Principal, PrincipalKind
 from plinth.domain.platform import Platform
 from plinth.engines.base import Engine
 from plinth.kit.clock import Clock
@@ -57,7 +57,8 @@ class Context:
 
     def mint(self, principal: Principal, key_id: str, expires_at: datetime) -> str:
         """Return the key whose row is `key_id`; each call signs anew, the row stays one."""
-        claims = Claims(principal.id, principal.team, key_id, expires_at)
+        is_run = principal.kind is PrincipalKind.RUN
+        claims = Claims(principal.id, principal.team, key_id, expires_at, is_run)
         return mint(self.keyring, claims)
 
     def claims_of(self, token: str) -> Claims | None:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from plinth.access.rbac import callers_of
+from plinth.access.rbac import callers_of, writers_of
 from plinth.control.context import PLATFORM_PRINCIPAL, Context
 from plinth.control.preparation import socket_of
+from plinth.domain.access import Grant
 from plinth.domain.run import Phase
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.domain.workload import Endpoint
 from plinth.gateway.snapshot import GatewayState, render
+from plinth.gateway.state import Writers
 from plinth.gateway.xds import apply
 from plinth.store.endpoints import StoredEndpoint, list_endpoints
-from plinth.store.identities import list_grants, list_revoked
+from plinth.store.identities import list_grants, list_revoked, list_teams
 from plinth.store.runs import StoredRun, list_runs
 
 
@@ -104,6 +106,7 @@ class GatewayReconciler:
             jwks=context.keyring.public_jwks(),
             revoked=tuple(list_revoked(connection, context.clock.now())),
             platform=PLATFORM_PRINCIPAL,
+            writers=tuple(_writers(team.name, grants) for team in list_teams(connection)),
         )
 
     def _deployments(
@@ -125,3 +128,8 @@ class GatewayReconciler:
             elif run.phase is Phase.STARTING:
                 candidates.append(deployment)
         return serving, candidates
+
+
+def _writers(team: str, grants: list[Grant]) -> Writers:
+    principals, teams = writers_of(team, grants)
+    return Writers(team, principals, everybody=team in teams)

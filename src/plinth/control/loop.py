@@ -63,7 +63,10 @@ class Reconciler(Protocol):
 
 
 class Loop:
-    """Drive the reconcilers until `stop`; a hint wakes it, a periodic scan always runs."""
+    """Drive the reconcilers until `stop`; a hint wakes it, a periodic scan always runs.
+
+    No row is taken that a worker of this loop still has, and none that no worker is free for.
+    """
 
     def __init__(self, database: Database, clock: Clock, reconcilers: Sequence[Reconciler]) -> None:
         self._database = database
@@ -72,6 +75,11 @@ class Loop:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="reconcile")
+        # What a worker has, by table and key. Not taken again when its lease ends: what blocks
+        # for ever would take one worker after the other.
+        self._in_flight: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+        self._turn = 0
         self._thread = threading.Thread(target=self._run, name="loop", daemon=True)
 
     def start(self) -> None:
@@ -111,36 +119,58 @@ class Loop:
         while not self._stopping.is_set():
             try:
                 self._claim()
+            except Temporary as err:
+                log.warning("the reconciler loop could not claim rows: %s", err.message)
             except Exception:
-                # A full disk or a busy database must not end the loop: say so, and go on.
+                # Nothing may end the loop: say so, and go on.
                 log.exception("the reconciler loop could not claim rows")
             self._wake.wait(_SCAN_S)
             self._wake.clear()
 
     def _claim(self) -> list[Future[None]]:
         futures = []
-        for reconciler in self._reconcilers:
-            now = self._clock.now()
-            with self._database.read() as connection:
-                # Most scans find nothing, and a reader never waits for a writer.
-                if not any_due(connection, reconciler.table, now):
-                    continue
-            with self._database.write() as connection:
-                claims = claim_due(
-                    connection, reconciler.table, now=now, lease_s=LEASE_S, limit=_WORKERS * 2
-                )
-            futures += [self._pool.submit(self._reconcile, reconciler, claim) for claim in claims]
+        # Each time another one is first, so that none takes all workers for itself.
+        self._turn = (self._turn + 1) % len(self._reconcilers)
+        for reconciler in (*self._reconcilers[self._turn :], *self._reconcilers[: self._turn]):
+            futures += [
+                self._pool.submit(self._reconcile, reconciler, claim)
+                for claim in self._claim_rows(reconciler)
+            ]
         return futures
 
+    def _claim_rows(self, reconciler: Reconciler) -> list[Claim]:
+        table, now = reconciler.table, self._clock.now()
+        with self._lock:
+            skip = [key for name, key in self._in_flight if name == table.name]
+            free = _WORKERS - len(self._in_flight)
+        if free <= 0:
+            return []
+        with self._database.read() as connection:
+            # Most scans find nothing, and a reader never waits for a writer.
+            if not any_due(connection, table, now, skip):
+                return []
+        with self._database.write() as connection:
+            claims = claim_due(connection, table, now=now, lease_s=LEASE_S, limit=free, skip=skip)
+        with self._lock:
+            self._in_flight.update((table.name, claim.key) for claim in claims)
+        return claims
+
     def _reconcile(self, reconciler: Reconciler, claim: Claim) -> None:
+        at_once = False
         try:
             outcome = self._attempt(reconciler, claim)
-            applied = outcome is not None and self._apply(reconciler, claim, outcome)
-            if applied and outcome is not None and outcome.again_after_s == 0:
-                self.hint()
+            if outcome is not None:
+                applied = self._apply(reconciler, claim, outcome)
+                at_once = applied and outcome.again_after_s == 0
         except Exception:
             # The lease ends by itself and the row is taken up again.
             log.exception("%s %s could not be written", reconciler.table.name, claim.key)
+        finally:
+            with self._lock:
+                was_full = len(self._in_flight) >= _WORKERS
+                self._in_flight.discard((reconciler.table.name, claim.key))
+        if was_full or at_once:
+            self.hint()
 
     def _attempt(self, reconciler: Reconciler, claim: Claim) -> Outcome | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,8 @@ from plinth.gateway.admin import Admin
 from plinth.metering.engine_usage import ReplicaSpan, usage_of
 from plinth.metering.journal import AccessJournal, UsageDraft, rotate
 from plinth.store.runs import Attempt, StoredRun, find_run, list_unmetered, note_metered
+
+log = logging.getLogger(__name__)
 
 _LARGEST_LOG = 64 * 1024 * 1024
 _KEPT_LOGS = 4
@@ -41,7 +44,11 @@ class Metering:
 
     def collect(self) -> None:
         """Read what is new. Raises Temporary or Conflict: call again later."""
-        self._journal.collect()
+        found = self._journal.collect()
+        if found.malformed:
+            log.warning("%d lines of the access log cannot be read: not counted", found.malformed)
+        if found.rewritten:
+            log.warning("%d access logs were cut or rewritten by others", found.rewritten)
         self._rotate()
         for attempt, run in self._unmetered():
             span = _span(attempt, run)
@@ -106,7 +113,7 @@ class Metering:
 
 
 def usage_in(line: bytes) -> UsageDraft | None:
-    """Return the usage in one line of the gateway's log; None when it reached no model.
+    """Return the usage in one line of the gateway's log; None when no model served it.
 
     Raises ValueError for a line that is no record.
     """
@@ -114,7 +121,7 @@ def usage_in(line: bytes) -> UsageDraft | None:
     if not records:
         raise ValueError("not a record of the access log")
     record = records[0]
-    if record.endpoint is None or record.team is None or record.attempts == 0:
+    if record.endpoint is None or record.team is None or not record.was_served:
         return None
     return UsageDraft(
         meter=Meter.REQUESTS,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plinth.control.context import Context
@@ -34,9 +34,9 @@ class Prepared:
     mounts: tuple[Mount, ...]
 
 
-def code_key(digest: str) -> str:
-    """Return where a code snapshot lies in the storage."""
-    return f"code/{digest}.tar.gz"
+def code_key(team: str, digest: str) -> str:
+    """Return where a team's code snapshot lies in the storage."""
+    return f"code/{team}/{digest}.tar.gz"
 
 
 def model_folder(context: Context, model: ModelVersion) -> Path:
@@ -56,7 +56,7 @@ def prepare_job(context: Context, run: StoredRun, job: Job) -> Prepared:
     environment = context.builder.need(environment_of(job.environment), f"job {job.name}")
     archive = None
     if run.code_digest is not None:
-        archive = context.storage.local_path(code_key(run.code_digest))
+        archive = context.storage.local_path(code_key(run.team, run.code_digest))
         if archive is None:
             raise Permanent(f"the code snapshot {run.code_digest[:12]} is not in the storage")
     folder = _make_folder(context, run, archive)
@@ -157,7 +157,7 @@ def replica_spec(
 
 
 def with_key(context: Context, spec: ReplicaSpec, run: StoredRun, key: str) -> ReplicaSpec:
-    """Return the order with what lets the run speak to the gateway in its own name."""
+    """Return a job's order with what lets it speak to the gateway in its own name."""
     variables = dict(spec.variables) | {
         "PLINTH_ADDRESS": context.address,
         "PLINTH_KEY": key,
@@ -175,10 +175,7 @@ def with_key(context: Context, spec: ReplicaSpec, run: StoredRun, key: str) -> R
             # The page behind the address that it would print is not served yet.
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         }
-    return ReplicaSpec(
-        **{name: getattr(spec, name) for name in spec.__slots__ if name != "variables"},
-        variables=variables,
-    )
+    return replace(spec, variables=variables)
 
 
 def _make_folder(context: Context, run: StoredRun, code: Path | None) -> Path:

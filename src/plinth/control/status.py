@@ -12,9 +12,12 @@ from plinth.control.loop import Periodic
 from plinth.control.metering import Metering
 from plinth.control.tracking import TrackingKeeper
 from plinth.kit.errors import NotFound, Temporary
+from plinth.store.runs import list_runs
 from plinth.units.folder import UnitFolder
 from plinth.units.logs import read
 from plinth.units.spec import check_id
+
+_REPLICA_PARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,9 @@ def node_status(context: Context, parts: Parts, *, with_memory: bool) -> dict[st
     """Return the state of everything on this node; never raises because a part is down."""
     try:
         node: dict[str, Any] | None = asdict(context.agent.ping())
-        units = [asdict(unit) for unit in context.agent.observe(memory=with_memory)]
+        units = _with_workloads(
+            context, [asdict(unit) for unit in context.agent.observe(memory=with_memory)]
+        )
         agent_error = None
     except Temporary as err:
         node, units, agent_error = None, [], err.message
@@ -51,6 +56,21 @@ def node_status(context: Context, parts: Parts, *, with_memory: bool) -> dict[st
         "errors": {p.name: p.last_error for p in parts.periodic if p.last_error},
         "units": units,
     }
+
+
+def _with_workloads(context: Context, units: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Say of each unit whose it is, and of a replica how often it was started again.
+
+    A replica's next attempt is another unit, `RUN.REPLICA.ATTEMPT`.
+    """
+    with context.database.read() as connection:
+        names = {run.id: run.workload.name for run in list_runs(connection, limit=1000)}
+    for unit in units:
+        parts = unit["id"].split(".")
+        unit["workload"] = names.get(parts[0])
+        if len(parts) == _REPLICA_PARTS and parts[2].isdigit():
+            unit["restarts"] += int(parts[2]) - 1
+    return units
 
 
 def unit_log(context: Context, unit_id: str, offset: int, limit: int) -> tuple[bytes, int]:

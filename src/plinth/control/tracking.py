@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from plinth.control.context import Context
 from plinth.environments.spec import EnvironmentSpec, this_python
 from plinth.kit.errors import PlinthError
+from plinth.kit.files import make_private
+from plinth.kit.home import Home
 from plinth.store.identities import list_teams
-from plinth.tracking.server import command, mlflow_packages
-from plinth.units.spec import UnitSpec
+from plinth.tracking.server import command, mlflow_packages, temporary_folder
+from plinth.units.spec import Confinement, UnitSpec
 
 UNIT = "mlflow"
 
@@ -44,17 +48,8 @@ class TrackingKeeper:
         context = self._context
         spec = EnvironmentSpec(packages=mlflow_packages(), python=this_python())
         built = context.builder.need(spec, "MLflow")
-        arguments, environment = command(context.home, built.python)
-        context.agent.start(
-            UnitSpec(
-                id=UNIT,
-                argv=arguments,
-                env=environment,
-                cwd=str(context.home.tracking),
-                socket=str(context.home.socket(UNIT)),
-                restart="always",
-            )
-        )
+        make_private(temporary_folder(context.home))
+        context.agent.start(mlflow_unit(context.home, built.folder, built.python))
         self._is_started = True
 
     def _make_workspaces(self) -> None:
@@ -63,3 +58,22 @@ class TrackingKeeper:
         for team in sorted(teams - self._known_teams):
             self._context.tracking.ensure_workspace(team)
             self._known_teams.add(team)
+
+
+def mlflow_unit(home: Home, environment: Path, python: Path) -> UnitSpec:
+    """Return MLflow's unit: a stranger's server, confined to its own files and to no network.
+
+    `python` is the interpreter of the folder `environment`.
+    """
+    arguments, variables = command(home, python)
+    return UnitSpec(
+        id=UNIT,
+        argv=arguments,
+        env=variables,
+        cwd=str(home.tracking),
+        socket=str(home.socket(UNIT)),
+        restart="always",
+        confinement=Confinement(
+            read=(str(environment),), write=(str(home.tracking),), connect_ports=()
+        ),
+    )

@@ -9,7 +9,7 @@ from plinth.domain.base import Declared
 
 
 class Phase(StrEnum):
-    """The coarse state of a run or an attempt; a Condition says why."""
+    """The coarse state of a run or an attempt; its reason says why."""
 
     PENDING = "pending"
     STARTING = "starting"
@@ -26,6 +26,7 @@ class Phase(StrEnum):
 
 
 FINAL = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.STOPPED})
+ACTIVE = tuple(phase for phase in Phase if phase not in FINAL)
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.STARTING, Phase.STOPPING, Phase.STOPPED, Phase.FAILED}),
@@ -45,14 +46,6 @@ TRANSITIONS: dict[Phase, frozenset[Phase]] = {
 def may_become(old: Phase, new: Phase) -> bool:
     """Tell whether a run in `old` may go to `new`; staying is always legal."""
     return old is new or new in TRANSITIONS[old]
-
-
-class Condition(Declared):
-    """Why something is as it is: a short reason for programs, a message for people."""
-
-    reason: str
-    message: str
-    at: datetime
 
 
 class Observation(Declared):

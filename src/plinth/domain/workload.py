@@ -16,6 +16,11 @@ _MODEL = re.compile(
     r"models:/([A-Za-z0-9][A-Za-z0-9_.-]*)(?:@([A-Za-z][A-Za-z0-9_-]*)|/([0-9]{1,9}))"
 )
 _DATA = re.compile(r"([a-z][a-z0-9-]*)(?:@([0-9]{1,9}|latest))?")
+# A name with extras, versions and a marker, as PEP 508 writes them; no address, path or option.
+_PACKAGE = re.compile(
+    r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*(\[[A-Za-z0-9._,\s-]*\])?"
+    r"\s*(\(?\s*[<>=!~][^;@/\\]*\)?)?\s*(;.+)?"
+)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SINGLE_QUOTED = re.compile(r"'[^']*'")
 _DOUBLE_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -72,6 +77,21 @@ def _split_command(value: Any) -> Any:
         raise ValueError(f"`{value}` cannot be split into words: {err}") from err
 
 
+def _check_program(value: tuple[str, ...]) -> tuple[str, ...]:
+    if value and not value[0].strip():
+        raise ValueError("the program's name is empty; write it like `[python, train.py]`")
+    return value
+
+
+def _check_package(value: str) -> str:
+    if not _PACKAGE.fullmatch(value.strip()):
+        raise ValueError(
+            f"`{value}` is not a package; write a name with versions, like `scikit-learn==1.8.0`. "
+            "Options, addresses and paths are refused"
+        )
+    return value
+
+
 Text = Annotated[str, AfterValidator(_check_text)]
 ModelReference = Annotated[
     str, AfterValidator(_check_model), Field(title="`models:/NAME@ALIAS` or `models:/NAME/VERSION`")
@@ -81,6 +101,7 @@ VariableName = Annotated[str, AfterValidator(_check_variable)]
 Command = Annotated[
     tuple[Text, ...],
     BeforeValidator(_split_command),
+    AfterValidator(_check_program),
     Field(min_length=1, title="list of texts, or one text that is split into words"),
 ]
 
@@ -94,7 +115,7 @@ class Environment(Declared):
     file: Text | None = Field(
         default=None, description="A requirements file, relative to the workload's file."
     )
-    packages: tuple[Text, ...] = Field(
+    packages: tuple[Annotated[Text, AfterValidator(_check_package)], ...] = Field(
         default=(),
         description="Lines of a requirements file, like `scikit-learn==1.8.0`. Give `file` or "
         "`packages`, not both; with neither, the command finds plain Python.",
@@ -154,7 +175,11 @@ class Job(_Workload):
         "`PLINTH_DATA_FLIGHTS`.",
     )
     attempts: Count = Field(
-        default=1, ge=1, le=10, description="How often it is started before it counts as failed."
+        default=1,
+        ge=1,
+        le=10,
+        description="How often it is started before it counts as failed; a run that was stopped "
+        "for its `timeout` is not started again.",
     )
     timeout: Seconds = Field(
         default=86400.0, description="How long one attempt may run before it is stopped."

@@ -111,8 +111,11 @@ class Environments:
         uv = Uv(self._uv, self.root)
         python = str(folder / "bin" / "python")
         # The interpreter that runs Plinth is taken where it fits: it is certainly there.
-        wanted = sys.executable if spec.python == this_python() else spec.python
+        is_ours = spec.python == this_python()
+        wanted = sys.executable if is_ours else spec.python
         uv.run(["venv", "--relocatable", "--no-project", "--python", wanted, str(folder)])
+        # Found before anything is installed, so nothing that a package brings can take its place.
+        trusted = Path(sys.executable if is_ours else os.path.realpath(python))
         lock = folder / "requirements.lock"
         wheels = [] if spec.allow_source else ["--only-binary", ":all:"]
         resolve = ["pip", "compile", "-", "--python", python, "--output-file", str(lock)]
@@ -128,7 +131,7 @@ class Environments:
         install = ["pip", "install", "--python", python, "--requirements", str(lock), "--no-deps"]
         uv.run([*install, "--link-mode", "hardlink", *wheels])
         say(f"compiling {count} packages")
-        uv.compile(Path(python), folder / "lib")
+        uv.compile(trusted, folder / "lib")
 
     @contextmanager
     def _lock(self, digest: str, report: Report | None) -> Iterator[None]:

@@ -79,12 +79,14 @@ class Uv:
     def compile(self, python: Path, packages: Path) -> None:
         """Write the bytecode of all `packages` but their tests, which nobody imports.
 
-        Raises as `run` does; a file that is no valid Python is left as it is.
+        `python` must be no file that a package could have put in its place. Raises as `run`
+        does; a file that is no valid Python is left as it is.
         """
         # compileall ends with 1 when one of a thousand files is no Python of this version.
         quiet = "import compileall, re, sys; compileall.compile_dir(sys.argv[1], quiet=2, "
         quiet += "workers=0, rx=re.compile(r'[\\\\/]tests?[\\\\/]'))"
-        self._run([str(python), "-I", "-c", quiet, str(packages)], "")
+        # Without -S it would run the lines of every `.pth` file that a stranger's package brings.
+        self._run([str(python), "-I", "-S", "-c", quiet, str(packages)], "")
 
     def _run(self, arguments: Sequence[str], text: str) -> None:
         command = [sys.executable, "-I", "-S", str(_CHILD), str(os.getpid())]

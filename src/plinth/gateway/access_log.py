@@ -14,6 +14,14 @@ from plinth.gateway.clusters import deployment_cluster
 from plinth.gateway.routes import ENDPOINT_ROUTE
 
 _DEPLOYMENT = deployment_cluster("")
+# Envoy's words (`details`) and flags; tests/journeys has the lines that a real one writes.
+_ANSWERED = "via_upstream"
+_BROKE_OFF = "upstream_reset_after_response_started"
+_RETRIES_EXCEEDED = "URX"
+# The caller went away (DC), or our time limit passed (UT).
+_GIVEN_UP = frozenset(("DC", "UT"))
+# What Envoy answers for a server that does not; a lower code came from a server.
+_FIRST_OF_ENVOYS_OWN = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +31,9 @@ class AccessRecord:
     `request_id` is what the caller got as `x-plinth-id`, and unique. `principal`, `team` and
     `key_id` come from a verified key. `endpoint`: whose address was asked, also when refused;
     None for other addresses and for candidates, which the platform checks at nobody's charge.
-    `deployment`: who the request was meant for; it was reached when `attempts` is not 0.
-    `flags`: Envoy's, empty when all went well. `path` has no query. `rx`, `tx`: bytes of the
-    bodies read from and sent to the caller.
+    `deployment`: who the request was meant for; `was_served` tells whether anybody had it, as
+    `attempts` also counts those at which nobody was there. `flags`: Envoy's, empty when all went
+    well. `path` has no query. `rx`, `tx`: bytes of the bodies read from and sent to the caller.
     """
 
     request_id: str
@@ -44,6 +52,22 @@ class AccessRecord:
     rx: int
     tx: int
     attempts: int
+
+    @property
+    def was_served(self) -> bool:
+        """Tell whether a server answered, or had the request when the caller or we gave up.
+
+        An answer that broke off in the middle counts: the caller has its beginning. A server that
+        died before it answered does not, nor one that had not loaded its model. When the request
+        was given up after a second attempt, nobody knows whether a server had it: no.
+        """
+        if self.details == _ANSWERED:
+            # Answers are repeated only where the server says that it has begun nothing.
+            return _RETRIES_EXCEEDED not in self.flags.split(",")
+        if (self.details or "").startswith(_BROKE_OFF):
+            return True
+        is_given_up = not _GIVEN_UP.isdisjoint(self.flags.split(","))
+        return is_given_up and (self.attempts == 1 or 0 < self.code < _FIRST_OF_ENVOYS_OWN)
 
 
 def parse(chunk: bytes) -> tuple[list[AccessRecord], int]:

@@ -34,7 +34,9 @@ def command(bootstrap: Path, *, workers: int = 2) -> tuple[str, ...]:
         str(bootstrap),
         "--concurrency",
         str(workers),
-        "--use-dynamic-base-id",
+        # We never hand over from one Envoy to the next; the shared memory for it would stay in
+        # /dev/shm after each kill.
+        "--disable-hot-restart",
         "--file-flush-interval-msec",
         str(_FLUSH_MS),
         "--drain-time-s",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plinth.gateway.envoy_types import Json, config, file_source, typed
+from plinth.gateway.state import Writers
 
 WHO = "plinth.who"
 REVOCATION = "plinth.revocation"
@@ -18,8 +19,11 @@ GRANTS = "plinth.grants"
 PRINCIPAL_HEADER = "x-plinth-principal"
 TEAM_HEADER = "x-plinth-team"
 KEY_HEADER = "x-plinth-key"
+# The principal once more, where the key is a run's.
+RUN_HEADER = "x-plinth-run-principal"
 ID_HEADER = "x-plinth-id"
 REVOKED_POLICY = "revoked"
+NO_WRITER_POLICY = "no-writer"
 HEALTH_PATH = "/health"
 
 _JWT = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
@@ -60,7 +64,10 @@ def verification(jwks: str) -> Json:
         "clock_skew_seconds": _CLOCK_SKEW_S,
         "jwt_cache_config": {"jwt_cache_size": _REMEMBERED_KEYS},
         "claim_to_headers": [
+            # A key has the one or the other.
             {"header_name": PRINCIPAL_HEADER, "claim_name": "sub"},
+            {"header_name": PRINCIPAL_HEADER, "claim_name": "run"},
+            {"header_name": RUN_HEADER, "claim_name": "run"},
             {"header_name": TEAM_HEADER, "claim_name": "t"},
             {"header_name": KEY_HEADER, "claim_name": "jti"},
         ],
@@ -94,6 +101,28 @@ def allow_only(principals: Sequence[str], teams: Sequence[str]) -> Json:
     return {GRANTS: _per_route(_matcher(principals, teams, deny="not-granted"))}
 
 
+def allow_writers(writers: Sequence[Writers]) -> Json:
+    """Return the settings of a route that runs may use, and for each team its writers.
+
+    A principal counts only with a key of the team: the same key decides the workspace.
+    """
+    allow, deny = _action("granted", "ALLOW"), _action(NO_WRITER_POLICY, "DENY")
+    teams: dict[str, Json] = {}
+    for each in writers:
+        if each.everybody:
+            teams[each.team] = allow
+        elif each.principals:
+            named = dict.fromkeys(sorted(set(each.principals)), allow)
+            teams[each.team] = {
+                "matcher": {**_lookup(PRINCIPAL_HEADER, named), "on_no_match": deny}
+            }
+    others = deny
+    if teams:
+        others = {"matcher": {**_lookup(TEAM_HEADER, teams), "on_no_match": deny}}
+    runs = _lookup(RUN_HEADER, {"p_": allow}, by="prefix_match_map")
+    return {GRANTS: _per_route({**runs, "on_no_match": others})}
+
+
 def _matcher(principals: Sequence[str] = (), teams: Sequence[str] = (), *, deny: str) -> Json:
     """Look the principal up, then the team: two hash lookups, however many are granted."""
     allow = _action("granted", "ALLOW")
@@ -108,11 +137,11 @@ def _matcher(principals: Sequence[str] = (), teams: Sequence[str] = (), *, deny:
     return {**by_principal, "on_no_match": otherwise}
 
 
-def _lookup(header: str, found: dict[str, Json]) -> Json:
+def _lookup(header: str, found: dict[str, Json], *, by: str = "exact_match_map") -> Json:
     return {
         "matcher_tree": {
             "input": typed(header, _HEADER_INPUT, header_name=header),
-            "exact_match_map": {"map": found},
+            by: {"map": found},
         }
     }
 

@@ -39,6 +39,9 @@ def listeners(state: GatewayState) -> list[Json]:
         "@type": LISTENER,
         "name": "gateway",
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": state.port}},
+        # Jobs run as the same user: with SO_REUSEPORT, Envoy's default, any of them could bind the
+        # same port too, and the kernel would hand it a share of the requests with their keys.
+        "enable_reuse_port": False,
         "filter_chains": [{"filters": [typed("gateway", _MANAGER, **_manager(state))]}],
     }
     return [listener]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plinth.gateway.envoy_types import Json, first_of, header, typed
-from plinth.gateway.identity import ID_HEADER, REVOKED_POLICY
+from plinth.gateway.identity import ID_HEADER, NO_WRITER_POLICY, REVOKED_POLICY, TEAM_HEADER
 from plinth.gateway.routes import NOTHING_GRANTED
 
 # Envoy's flags for a request that got no answer from the server behind it.
@@ -55,11 +55,21 @@ def _about_keys() -> tuple[_Reply, ...]:
     )
     # RBAC answers 403, but a revoked key is nobody's key.
     revoked = _details(f"rbac_access_denied_matched_policy[{REVOKED_POLICY}]")
+    no_writer = _details(f"rbac_access_denied_matched_policy[{NO_WRITER_POLICY}]")
+    team = f"team `%REQ({TEAM_HEADER})%`"
     return (
         _Reply(401, "unauthenticated", "this request carries no key", _NEW_KEY, (missing,)),
         _Reply(401, "key_expired", "this key has expired", _NEW_KEY, (expired,)),
         _Reply(401, "key_forged", f"this is no key of this Plinth: {_BODY}", _NEW_KEY),
         _Reply(403, "key_revoked", "this key was revoked", _NEW_KEY, (revoked,), answer=401),
+        _Reply(
+            403,
+            "denied",
+            f"this key may read in MLflow and not change anything there: this needs role "
+            f"`contributor` on {team}",
+            f"an operator of {team} can grant the role",
+            (no_writer,),
+        ),
         _Reply(
             403,
             "denied",

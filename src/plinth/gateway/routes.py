@@ -7,6 +7,8 @@ access log tells endpoints apart.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from plinth.domain.traffic import Deployment, EndpointRoute
 from plinth.gateway.clusters import CONTROL, TRACKING, deployment_cluster
@@ -17,9 +19,10 @@ from plinth.gateway.identity import (
     TEAM_HEADER,
     allow_all,
     allow_only,
+    allow_writers,
     refuse_keys,
 )
-from plinth.gateway.state import GatewayState
+from plinth.gateway.state import GatewayState, Writers
 
 ROUTE_CONFIGURATION = "plinth"
 ENDPOINT_ROUTE = "endpoint:"
@@ -52,18 +55,35 @@ _TRACKING_RESOURCES = (
     "traces",
 )
 _VERSIONS = ("2.0", "3.0")
+# What MLflow is asked by POST although it only reads.
+_TRACKING_QUESTIONS = (
+    "/api/2.0/mlflow/artifacts/presigned-download-url",
+    "/api/2.0/mlflow/experiments/search",
+    "/api/2.0/mlflow/logged-models/search",
+    "/api/2.0/mlflow/registered-models/get-latest-versions",
+    "/api/2.0/mlflow/runs/search",
+    "/api/3.0/mlflow/datasets/search",
+    "/api/3.0/mlflow/traces/batchGetInfos",
+    "/api/3.0/mlflow/traces/calculate-filter-correlation",
+    "/api/3.0/mlflow/traces/metrics",
+    "/api/3.0/mlflow/traces/search",
+)
 _ARTIFACT_RESOURCES = ("artifacts", "mpu", "presigned")
 _TRACKING_PREFIXES = (
-    *(
-        f"/api/{version}/mlflow/{name}"
-        for version in ("2.0", "3.0")
-        for name in _TRACKING_RESOURCES
-    ),
+    *(f"/api/{version}/mlflow/{name}" for version in _VERSIONS for name in _TRACKING_RESOURCES),
     *(
         f"/{api}/2.0/mlflow-artifacts/{name}"
         for api in ("api", "ajax-api")
         for name in _ARTIFACT_RESOURCES
     ),
+)
+# Where MLflow can be changed. Patterns, because each route repeats who may, which grows with the
+# teams; several, because Envoy refuses a pattern of more than 100 steps.
+_TRACKING_CHANGES = (
+    r"/api/2\.0/mlflow/(experiments|runs|traces|artifacts)(/.*)?",
+    r"/api/2\.0/mlflow/(logged-models|model-versions|registered-models)(/.*)?",
+    r"/api/3\.0/mlflow/(datasets|traces)(/.*)?",
+    r"/(api|ajax-api)/2\.0/mlflow-artifacts/(artifacts|mpu)(/.*)?",
 )
 
 
@@ -97,7 +117,7 @@ def _routes(state: GatewayState) -> list[Json]:
             for candidate in sorted(endpoint.candidates, key=lambda each: each.id)
         ),
         *_protocol_routes(),
-        *_tracking_routes(),
+        *_tracking_routes(state.writers),
         _refusal("endpoint", MODELS_PATH + "/"),
         _refusal("candidate", CANDIDATES_PATH),
         {
@@ -111,7 +131,7 @@ def _routes(state: GatewayState) -> list[Json]:
 
 def _control_routes() -> list[Json]:
     """Route to the control plane: no time limit (it streams), and it is shown the key."""
-    reads = {"headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}
+    reads = {"headers": [_method("GET")]}
     route: Json = {
         "name": CONTROL,
         "match": {"path_separated_prefix": "/api/v1"},
@@ -123,22 +143,33 @@ def _control_routes() -> list[Json]:
     return [{**route, "match": {**route["match"], **reads}, "route": patient_read}, route]
 
 
-def _tracking_routes() -> list[Json]:
-    """Route to MLflow: the team's workspace and nothing else; the header is the permission."""
-    return [
-        {
-            "name": TRACKING,
-            "match": {"path_separated_prefix": prefix},
-            "route": {
-                **_patient(TRACKING),
-                "host_rewrite_literal": "localhost",
-            },
-            "request_headers_to_remove": list(KEY_HEADERS),
-            "request_headers_to_add": [header(WORKSPACE_HEADER, f"%REQ({TEAM_HEADER})%")],
-            "typed_per_filter_config": allow_all(),
-        }
-        for prefix in _TRACKING_PREFIXES
+def _tracking_routes(writers: Sequence[Writers]) -> list[Json]:
+    """Route to MLflow: the team's workspace and nothing else. Whoever has a key of it may read."""
+    reads, asks = {"headers": [_method("GET|HEAD")]}, {"headers": [_method("POST")]}
+    reading: list[Json] = [
+        *({"path_separated_prefix": prefix, **reads} for prefix in _TRACKING_PREFIXES),
+        *({"path": path, **asks} for path in _TRACKING_QUESTIONS),
     ]
+    changing: list[Json] = [{"safe_regex": {"regex": each}} for each in _TRACKING_CHANGES]
+    return [
+        *(_tracking_route(match, allow_all()) for match in reading),
+        *(_tracking_route(match, allow_writers(writers)) for match in changing),
+    ]
+
+
+def _tracking_route(match: Json, permission: Json) -> Json:
+    return {
+        "name": TRACKING,
+        "match": match,
+        "route": {**_patient(TRACKING), "host_rewrite_literal": "localhost"},
+        "request_headers_to_remove": list(KEY_HEADERS),
+        "request_headers_to_add": [header(WORKSPACE_HEADER, f"%REQ({TEAM_HEADER})%")],
+        "typed_per_filter_config": permission,
+    }
+
+
+def _method(pattern: str) -> Json:
+    return {"name": ":method", "string_match": {"safe_regex": {"regex": pattern}}}
 
 
 def _endpoint_route(endpoint: EndpointRoute) -> Json:
@@ -150,7 +181,10 @@ def _endpoint_route(endpoint: EndpointRoute) -> Json:
     if endpoint.serving is None or not endpoint.serving.upstreams:
         message = f"endpoint `{endpoint.name}` has no ready deployment"
         return {**route, "direct_response": {"status": 503, "body": {"inline_string": message}}}
-    return {**route, **_to_deployment(endpoint.serving)}
+    # To infer is to compute: doing it again changes nothing. So a request whose replica died before
+    # it answered goes to another one. A request that kills every server it meets meets them all.
+    again = _retry(f"{_UNSENT},reset,retriable-headers")
+    return {**route, **_to_deployment(endpoint.serving, retry_policy=again)}
 
 
 def _candidate_route(endpoint: EndpointRoute, candidate: Deployment, platform: str) -> Json:
@@ -176,12 +210,12 @@ def _protocol_routes() -> list[Json]:
     ]
 
 
-def _to_deployment(deployment: Deployment, **rewrite: str) -> Json:
+def _to_deployment(deployment: Deployment, **more: Any) -> Json:
     return {
         "route": {
             "cluster": deployment_cluster(deployment.id),
             "timeout": _MODEL_TIMEOUT,
-            **rewrite,
+            **more,
         },
         # A model server runs its owner's code: it must not learn its callers' keys.
         "request_headers_to_remove": list(KEY_HEADERS),

@@ -8,12 +8,22 @@ from plinth.domain.traffic import EndpointRoute
 
 
 @dataclass(frozen=True, slots=True)
+class Writers:
+    """Who may write in the workspace of `team`, besides its runs: some, or all its members."""
+
+    team: str
+    principals: tuple[str, ...] = ()
+    everybody: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayState:
     """The whole state of one node's gateway, as plain values.
 
     `sockets`: the folder of the Unix sockets. `folder`: Envoy's own folder, with its configuration.
     `jwks`: the public signing keys, a JWKS document as text. `revoked`: ids of keys that are
     refused although they have not expired. `platform`: the principal that checks candidates.
+    `writers`: by team, who may change what MLflow holds; in a team that is not named, only runs.
     """
 
     port: int
@@ -24,6 +34,7 @@ class GatewayState:
     platform: str
     endpoints: tuple[EndpointRoute, ...] = ()
     revoked: tuple[str, ...] = ()
+    writers: tuple[Writers, ...] = ()
 
     def socket(self, name: str) -> str:
         """Return the path of the Unix socket `name`."""

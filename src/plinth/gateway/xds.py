@@ -1,6 +1,7 @@
 """Hand a snapshot to Envoy through files, and wait until Envoy says what it made of it.
 
-The endpoint reconciler calls `apply`. Nobody else writes below the folder; one writer at a time.
+The gateway's reconciler (`control/gateway.py`) calls `apply`, `plinth up` calls `write` before
+Envoy's first start. Nobody else writes below the folder; one writer at a time.
 """
 
 from __future__ import annotations

@@ -62,6 +62,13 @@ class Conflict(PlinthError):
     status = 409
 
 
+class TooSlow(PlinthError):
+    """What was being sent stopped coming."""
+
+    code = "too_slow"
+    status = 408
+
+
 class TooLarge(PlinthError):
     """More was sent than is accepted."""
 
@@ -85,6 +92,13 @@ class Temporary(PlinthError):
     ) -> None:
         super().__init__(message, hint=hint, code=code)
         self.retry_after_s = retry_after_s
+
+
+class Busy(Temporary):
+    """Others use all there is of it; it is free again after a while."""
+
+    code = "busy"
+    status = 429
 
 
 class Permanent(PlinthError):

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from plinth.domain.base import Declared
 from plinth.store import tables
 from plinth.store.events import delete_events
+from plinth.store.leases import due_now
 
 
 class StoredEndpoint(Declared):
@@ -58,12 +59,14 @@ def want(
     connection.execute(
         update(tables.endpoint)
         .where(tables.endpoint.c.name == name)
-        .values(desired=desired, next=next_run, updated_at=now, due_at=now)
+        .values(
+            desired=desired, next=next_run, updated_at=now, due_at=due_now(tables.endpoint, now)
+        )
     )
 
 
 def delete_endpoint(connection: Connection, name: str) -> None:
-    """Delete the row and its events; its runs are deleted by their own retention."""
+    """Delete the row and its events; its runs were deleted before."""
     connection.execute(delete(tables.endpoint).where(tables.endpoint.c.name == name))
     delete_events(connection, f"endpoint/{name}")
 

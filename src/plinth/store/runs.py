@@ -11,11 +11,12 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from plinth.domain.base import Declared
 from plinth.domain.model import DataVersion, ModelVersion
 from plinth.domain.plan import Plan
-from plinth.domain.run import FINAL, Observation, Phase, may_become
+from plinth.domain.run import ACTIVE, FINAL, Observation, Phase, may_become
 from plinth.domain.workload import WORKLOAD, Endpoint, Job
 from plinth.kit.errors import NotFound
 from plinth.store import tables
 from plinth.store.events import MESSAGE_LENGTH, Event, add_event, delete_events
+from plinth.store.leases import due_now
 
 
 class StoredRun(Declared):
@@ -46,13 +47,13 @@ class StoredRun(Declared):
 
 
 class Attempt(Declared):
-    """The nth start of one replica."""
+    """The nth start of one replica. `key`: the row of the key it got; None for a server."""
 
     run: str
     replica: int
     number: int
     phase: Phase
-    key: str
+    key: str | None = None
     handle: dict[str, Any]
     created_at: datetime
     started_at: datetime | None = None
@@ -113,36 +114,31 @@ def list_runs(
     if kind is not None:
         query = query.where(table.c.kind == kind)
     if active:
-        query = query.where(table.c.phase.not_in(FINAL))
+        query = query.where(table.c.phase.in_(ACTIVE))
     if teams is not None:
         query = query.where(table.c.team.in_(teams))
     return [_run(row) for row in connection.execute(query)]
 
 
-def list_endpoint_runs(connection: Connection, team: str, endpoint: str) -> list[StoredRun]:
-    """Return every run of a team's endpoint, newest first.
+def list_endpoint_runs(
+    connection: Connection,
+    team: str,
+    endpoint: str,
+    *,
+    active: bool = False,
+    limit: int = 20,
+) -> list[StoredRun]:
+    """Return the newest `limit` runs of a team's endpoint, newest first; all if they are `active`.
 
     Another team may have had an endpoint of that name before; its runs are none of these.
     """
     table = tables.run
-    query = (
-        select(table)
-        .where(table.c.kind == "endpoint", table.c.team == team, table.c.name == endpoint)
-        .order_by(table.c.created_at.desc())
+    query = select(table).where(
+        table.c.kind == "endpoint", table.c.team == team, table.c.name == endpoint
     )
-    return [_run(row) for row in connection.execute(query)]
-
-
-def find_latest(connection: Connection, kind: str, name: str) -> StoredRun | None:
-    """Return the newest run of that kind and name, or None."""
-    table = tables.run
-    row = connection.execute(
-        select(table)
-        .where(table.c.kind == kind, table.c.name == name)
-        .order_by(table.c.created_at.desc())
-        .limit(1)
-    ).one_or_none()
-    return _run(row) if row else None
+    query = query.where(table.c.phase.in_(ACTIVE)) if active else query.limit(limit)
+    rows = connection.execute(query.order_by(table.c.created_at.desc()))
+    return [_run(row) for row in rows]
 
 
 def want_stop(connection: Connection, run_id: str, now: datetime) -> None:
@@ -150,7 +146,7 @@ def want_stop(connection: Connection, run_id: str, now: datetime) -> None:
     connection.execute(
         update(tables.run)
         .where(tables.run.c.id == run_id, tables.run.c.phase.not_in(FINAL))
-        .values(desired="stop", due_at=now)
+        .values(desired="stop", due_at=due_now(tables.run, now))
     )
 
 
@@ -185,6 +181,24 @@ def list_attempts(connection: Connection, run_ids: Sequence[str]) -> list[Attemp
         .order_by(table.c.run, table.c.replica, table.c.number)
     )
     return [Attempt(**row._mapping) for row in rows]
+
+
+def list_newest_attempts(
+    connection: Connection, run_id: str, *, replicas: int, newest: int
+) -> list[Attempt]:
+    """Return the `newest` attempts of each replica of a run by replica and number."""
+    table = tables.attempt
+    found = []
+    # One short search each: a server that crashes for days has thousands of attempts.
+    for replica in range(replicas):
+        query = (
+            select(table)
+            .where(table.c.run == run_id, table.c.replica == replica)
+            .order_by(table.c.number.desc())
+            .limit(newest)
+        )
+        found += [Attempt(**row._mapping) for row in reversed(connection.execute(query).all())]
+    return found
 
 
 def list_unmetered(connection: Connection) -> list[Attempt]:

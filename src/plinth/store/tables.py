@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -108,7 +109,7 @@ run = Table(
     "run",
     metadata,
     Column("id", String(12), primary_key=True),
-    Column("team", String(24), ForeignKey("team.name"), nullable=False, index=True),
+    Column("team", String(24), ForeignKey("team.name"), nullable=False),
     Column("kind", String(12), nullable=False),
     Column("name", String(40), nullable=False),
     Column("workload", JSON, nullable=False),
@@ -129,7 +130,14 @@ run = Table(
     Column("exit_code", Integer, nullable=True),
     Column("closed", Boolean, nullable=False),
     *_lease(),
-    Index("ix_run_due_at", "due_at"),
+    # Runs that ended are never due: the reconciler's scan does not grow with history.
+    Index(
+        "ix_run_due_at",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+    Index(None, "team", "kind", "name", "phase"),
 )
 
 attempt = Table(
@@ -139,7 +147,8 @@ attempt = Table(
     Column("replica", Integer, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("phase", String(10), nullable=False),
-    Column("key", String(12), ForeignKey("key.id"), nullable=False),
+    # Of a job's attempt; a server calls nobody and gets none.
+    Column("key", String(12), ForeignKey("key.id"), nullable=True),
     Column("handle", JSON, nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("started_at", Utc, nullable=True),
@@ -151,6 +160,14 @@ attempt = Table(
     Column("seen_at", Utc, nullable=True),
     # Its last interval stands in the ledger: nothing is left to be metered.
     Column("metered", Boolean, nullable=False),
+    Index(
+        "ix_attempt_unmetered",
+        "run",
+        "replica",
+        "number",
+        sqlite_where=text("metered IS 0 AND started_at IS NOT NULL"),
+        postgresql_where=text("metered IS false AND started_at IS NOT NULL"),
+    ),
 )
 
 event = Table(

@@ -29,6 +29,14 @@ def mlflow_packages() -> tuple[str, ...]:
     return (f"mlflow=={MLFLOW_VERSION}",)
 
 
+def temporary_folder(home: Home) -> Path:
+    """Return where MLflow keeps an upload until it is whole; it must exist before the start.
+
+    On the disk of the artifacts, as a model may be larger than the memory behind `/tmp`.
+    """
+    return home.tracking / "tmp"
+
+
 def command(home: Home, python: Path) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the argument vector and the whole environment of MLflow's server.
 
@@ -57,6 +65,7 @@ def _environment(home: Home, python: Path) -> dict[str, str]:
     return {
         "PATH": f"{python.parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(home.tracking),
+        "TMPDIR": str(temporary_folder(home)),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "MLFLOW_ENABLE_WORKSPACES": "true",

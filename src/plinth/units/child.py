@@ -124,7 +124,8 @@ def _limit(spec: UnitSpec) -> None:
 def _enter(start: Start) -> None:
     spec = start.spec
     if start.level is not None and spec.confinement is not None:
-        confine(start.level, replace(spec.confinement, read=_readable(spec)))
+        confinement = replace(spec.confinement, read=_readable(spec))
+        confine(start.level, confinement, serves=start.listener is not None)
     try:
         os.chdir(spec.cwd)
     except OSError as err:

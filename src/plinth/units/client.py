@@ -36,7 +36,8 @@ class AgentClient:
     def start(self, spec: UnitSpec) -> UnitState:
         """Start a unit; idempotent: an id never starts twice, not even after it ended.
 
-        Only a unit with `restart="always"` that was stopped starts again, with the new spec.
+        Only a unit with `restart="always"` takes a new spec: now if it was stopped or does not
+        live, else when it starts next.
         Raises Permanent (isolation), Conflict (a later attempt exists), Invalid, Temporary.
         """
         return UnitState.from_json(self._ask({"op": "start", "spec": spec.to_json()}))

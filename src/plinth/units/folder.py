@@ -7,6 +7,7 @@ The protocol, which holds against kill -9 of anybody at any point:
   a dead supervisor takes the lock first.
 - No `identity.json` and no `exit.json`: it never started, and may be started.
 - `identity.json` without `exit.json`, lock free: its supervisor was killed; it is lost.
+- `exit.draft`: room for `exit.json`, taken before the start, so that a full disk hides no end.
 - `exit.json`: it ended. `stop.json`: somebody wants it stopped, so it never starts again.
 - `previous.json`: the run before this one, with how often it was restarted.
 """
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from plinth.kit.files import read_json, write_json
 from plinth.units.spec import UnitSpec
 
 Record = dict[str, Any]
+
+_EXIT_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,42 @@ class UnitFolder:
         """Say who runs it."""
         write_json(self.path / "identity.json", record)
 
+    def last_sign(self) -> datetime:
+        """Return the latest time at which a started unit certainly still lived.
+
+        Output, its start and a wish to stop it are signs; how long it lived on in silence, nobody
+        knows.
+        """
+        paths = (self.log, self.path / "identity.json", self.path / "stop.json")
+        times = [path.stat().st_mtime for path in paths if path.exists()]
+        return datetime.fromtimestamp(max(times), UTC)
+
+    def write_spec(self, spec: UnitSpec) -> None:
+        """Say what is to run from the next start on."""
+        write_json(self.path / "spec.json", spec.to_json())
+
+    def reserve_exit(self) -> None:
+        """Take the room on the disk that `write_exit` will need."""
+        self._draft_exit(b"")
+
     def write_exit(self, record: Record) -> None:
-        """Say how it ended."""
-        write_json(self.path / "exit.json", record)
+        """Say how it ended, in the room that was kept for it. The caller holds the lock."""
+        self._draft_exit(json.dumps(record, separators=(",", ":")).encode())
+        os.replace(self._exit_draft, self.path / "exit.json")
+
+    def _draft_exit(self, content: bytes) -> None:
+        # Written over in place and filled with spaces, which JSON allows: it needs no new block.
+        whole = content.ljust(_EXIT_BYTES)
+        descriptor = os.open(self._exit_draft, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(whole)
+            stream.flush()
+            stream.truncate()
+            os.fsync(stream.fileno())
+
+    @property
+    def _exit_draft(self) -> Path:
+        return self.path / "exit.draft"
 
     def write_stop_wish(self, record: Record) -> None:
         """Say that it shall stop, before anybody is told."""
@@ -98,7 +136,7 @@ class UnitFolder:
 
         Only for an ended unit. The wish to stop goes last: until then nothing starts.
         """
-        write_json(self.path / "spec.json", spec.to_json())
+        self.write_spec(spec)
         for name in ("previous.json", "identity.json", "exit.json", "stop.json"):
             (self.path / name).unlink(missing_ok=True)
 

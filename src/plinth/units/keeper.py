@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
 _HEALTHY_S = 30.0
 _SOON_S = 0.02
+# A new agent gives whoever started it this long to bring a newer spec of what must always run.
+_NEWS_S = 2.0
 # Without a descriptor to wait on (macOS), an adopted supervisor is looked at this often.
 _LOOK_S = 1.0
 
@@ -51,6 +53,7 @@ class _Unit:
     descriptor: int | None = None
     is_child: bool = False
     is_told: bool = False
+    was_seen_alive: bool = False
     fruitless: int = 0
     ended: UnitState | None = None
     not_before: float = 0.0
@@ -87,7 +90,8 @@ class Keeper:
         """Accept a unit and begin it; idempotent. Raises Permanent, Conflict or Temporary.
 
         A unit that was accepted before is returned as it is, ended or not. Only a unit that is
-        always restarted and was stopped begins again, with the new spec.
+        always restarted takes the new spec, for when it starts next; one that was stopped or
+        does not live begins with it now.
         """
         self._check(spec)
         known = self._units.get(spec.id)
@@ -304,15 +308,18 @@ class Keeper:
             left.append(main)
         for process in left:
             processes.send(process, signal.SIGKILL)
+        unit.was_seen_alive = unit.was_seen_alive or bool(left)
         return not left
 
     def _write_lost(self, name: str, unit: _Unit, identity: dict[str, Any]) -> None:
         same_boot = identity["boot_id"] == self._boot
         reason = "its supervisor was killed" if same_boot else "the machine was started anew"
         log.warning("unit %s is lost: %s", name, reason)
-        unit.folder.write_exit(
-            {**self._ending(reason), "phase": "lost", "started_at": identity["started_at"]}
-        )
+        ending = {**self._ending(reason), "phase": "lost", "started_at": identity["started_at"]}
+        if not unit.was_seen_alive:
+            # Nobody is charged for the time in which this node was down.
+            ending["ended_at"] = to_text(min(unit.folder.last_sign(), self._clock.now()))
+        unit.folder.write_exit(ending)
         if unit.spec.socket is not None:
             Path(unit.spec.socket).unlink(missing_ok=True)
 
@@ -343,17 +350,30 @@ class Keeper:
             )
 
     def _revive(self, unit: _Unit, spec: UnitSpec) -> None:
-        if spec.restart != "always" or unit.folder.stop_wish() is None:
+        if spec.restart != "always" or unit.spec.restart != "always":
+            return
+        if unit.folder.stop_wish() is None:
+            self._update(unit, spec)
             return
         if unit.folder.exit() is None:
             raise Temporary(f"unit `{spec.id}` is still stopping")
         unit.folder.renew(spec)
         unit.spec, unit.ended, unit.fruitless, unit.due_at = spec, None, 0, 0.0
 
+    def _update(self, unit: _Unit, spec: UnitSpec) -> None:
+        if spec != unit.spec:
+            unit.folder.write_spec(spec)
+            unit.spec = spec
+        if unit.supervisor is None and not unit.fruitless:
+            unit.not_before, unit.due_at = 0.0, 0.0
+
     def _load(self, path: Path) -> None:
         try:
             folder = UnitFolder(path)
-            self._units[path.name] = _Unit(folder, folder.spec())
+            unit = _Unit(folder, folder.spec())
+            if unit.spec.restart == "always":
+                unit.not_before = self._clock.monotonic() + _NEWS_S
+            self._units[path.name] = unit
         except (OSError, ValueError, PlinthError) as err:
             log.error("unit folder %s cannot be read: %s", path.name, err)
 
@@ -387,6 +407,7 @@ class Keeper:
 
     def _watch(self, unit: _Unit, supervisor: Process, descriptor: int | None) -> None:
         unit.supervisor, unit.descriptor, unit.is_told = supervisor, descriptor, False
+        unit.was_seen_alive = True
         if descriptor is not None:
             self._watching.begin(descriptor)
 

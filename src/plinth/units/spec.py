@@ -27,7 +27,9 @@ class Confinement:
 
     `minimum_level`: the lowest isolation that is acceptable; None takes what the node has.
     `connect_ports`: TCP ports it may connect to, on any host; None does not limit the network.
-    With ports given it may open no other kind of network socket and listen on none.
+    With ports given it may open no other kind of network socket and listen on no port that it
+    chooses. At level 3, and at level 2 with a `socket`, it may still listen on one that the
+    kernel chooses. The ports need level 2 and landlock's fourth ABI.
     """
 
     minimum_level: int | None = None

@@ -15,15 +15,16 @@ import signal
 import socket
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from plinth.kit.clock import to_text
 from plinth.units import kernel, processes
 from plinth.units.child import Start, become
-from plinth.units.folder import UnitFolder, take_lock
+from plinth.units.folder import Record, UnitFolder, take_lock
 from plinth.units.spec import UnitSpec
 
 # What the agent has handlers for: they are blocked while it forks, until the child has its own.
@@ -31,6 +32,7 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 _BACKLOG = 1024
 _KILL_AGAIN_S = (0.02, 0.5)
+_WRITE_AGAIN_S = 1.0
 
 
 def supervise(path: Path, level: int) -> NoReturn:
@@ -68,6 +70,7 @@ def _supervise(folder: UnitFolder, level: int) -> None:
     kernel.become_subreaper()
     started_at = datetime.now(UTC)
     try:
+        folder.reserve_exit()
         start = _prepare(folder, spec, level)
         main = _fork_main(start)
         _write_identity(folder, start, main, started_at)
@@ -79,14 +82,27 @@ def _supervise(folder: UnitFolder, level: int) -> None:
     tree.wait()
     failure = start.failure()
     _remove_socket(spec)
-    folder.write_exit(
-        _ending(
-            started_at,
-            status=tree.status,
-            stopped=tree.is_stopped,
-            reason=failure or _reason(tree),
-        )
+    ending = _ending(
+        started_at,
+        status=tree.status,
+        stopped=tree.is_stopped,
+        reason=failure or _reason(tree),
     )
+    write_exit_at_last(folder, ending)
+
+
+def write_exit_at_last(
+    folder: UnitFolder, ending: Record, wait: Callable[[float], None] = time.sleep
+) -> None:
+    """Write how a unit ended, and try for as long as the disk refuses; the caller holds the lock.
+
+    Without it, a unit that ended well would count as lost, and its work be done again.
+    """
+    while folder.path.exists():
+        with contextlib.suppress(OSError):
+            folder.write_exit(ending)
+            return
+        wait(_WRITE_AGAIN_S)
 
 
 def _redirect(log: Path) -> None:
@@ -172,7 +188,7 @@ def _ending(
     status: int | None = None,
     stopped: bool = False,
     reason: str | None = None,
-) -> dict[str, Any]:
+) -> Record:
     code = os.waitstatus_to_exitcode(status) if status is not None else None
     return {
         "phase": "exited",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from plinth.control.endpoints import readiness
 from plinth.control.endpoints.readiness import Readiness, difference
 from plinth.store.runs import StoredRun
 from tests.control.plane import Plane
@@ -77,16 +79,18 @@ def ask(plane: Plane, run: StoredRun, asked: list[httpx.Request]) -> Iterator[An
             if isinstance(given, Exception):
                 raise given
             status, body = given
-            kind = {"json": body} if not isinstance(body, str) else {"text": body}
-            return httpx.Response(status, **kind)
+            if isinstance(body, Iterator):
+                return httpx.Response(status, content=body)
+            content = body if isinstance(body, str) else json.dumps(body)
+            return httpx.Response(status, content=iter([content.encode()]))
 
         known = frozenset([run.id] if published else [])
-        readiness = Readiness(plane.context, lambda: "plk_x", lambda: known)
-        readiness._client = httpx.Client(
+        asking = Readiness(plane.context, lambda: "plk_x", lambda: known)
+        asking._client = httpx.Client(
             transport=httpx.MockTransport(answer), base_url="http://gateway"
         )
-        made.append(readiness._client)
-        return readiness.why_not(run)
+        made.append(asking._client)
+        return asking.why_not(run)
 
     yield ask
     for client in made:
@@ -107,6 +111,39 @@ def test_it_is_ready_when_the_example_comes_back_right(
     paths = [request.url.path for request in asked]
     assert paths == [f"{prefix}/ready", f"{prefix}/example", f"{prefix}/infer"]
     assert {request.headers["authorization"] for request in asked} == {"Bearer plk_x"}
+
+
+@pytest.mark.parametrize("at", ["ready", "example", "infer"])
+def test_an_answer_is_not_read_without_end(ask: Any, at: str) -> None:
+    taken = []
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            taken.append(1)
+            yield b" " * 1024 * 1024
+
+    answers: dict[str, Any] = {"ready": READY, "example": EXAMPLE, at: (200, endless())}
+    assert f"its answer at `/{at}` has more than 16.8 MB" in ask(answers)
+    assert len(taken) == 17
+
+
+def test_an_answer_that_comes_too_slowly_is_left(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_LONGEST_ANSWER_S", 0.0)
+    answers = {"ready": (200, iter([b"a", b"b"]))}
+    assert "was not complete after 0 s" in ask(answers)
+
+
+@pytest.mark.parametrize("at", ["example", "infer"])
+def test_json_without_bottom_is_refused(ask: Any, at: str) -> None:
+    deep = (200, "[" * 100_000)
+    found = ask({"ready": READY, "example": EXAMPLE, "infer": deep, at: deep})
+    assert "is not what the protocol says" in found
+
+
+def test_a_number_beyond_all_doubles_is_a_difference(ask: Any) -> None:
+    huge = (200, {"outputs": [output(data=[10**400, 2.0])]})
+    found = ask({"ready": READY, "example": EXAMPLE, "infer": huge})
+    assert "is not what the protocol says" in found
 
 
 def test_nothing_is_asked_before_the_gateway_knows_it(ask: Any, asked: list[httpx.Request]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plinth.control.endpoints.service import remove_endpoint, stop_endpoint
 from plinth.domain.access import Grant, Role
 from plinth.domain.run import Phase
-from plinth.kit.errors import Temporary
+from plinth.kit.errors import Permanent, Temporary
 from plinth.store.identities import add_grant, list_grants
 from tests.control.plane import TEAM, Plane
 
@@ -181,8 +181,14 @@ def test_deleting_forgets_the_name_and_its_grants_when_all_has_ended(plane: Plan
     with plane.write() as connection:
         add_grant(connection, grant, created_by="admin", now=plane.clock.now())
     want(plane, "delete")
+    plane.until(lambda: plane.run(run).closed)
+    for _ in range(8):
+        plane.step()
+    endpoint = plane.endpoint()
+    assert endpoint is not None
+    assert "waits until the usage" in endpoint.message
+    plane.parts.metering.collect()
     plane.until(lambda: plane.endpoint() is None)
-    assert plane.run(run).phase is Phase.STOPPED
     with plane.database.read() as connection:
         assert grant not in [stored.grant for stored in list_grants(connection)]
     assert plane.reasons("endpoint/delay") == []
@@ -194,9 +200,65 @@ def test_deleting_what_never_served_ends_it(plane: Plane) -> None:
     plane.builder.error = Temporary("building", code="building_environment")
     run = plane.apply().deployment
     plane.step()
+    assert plane.run(run).phase is Phase.PENDING
     want(plane, "delete")
     plane.until(lambda: plane.endpoint() is None)
-    assert plane.run(run).phase is Phase.STOPPED
+    assert plane.describe() == []
+
+
+def test_deleting_an_endpoint_deletes_its_deployments_and_keeps_their_usage(plane: Plane) -> None:
+    first = serving(plane)
+    plane.clock.advance(60)
+    second = next_version(plane)
+    plane.until(lambda: plane.run(first).closed)
+    assert [run[0] for run in plane.describe()] == [first, second]
+    want(plane, "delete")
+    plane.until(lambda: plane.run(second).closed)
+    plane.parts.metering.collect()
+    plane.world.fail_next("forget", Temporary("the agent is away"))
+    plane.until(lambda: plane.endpoint() is None)
+    assert plane.describe() == []
+    assert plane.world.replicas == {}
+    assert list(plane.home.runs.iterdir()) == []
+    (row,) = plane.parts.metering.totals()
+    assert row.serving_seconds > 60
+
+
+def test_a_deletion_that_was_killed_half_way_goes_on(plane: Plane) -> None:
+    run = serving(plane)
+    want(plane, "delete")
+    plane.until(lambda: plane.run(run).closed)
+    plane.parts.metering.collect()
+    with plane.database.read() as connection:
+        state = plane.endpoints.load(connection, "delay")
+    plane.endpoints.work(state)
+    assert not (plane.home.runs / run).exists()
+    plane.restart()
+    plane.until(lambda: plane.endpoint() is None)
+    assert plane.describe() == []
+
+
+def test_an_endpoint_reads_only_the_runs_that_matter_to_it(plane: Plane) -> None:
+    old = serving(plane)
+    new = next_version(plane)
+    plane.until(lambda: plane.run(old).closed)
+    with plane.database.read() as connection:
+        state = plane.endpoints.load(connection, "delay")
+    assert ([run.id for run in state.runs], state.ended) == ([new], ())
+
+
+def test_a_deployment_that_ended_for_good_says_what_to_do(plane: Plane) -> None:
+    run = serving(plane)
+    plane.world.fail_next("observe", Permanent("the handle is of no engine"))
+    plane.until(lambda: plane.run(run).phase is Phase.FAILED)
+    plane.until(lambda: reason(plane) == "NotServing")
+    endpoint = plane.endpoint()
+    assert endpoint is not None
+    assert "the handle is of no engine" in endpoint.message
+    assert endpoint.message.endswith("`plinth apply` the file again to serve")
+    again = plane.apply()
+    assert again.changed
+    plane.until(lambda: plane.serves(again.deployment))
 
 
 def test_an_endpoint_goes_on_after_the_control_plane_was_killed(plane: Plane) -> None:

@@ -7,7 +7,7 @@ import pytest
 from plinth.control.endpoints.service import check_runtime, remove_endpoint, stop_endpoint
 from plinth.control.identities import make_team
 from plinth.kit.errors import Conflict, Invalid, NotFound
-from tests.control.plane import Plane, endpoint_of
+from tests.control.plane import TEAM, Plane, endpoint_of
 
 
 def test_a_name_is_one_teams_only(plane: Plane) -> None:
@@ -42,6 +42,17 @@ def test_stopping_what_is_being_deleted_does_not_keep_it(plane: Plane) -> None:
     with plane.write() as connection:
         stop_endpoint(connection, plane.context, deleted)
     assert getattr(plane.endpoint(), "desired", None) == "delete"
+
+
+def test_a_model_that_was_registered_anew_is_another_one(plane: Plane) -> None:
+    first = plane.apply()
+    assert not plane.apply().changed
+    (model,) = plane.tracking.models[(TEAM, "m")]
+    anew = model.model_copy(update={"artifact_uri": "mlflow-artifacts:/m/another"})
+    plane.tracking.models[(TEAM, "m")] = [anew]
+    again = plane.apply()
+    assert again.changed
+    assert again.deployment != first.deployment
 
 
 def test_an_unknown_runtime_is_refused_with_those_there_are(plane: Plane) -> None:

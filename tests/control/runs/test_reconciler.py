@@ -86,38 +86,6 @@ def test_a_job_that_ends_before_it_was_seen_running_has_ended(plane: Plane) -> N
     assert (seen.phase, seen.message) == (Phase.FAILED, "`x.py` was not found")
 
 
-def test_a_failed_job_is_tried_again_as_often_as_its_file_says(plane: Plane) -> None:
-    plane.world.behave = lambda world, unit: world.end(unit, 1)
-    run = plane.submit(attempts=3)
-    seen = finish(plane, run)
-    assert seen.phase is Phase.FAILED
-    assert plane.world.starts == [f"{run}.0.{n}" for n in (1, 2, 3)]
-    assert [a.exit_code for a in plane.attempts(run)] == [1, 1, 1]
-    assert plane.tracking.finished == {seen.tracking_run: ["FAILED"]}
-    assert plane.live_keys(run) == 0
-
-
-def test_a_second_attempt_may_succeed_and_keeps_the_tracking_run(plane: Plane) -> None:
-    plane.world.behave = lambda world, unit: world.end(unit, 0 if unit.endswith(".2") else 1)
-    run = plane.submit(attempts=3)
-    seen = finish(plane, run)
-    assert (seen.phase, len(plane.world.starts)) == (Phase.SUCCEEDED, 2)
-    assert list(plane.tracking.runs) == [run]
-
-
-def test_a_job_past_its_timeout_is_stopped_and_has_failed(plane: Plane) -> None:
-    run = plane.submit(timeout=5, attempts=3)
-    running(plane, run)
-    plane.world.replicas[f"{run}.0.1"].ignores_stop = True
-    plane.until(lambda: plane.run(run).reason == "TimedOut")
-    assert plane.run(run).phase is Phase.RUNNING
-    plane.world.stop(f"{run}.0.1")
-    seen = finish(plane, run)
-    assert (seen.phase, seen.reason) == (Phase.FAILED, "TimedOut")
-    assert "timeout of 5 s" in seen.message
-    assert plane.world.starts == [f"{run}.0.1"]
-
-
 def test_a_pending_job_can_be_stopped(plane: Plane) -> None:
     plane.builder.error = Temporary("building", code="building_environment")
     run = plane.submit()
@@ -283,31 +251,6 @@ def test_a_deployment_is_running_only_when_it_answers_right(plane: Plane) -> Non
     assert plane.tracking.runs == {}
 
 
-def test_a_deployment_that_is_never_ready_is_stopped_and_says_why(plane: Plane) -> None:
-    plane.not_ready = "the model is loading"
-    run = deploy(plane, ready_timeout=3)
-    seen = finish(plane, run)
-    assert (seen.phase, seen.reason) == (Phase.FAILED, "TimedOut")
-    assert "was not ready after 3 s: the model is loading" in seen.message
-    assert plane.world.stops == [f"{run}.0.1"]
-
-
-def test_a_model_that_does_not_load_is_not_tried_again(plane: Plane) -> None:
-    plane.world.behave = lambda world, unit: world.end(unit, 3)
-    run = deploy(plane)
-    seen = finish(plane, run)
-    assert (seen.phase, len(plane.world.starts)) == (Phase.FAILED, 1)
-    assert "does not load" in seen.message
-    assert seen.reason == "Failed"
-
-
-def test_a_server_that_crashes_at_its_start_is_tried_three_times(plane: Plane) -> None:
-    plane.world.behave = lambda world, unit: world.end(unit, 1)
-    run = deploy(plane)
-    assert finish(plane, run).phase is Phase.FAILED
-    assert plane.world.starts == [f"{run}.0.{n}" for n in (1, 2, 3)]
-
-
 def test_nothing_is_started_any_more_once_a_deployment_is_failing(plane: Plane) -> None:
     def crash_first(world: World, unit: str) -> None:
         if unit.split(".")[1] == "0":
@@ -320,32 +263,6 @@ def test_nothing_is_started_any_more_once_a_deployment_is_failing(plane: Plane) 
     finish(plane, run)
     assert len(plane.world.starts) == started
     assert all(replica.phase.is_final for replica in plane.world.replicas.values())
-
-
-def test_a_replica_that_dies_while_serving_is_started_again(plane: Plane) -> None:
-    run = deploy(plane, replicas=2)
-    running(plane, run)
-    plane.world.end(f"{run}.1.1", 137, "ended by SIGKILL")
-    plane.until(lambda: f"{run}.1.2" in plane.world.starts)
-    plane.until(lambda: plane.run(run).reason == "Ready")
-    assert plane.run(run).phase is Phase.RUNNING
-    assert [(a.replica, a.number) for a in plane.attempts(run)] == [(0, 1), (1, 1), (1, 2)]
-    specs = [plane.world.replicas[f"{run}.1.{n}"].spec for n in (1, 2)]
-    assert specs[0].socket == specs[1].socket
-
-
-def test_a_crash_loop_slows_down(plane: Plane) -> None:
-    run = deploy(plane)
-    running(plane, run)
-    plane.world.behave = lambda world, unit: world.end(unit, 1)
-    plane.world.end(f"{run}.0.1", 1)
-    for _ in range(200):
-        plane.step(0.5)
-    assert plane.run(run).phase is Phase.RUNNING
-    # 100 s: after 0.5, 1, 2, 4, 8, 16, 30 and 30 s.
-    assert 7 <= len(plane.world.starts) <= 10
-    plane.world.behave = lambda _world, _unit: None
-    plane.until(lambda: plane.run(run).reason == "Ready")
 
 
 # -- crashes of the control plane ------------------------------------------------------------------

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from plinth.control.runs.service import forget_files, remove_run, stop_run
+from plinth.control.runs.service import forget_files, removable, remove_run, stop_run
 from plinth.domain.access import PrincipalKind
+from plinth.domain.run import Phase
 from plinth.kit.errors import Conflict, NotFound
 from plinth.store.identities import find_principal
 from tests.control.plane import Plane
@@ -38,6 +39,42 @@ def test_a_run_is_deleted_only_when_all_of_its_end_was_done(plane: Plane) -> Non
     run = plane.submit()
     with pytest.raises(Conflict, match="only a run that has ended"), plane.write() as connection:
         remove_run(connection, plane.run(run))
+
+
+def ended(plane: Plane) -> str:
+    run = plane.submit()
+    plane.until(lambda: plane.run(run).phase is Phase.RUNNING)
+    plane.world.end(f"{run}.0.1")
+    plane.until(lambda: plane.run(run).closed)
+    plane.parts.metering.collect()
+    return run
+
+
+def test_a_deletion_that_was_killed_after_the_files_can_be_repeated(plane: Plane) -> None:
+    run = ended(plane)
+    for _ in range(2):
+        with plane.database.read() as connection:
+            attempts = removable(connection, plane.run(run))
+        forget_files(plane.context, run, attempts)
+    assert not (plane.home.runs / run).exists()
+    assert plane.world.replicas == {}
+    with plane.write() as connection:
+        remove_run(connection, plane.run(run))
+    assert plane.describe() == []
+
+
+def test_a_deployment_is_deleted_alone_only_when_its_endpoint_is_gone(plane: Plane) -> None:
+    run = plane.apply().deployment
+    plane.until(lambda: plane.serves(run))
+    with plane.write() as connection:
+        connection.exec_driver_sql("update run set phase = 'failed', closed = 1")
+        connection.exec_driver_sql("update attempt set phase = 'failed', metered = 1")
+    with pytest.raises(Conflict, match="deployment of endpoint"), plane.write() as connection:
+        remove_run(connection, plane.run(run))
+    with plane.write() as connection:
+        connection.exec_driver_sql("delete from endpoint")
+        remove_run(connection, plane.run(run))
+    assert plane.describe() == []
 
 
 def test_the_files_of_a_run_may_be_gone_already(plane: Plane) -> None:

@@ -1,19 +1,50 @@
-"""Tell whether a deployment answers right: its model's own example, sent through the gateway."""
+"""Tell whether a deployment answers right: its model's own example, sent through the gateway.
+
+What it answers is untrusted: a model server runs its owner's code.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from plinth.control.context import Context
+from plinth.kit.units import format_bytes
 from plinth.store.runs import StoredRun
 
 # How far a served number may lie from the model's own: JSON keeps doubles, single precision not.
 _RELATIVE_TOLERANCE = 1e-6
 _TIMEOUT_S = 10.0
+# For the whole answer: each piece of it has `_TIMEOUT_S` for itself.
+_LONGEST_ANSWER_S = 30.0
+_LARGEST_ANSWER = 16 * 1024 * 1024
+
+
+class _Unusable(Exception):
+    """An answer that is not read to its end; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    content: bytes
+
+    @property
+    def start(self) -> str:
+        return self.content[:300].decode(errors="replace")
+
+    def json(self) -> Any:
+        """Return the value. Raises ValueError for what is no JSON, or too deep to be read."""
+        try:
+            return json.loads(self.content)
+        except RecursionError as err:
+            raise ValueError("nested too deeply") from err
 
 
 class Readiness:
@@ -41,29 +72,47 @@ class Readiness:
         if run.id not in self._published():
             return "the gateway does not know it yet"
         base = f"/internal/deployments/{run.id}/v2/models/{run.workload.name}"
-        headers = {"authorization": f"Bearer {self._key()}"}
         try:
-            ready = self._client.get(f"{base}/ready", headers=headers)
-            if ready.status_code != 200:
+            if self._ask("GET", f"{base}/ready").status != 200:
                 return "the model is loading"
-            example = self._client.get(f"{base}/example", headers=headers)
-            if example.status_code == 404:
+            example = self._ask("GET", f"{base}/example")
+            if example.status == 404:
                 return None
-            if example.status_code != 200:
-                return f"its input example failed: {example.text[:300]}"
+            if example.status != 200:
+                return f"its input example failed: {example.start}"
             body = example.json()
-            answer = self._client.post(f"{base}/infer", json=body["request"], headers=headers)
+            answer = self._ask("POST", f"{base}/infer", json=body["request"])
             expected = body["expected"]
         except httpx.HTTPError as err:
             return f"the gateway does not answer: {err}"
-        except (ValueError, KeyError, TypeError) as err:
+        except _Unusable as err:
+            return str(err)
+        except (ValueError, KeyError, TypeError, RecursionError) as err:
             return f"its input example is not what the protocol says: {err!r}"
-        if answer.status_code != 200:
-            return f"its input example was answered with {answer.status_code}: {answer.text[:300]}"
+        if answer.status != 200:
+            return f"its input example was answered with {answer.status}: {answer.start}"
         try:
             return difference(expected, answer.json().get("outputs", []))
-        except (ValueError, KeyError, TypeError, AttributeError) as err:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as err:
             return f"its answer is not what the protocol says: {err!r}"
+
+    def _ask(self, method: str, path: str, **more: Any) -> _Answer:
+        # Not compressed: a few bytes could become any number of them.
+        headers = {"authorization": f"Bearer {self._key()}", "accept-encoding": "identity"}
+        ends_at = time.monotonic() + _LONGEST_ANSWER_S
+        content = bytearray()
+        with self._client.stream(method, path, headers=headers, **more) as answer:
+            for piece in answer.iter_raw():
+                content += piece
+                what = f"its answer at `/{path.rpartition('/')[2]}`"
+                if len(content) > _LARGEST_ANSWER:
+                    raise _Unusable(
+                        f"{what} has more than {format_bytes(_LARGEST_ANSWER)}, the most that "
+                        f"is read; a smaller input example has a smaller answer"
+                    )
+                if time.monotonic() > ends_at:
+                    raise _Unusable(f"{what} was not complete after {_LONGEST_ANSWER_S:.0f} s")
+            return _Answer(answer.status_code, bytes(content))
 
 
 def difference(expected: list[dict[str, Any]], served: list[dict[str, Any]]) -> str | None:

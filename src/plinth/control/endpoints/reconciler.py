@@ -11,24 +11,38 @@ from sqlalchemy import Connection
 from plinth.control.context import Context
 from plinth.control.gateway import Published
 from plinth.control.loop import Outcome
+from plinth.control.runs.service import forget_files, is_metered
 from plinth.domain.run import Phase
 from plinth.kit.errors import NotFound, PlinthError, Temporary
 from plinth.store import tables
 from plinth.store.endpoints import StoredEndpoint, delete_endpoint, find_endpoint
 from plinth.store.events import Event, add_event
 from plinth.store.identities import delete_grants_on
-from plinth.store.runs import StoredRun, list_endpoint_runs, want_stop
+from plinth.store.runs import (
+    Attempt,
+    StoredRun,
+    delete_run,
+    find_run,
+    list_attempts,
+    list_endpoint_runs,
+    want_stop,
+)
 
 _SOON_S = 0.2
 _SETTLED_S = 5.0
+# Usage is read once a second.
+_METERED_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointState:
-    """An endpoint and every run it has had, newest first."""
+    """An endpoint, its runs that are active, serve or are to serve, and, while it is deleted,
+    some that ended with their attempts: those go before the endpoint does.
+    """
 
     endpoint: StoredEndpoint
     runs: tuple[StoredRun, ...]
+    ended: tuple[tuple[StoredRun, tuple[Attempt, ...]], ...] = ()
 
     def run(self, run_id: str | None) -> StoredRun | None:
         """Return one of its runs, or None."""
@@ -49,10 +63,22 @@ class EndpointReconciler:
         endpoint = find_endpoint(connection, key)
         if endpoint is None:
             raise NotFound(f"there is no endpoint `{key}`")
-        return EndpointState(endpoint, tuple(list_endpoint_runs(connection, endpoint.team, key)))
+        runs = list_endpoint_runs(connection, endpoint.team, key, active=True)
+        known = {run.id for run in runs}
+        for run_id in (endpoint.serving, endpoint.next):
+            if run_id is not None and run_id not in known:
+                runs.append(find_run(connection, run_id))
+        if endpoint.desired != "delete":
+            return EndpointState(endpoint, tuple(runs))
+        ended = [
+            (run, tuple(list_attempts(connection, [run.id])))
+            for run in list_endpoint_runs(connection, endpoint.team, key)
+            if run.phase.is_final
+        ]
+        return EndpointState(endpoint, tuple(runs), tuple(ended))
 
     def work(self, state: EndpointState) -> Outcome:
-        """Do the next step. Pure but for reading what the gateway has acknowledged."""
+        """Do the next step: write what is intended; only a deleted endpoint's files go at once."""
         if state.endpoint.desired != "run":
             return self._wind_down(state)
         endpoint = state.endpoint
@@ -82,8 +108,13 @@ class EndpointReconciler:
         serving = state.run(endpoint.serving)
         reason, message = endpoint.reason, endpoint.message
         if serving is not None and serving.phase.is_final:
-            # Its own reconciler restarts replicas; a final phase means somebody stopped the run.
-            reason, message = "NotServing", f"deployment {serving.id} {serving.phase}"
+            # Its own reconciler restarts replicas. What ended it all the same (it was refused for
+            # good, like a model that is gone) would end another one too, until somebody acts.
+            message = (
+                f"deployment {serving.id} {serving.phase}: {serving.message}; "
+                f"`plinth apply` the file again to serve"
+            )
+            reason = "NotServing"
         after_s = _SOON_S if self._left(state) else _SETTLED_S
         return self._to(state, reason, message, after_s, also=self._stop_left(state))
 
@@ -117,11 +148,32 @@ class EndpointReconciler:
         if not deletes:
             return self._to(state, "Stopped", "was stopped", None, columns=columns)
 
+        if state.ended:
+            return self._delete_runs(state, columns)
+
         def delete(connection: Connection) -> None:
             delete_grants_on(connection, endpoint.team, f"endpoint/{endpoint.name}")
             delete_endpoint(connection, endpoint.name)
 
         return Outcome(columns, None, delete, self._still(state))
+
+    def _delete_runs(self, state: EndpointState, columns: dict[str, Any]) -> Outcome:
+        """Delete deployments that ended: files first, as what is killed half-way begins again."""
+        done = [
+            (run, attempts) for run, attempts in state.ended if run.closed and is_metered(attempts)
+        ]
+        if not done:
+            message = "waits until the usage of its deployments is in the ledger"
+            return self._to(state, "Deleting", message, _METERED_S, columns=columns)
+        for run, attempts in done:
+            forget_files(self._context, run.id, attempts)
+
+        def delete(connection: Connection) -> None:
+            for run, _ in done:
+                delete_run(connection, run.id)
+
+        message = "its deployments are being deleted"
+        return self._to(state, "Deleting", message, 0, columns=columns, also=delete)
 
     def _stop(self, runs: list[StoredRun]) -> Callable[[Connection], None]:
         def stop(connection: Connection) -> None:
@@ -151,7 +203,8 @@ class EndpointReconciler:
                 also(connection)
 
         changes = {**(columns or {}), "reason": reason, "message": message[:2000]}
-        return Outcome(changes, after_s, write, self._still(state))
+        new = {name: value for name, value in changes.items() if getattr(endpoint, name) != value}
+        return Outcome(new, after_s, write, self._still(state))
 
     def _still(self, state: EndpointState) -> Callable[[Connection], bool]:
         """Return a check that nobody has applied, stopped or deleted it since it was read."""

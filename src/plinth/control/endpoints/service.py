@@ -103,10 +103,12 @@ def _current(connection: Connection, endpoint: StoredEndpoint | None) -> StoredR
 
 
 def _is_same(run: StoredRun, workload: Endpoint, model: ModelVersion) -> bool:
-    # Two aliases of one version are the same model; the version decides, not how it was called.
+    # Two aliases of one version are the same model: what it is decides, not how it was called. A
+    # model that was deleted and registered anew has the same version and another artifact.
     served = run.model
     return (
         served is not None
-        and (served.name, served.version) == (model.name, model.version)
+        and (served.name, served.version, served.artifact_uri)
+        == (model.name, model.version, model.artifact_uri)
         and run.workload.model_dump(exclude={"model"}) == workload.model_dump(exclude={"model"})
     )

@@ -16,6 +16,7 @@ from plinth.domain.workload import Endpoint, Job, parse_data
 from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
 from plinth.kit.ids import new_id
 from plinth.store.data_versions import find_data_version, list_data_versions
+from plinth.store.endpoints import find_endpoint
 from plinth.store.identities import add_principal, find_team
 from plinth.store.runs import (
     Attempt,
@@ -47,7 +48,8 @@ def submit_job(
             "`environment.file` names a file on the caller's machine",
             hint="send its lines as `environment.packages`; `plinth run` does",
         )
-    if code_digest is not None and not context.storage.exists(code_key(code_digest)):
+    team = job.team or ""
+    if code_digest is not None and not context.storage.exists(code_key(team, code_digest)):
         raise Invalid(
             f"the code snapshot {code_digest[:12]} was not uploaded",
             hint="`PUT /api/v1/code/DIGEST` first; `plinth run` does",
@@ -109,10 +111,11 @@ def stop_run(connection: Connection, context: Context, run: StoredRun) -> Stored
     return find_run(connection, run.id)
 
 
-def remove_run(connection: Connection, run: StoredRun) -> None:
-    """Delete a run that has ended; its usage stays.
+def removable(connection: Connection, run: StoredRun) -> list[Attempt]:
+    """Return the attempts of a run that may be deleted: their files go first, then the row.
 
-    Raises Conflict while it is active, Temporary while its usage is not all in the ledger.
+    Raises Conflict while it is active or its endpoint is there, Temporary while its usage is not
+    all in the ledger.
     """
     if not (run.phase.is_final and run.closed):
         raise Conflict(
@@ -120,21 +123,38 @@ def remove_run(connection: Connection, run: StoredRun) -> None:
             hint=f"`plinth stop {run.id}` first",
         )
     if isinstance(run.workload, Endpoint):
-        raise Conflict(
-            f"run `{run.id}` is a deployment of endpoint `{run.workload.name}`",
-            hint=f"`plinth delete {run.workload.name}` deletes the endpoint",
-        )
+        endpoint = find_endpoint(connection, run.workload.name)
+        if endpoint is not None and endpoint.team == run.team:
+            raise Conflict(
+                f"run `{run.id}` is a deployment of endpoint `{endpoint.name}`",
+                hint=f"`plinth delete {endpoint.name}` deletes the endpoint with its deployments",
+            )
     attempts = list_attempts(connection, [run.id])
-    if any(attempt.started_at is not None and not attempt.metered for attempt in attempts):
+    if not is_metered(attempts):
         raise Temporary(f"the usage of run `{run.id}` is being written", hint="again in a moment")
+    return attempts
+
+
+def is_metered(attempts: Sequence[Attempt]) -> bool:
+    """Tell whether the whole usage of these attempts stands in the ledger."""
+    return all(attempt.metered for attempt in attempts if attempt.started_at is not None)
+
+
+def remove_run(connection: Connection, run: StoredRun) -> None:
+    """Delete the row of a run whose files are forgotten; its usage stays. See `removable`."""
+    removable(connection, run)
     delete_run(connection, run.id)
 
 
 def forget_files(context: Context, run_id: str, attempts: Sequence[Attempt]) -> None:
-    """Remove the work folder and the output of a run whose row is gone. Idempotent."""
+    """Remove the work folder and the output of a run that is about to be deleted.
+
+    Idempotent, so that whoever was killed half-way may do it again: the row is still there.
+    """
     for attempt in attempts:
         context.engine.forget(attempt.handle)
-    shutil.rmtree(context.home.runs / run_id, ignore_errors=True)
+    for name in (run_id, f".{run_id}.partial"):
+        shutil.rmtree(context.home.runs / name, ignore_errors=True)
 
 
 def _resolve_data(connection: Connection, job: Job) -> dict[str, DataVersion]:

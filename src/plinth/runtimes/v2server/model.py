@@ -205,7 +205,8 @@ def _declare_tensor(spec: Any, fallback: str) -> Declared:
 
 def _declare_column(spec: Any, fallback: str) -> Declared:
     name = str(spec.name if spec.name is not None else fallback)
-    if spec.type not in _COLUMNS:
+    # MLflow's type `any` has no hash.
+    if not isinstance(spec.type, DataType) or spec.type not in _COLUMNS:
         raise NotServable(
             f"`{name}` of the model's signature has type `{spec.type!r}`, which is no V2 tensor; "
             f"accepted: {', '.join(kind.name for kind in _COLUMNS)}"

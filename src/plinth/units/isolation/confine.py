@@ -13,8 +13,11 @@ from plinth.units.spec import Confinement
 NOTHING, UNPRIVILEGED, FILES, OWN_FILES = 0, 1, 2, 3
 
 
-def confine(level: int, confinement: Confinement) -> None:
-    """Reach `level` or raise OSError; there is no way back. The process must be about to exec."""
+def confine(level: int, confinement: Confinement, *, serves: bool = False) -> None:
+    """Reach `level` or raise OSError; there is no way back. The process must be about to exec.
+
+    `serves`: it was given a listening socket.
+    """
     if level <= NOTHING:
         return
     write = confinement.write
@@ -33,5 +36,7 @@ def confine(level: int, confinement: Confinement) -> None:
         rules.allow((layout.TEMPORARY,), landlock.ALL)
     rules.enforce()
     seccomp.enforce_for_this_machine(
-        unix=level >= OWN_FILES, any_network=confinement.connect_ports is None
+        unix=level >= OWN_FILES,
+        any_network=confinement.connect_ports is None,
+        serves=serves,
     )

@@ -26,6 +26,8 @@ _X32 = 0x40000000
 _NAMESPACES = 0x7E020000
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _STREAM, _TYPE_MASK, _TCP = 1, 0xF, 6
+# MSG_FASTOPEN: sending with it connects, and landlock is not asked.
+_FAST_OPEN = 0x20000000
 
 
 class Instruction(NamedTuple):
@@ -98,7 +100,9 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "iopl": (172, None),
     "ioperm": (173, None),
 }
-_CLONE, _CLONE3, _SOCKET = (56, 220), (435, 435), (41, 198)
+_CLONE, _CLONE3, _SOCKET, _LISTEN = (56, 220), (435, 435), (41, 198), (50, 201)
+# Name: its numbers, and which argument holds the flags.
+_SENDING = {"sendto": ((44, 206), 3), "sendmsg": ((46, 211), 2), "sendmmsg": ((307, 269), 3)}
 
 
 def is_known(family: str) -> bool:
@@ -106,11 +110,15 @@ def is_known(family: str) -> bool:
     return family in _MACHINES
 
 
-def program(family: str, *, unix: bool, any_network: bool) -> tuple[Instruction, ...]:
+def program(
+    family: str, *, unix: bool, any_network: bool, serves: bool = False
+) -> tuple[Instruction, ...]:
     """Return the filter. Pure.
 
     `unix`: whether Unix sockets may be made (a pair of connected ones always may). `any_network`:
     False leaves only TCP, whose ports landlock can limit; UDP and others would go around it.
+    `serves`: whether it was given a socket, on which servers call listen once more. A filter
+    cannot tell a TCP socket from a Unix one there, so where either may listen, both may.
     """
     machine_ = _MACHINES[family]
     number = machine_.column
@@ -129,6 +137,12 @@ def program(family: str, *, unix: bool, any_network: bool) -> tuple[Instruction,
         if refused is not None:
             steps += _if(JUMP_EQUAL, refused, FAIL | errno.EPERM)
     steps += _when(_CLONE[number], _clone())
+    if not any_network:
+        for numbers, flags in _SENDING.values():
+            steps += _when(numbers[number], _sending(flags))
+        if not unix and not serves:
+            # Landlock judges bind; listening without it takes a port of the kernel's choice.
+            steps += _if(JUMP_EQUAL, _LISTEN[number], FAIL | errno.EACCES)
     steps += _when(_SOCKET[number], _socket(unix, any_network))
     return (*steps, Instruction(RETURN, 0, 0, ALLOW))
 
@@ -140,9 +154,9 @@ def enforce(steps: tuple[Instruction, ...]) -> None:
     prctl("prctl(SECCOMP)", _SET_SECCOMP, _FILTER, ctypes.addressof(whole))
 
 
-def enforce_for_this_machine(*, unix: bool, any_network: bool) -> None:
+def enforce_for_this_machine(*, unix: bool, any_network: bool, serves: bool) -> None:
     """Put the filter of this machine's family on this process."""
-    enforce(program(machine(), unix=unix, any_network=any_network))
+    enforce(program(machine(), unix=unix, any_network=any_network, serves=serves))
 
 
 class _Filter(ctypes.Structure):
@@ -178,6 +192,14 @@ def _clone() -> list[Instruction]:
     return [
         _argument(0),
         *_if(JUMP_ANY_BIT, _NAMESPACES, FAIL | errno.EPERM),
+        Instruction(RETURN, 0, 0, ALLOW),
+    ]
+
+
+def _sending(flags: int) -> list[Instruction]:
+    return [
+        _argument(flags),
+        *_if(JUMP_ANY_BIT, _FAST_OPEN, FAIL | errno.EPERM),
         Instruction(RETURN, 0, 0, ALLOW),
     ]
 

@@ -1,0 +1,76 @@
+"""What follows from what is seen of a deployment of an endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from plinth.control.loop import Outcome
+from plinth.control.runs.observation import RunState
+from plinth.control.runs.steps import SOON_S, RunSteps
+from plinth.domain.run import Observation, Phase
+from plinth.domain.workload import Endpoint
+from plinth.store.runs import StoredRun
+
+# How often a server that runs is looked at, at the least: each look is two commits.
+_LONGEST_POLL_S = 1.0
+# How often a deployment may crash before it has ever been ready.
+_START_ATTEMPTS = 3
+# The exit code by which a model server says that the model itself cannot be loaded.
+_MODEL_DOES_NOT_LOAD = 3
+
+
+class DeploymentWatch:
+    """Decide how a deployment goes on. `ready` tells what it still lacks to serve, if anything."""
+
+    def __init__(self, steps: RunSteps, ready: Callable[[StoredRun], str | None]) -> None:
+        self._steps = steps
+        self._ready = ready
+
+    def decide(self, state: RunState, endpoint: Endpoint, seen: dict[int, Observation]) -> Outcome:
+        """Return the next step of a deployment whose replicas were seen like this."""
+        run = state.run
+        ended = {replica: o for replica, o in seen.items() if o.phase.is_final}
+        if run.phase is Phase.STARTING:
+            refusal = _refusal(state, ended)
+            if refusal is not None:
+                self._steps.stop_all(state, endpoint.grace)
+                return self._steps.to(state, run.phase, "Failing", refusal, SOON_S, seen=seen)
+            if self._steps.is_overdue(run.started_at, endpoint.ready_timeout):
+                self._steps.stop_all(state, endpoint.grace)
+                message = (
+                    f"was not ready after {endpoint.ready_timeout:g} s: {run.message}; "
+                    f"`plinth logs {run.id}` may say why"
+                )
+                return self._steps.to(state, run.phase, "TimedOut", message, SOON_S, seen=seen)
+        if ended:
+            return self._restart(state, ended, seen)
+        if any(o.phase is not Phase.RUNNING for o in seen.values()):
+            reason = "ReplicaStarting" if run.phase is Phase.RUNNING else "Starting"
+            return self._steps.to(
+                state, run.phase, reason, "its server is being started", SOON_S, seen=seen
+            )
+        if run.phase is Phase.STARTING:
+            why_not = self._ready(run)
+            if why_not is not None:
+                return self._steps.to(state, run.phase, "NotReady", why_not, 0.2, seen=seen)
+        after_s = min(self._steps.poll_s(o, _LONGEST_POLL_S) for o in seen.values())
+        return self._steps.to(state, Phase.RUNNING, "Ready", "answers", after_s, seen=seen)
+
+    def _restart(
+        self, state: RunState, ended: dict[int, Observation], seen: dict[int, Observation]
+    ) -> Outcome:
+        run = state.run
+        add = self._steps.add_attempts(state, self._steps.prepare(run), ended)
+        why = next(iter(ended.values())).reason or "exited"
+        message = f"replica {min(ended)} is started again: {why}"
+        return self._steps.to(state, run.phase, "Restarting", message, 0, seen=seen, also=add)
+
+
+def _refusal(state: RunState, ended: dict[int, Observation]) -> str | None:
+    for replica, observation in ended.items():
+        if observation.exit_code == _MODEL_DOES_NOT_LOAD:
+            return f"the model does not load; `plinth logs {state.run.id}` says why"
+        if state.current[replica].number >= _START_ATTEMPTS:
+            why = observation.reason or f"exited with {observation.exit_code}"
+            return f"its server {why}, {_START_ATTEMPTS} times; see `plinth logs {state.run.id}`"
+    return None

@@ -1,0 +1,67 @@
+"""A run as one reading saw it, and what an engine's observation says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from plinth.domain.access import Principal
+from plinth.domain.run import Observation, Phase
+from plinth.domain.workload import Endpoint
+from plinth.store.identities import Key
+from plinth.store.runs import Attempt, StoredRun
+
+# How far `seen_at` may lie behind while nothing else is new.
+_SEEN_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run, its newest attempts, and who it is, as one reading saw them at `read_at`.
+
+    `attempts`: the newest two of each replica. `key`: what the newest attempt of a job was given.
+    """
+
+    run: StoredRun
+    attempts: tuple[Attempt, ...]
+    principal: Principal
+    key: Key | None
+    read_at: datetime
+
+    @property
+    def current(self) -> dict[int, Attempt]:
+        """The newest attempt of each replica."""
+        return {attempt.replica: attempt for attempt in self.attempts}
+
+
+def replicas_of(run: StoredRun) -> int:
+    """Return how many replicas the run has."""
+    return run.workload.replicas if isinstance(run.workload, Endpoint) else 1
+
+
+def as_observation(attempt: Attempt) -> Observation:
+    """Return what was written of an attempt, as if it was seen now."""
+    return Observation(
+        phase=attempt.phase,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        exit_code=attempt.exit_code,
+        reason=attempt.reason,
+        isolation=attempt.isolation,
+    )
+
+
+def is_news(attempt: Attempt, observation: Observation, at: datetime) -> bool:
+    """Tell whether what was seen is worth a write; a running attempt is also by the time alone."""
+    if observation.gone or attempt.phase.is_final:
+        return False
+    if observation.model_copy(update={"memory_bytes": None}) != as_observation(attempt):
+        return True
+    return attempt.seen_at is None or abs((at - attempt.seen_at).total_seconds()) >= _SEEN_EVERY_S
+
+
+def at_the_end(observation: Observation) -> Observation:
+    """Return how an attempt stands when its run has ended; one that never started is stopped."""
+    if not observation.gone:
+        return observation
+    return Observation(phase=Phase.STOPPED, reason="was never started")

@@ -1,0 +1,243 @@
+"""What the steps of every run share: start and look at its replicas, and say what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from plinth.control.context import Context
+from plinth.control.loop import Outcome
+from plinth.control.preparation import (
+    Prepared,
+    prepare_endpoint,
+    prepare_job,
+    replica_spec,
+    with_key,
+)
+from plinth.control.runs.observation import RunState, as_observation, at_the_end, is_news
+from plinth.domain.run import Observation, Phase
+from plinth.domain.workload import Job
+from plinth.store.identities import add_key, revoke_keys_of
+from plinth.store.runs import (
+    Attempt,
+    StoredRun,
+    add_attempt,
+    change_of,
+    note_change,
+    note_observed,
+)
+
+# A run's key outlives its longest life by this much, for clocks and for the last calls.
+_KEY_SLACK_S = 600.0
+SOON_S = 0.1
+_LONGEST_BACKOFF_S = 30.0
+
+
+class RunSteps:
+    """See the module. Holds nothing of a run."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def prepare(self, run: StoredRun) -> Prepared:
+        """Make ready what the run needs. Raises Temporary while that goes on."""
+        if isinstance(run.workload, Job):
+            return prepare_job(self._context, run, run.workload)
+        return prepare_endpoint(self._context, run, run.workload)
+
+    def add_attempts(
+        self, state: RunState, prepared: Prepared, replicas: Iterable[int]
+    ) -> Callable[[Connection], None]:
+        """Return what writes the intent to start the next attempt of these replicas."""
+        context, run = self._context, state.run
+        numbers = {replica: attempt.number + 1 for replica, attempt in state.current.items()}
+        specs = [
+            replica_spec(context, run, prepared, replica=index, number=numbers.get(index, 1))
+            for index in replicas
+        ]
+        handles = [(spec, context.engine.handle(spec)) for spec in specs]
+
+        def add(connection: Connection) -> None:
+            for spec, handle in handles:
+                self._add_attempt(connection, state, spec.replica, spec.attempt, handle)
+
+        return add
+
+    def _add_attempt(
+        self,
+        connection: Connection,
+        state: RunState,
+        replica: int,
+        number: int,
+        handle: dict[str, Any],
+    ) -> None:
+        now, workload = self._context.clock.now(), state.run.workload
+        key = None
+        if isinstance(workload, Job):
+            # The attempt before this one has ended, and its key with it.
+            revoke_keys_of(connection, state.principal.id, now)
+            key = add_key(
+                connection,
+                principal=state.principal,
+                label=f"run {state.run.id} attempt {number}",
+                expires_at=now + timedelta(seconds=workload.timeout + _KEY_SLACK_S),
+                now=now,
+            ).id
+        attempt = Attempt(
+            run=state.run.id,
+            replica=replica,
+            number=number,
+            phase=Phase.STARTING,
+            key=key,
+            handle=handle,
+            created_at=now,
+        )
+        add_attempt(connection, attempt)
+
+    def start_and_observe(self, state: RunState) -> dict[int, Observation]:
+        """Start what is intended and may start now; return what is seen of each replica."""
+        engine, run = self._context.engine, state.run
+        waiting = [
+            attempt
+            for attempt in state.current.values()
+            if attempt.phase is Phase.STARTING and self._is_due(state, attempt)
+        ]
+        prepared = self.prepare(run) if waiting else None
+        for attempt in waiting:
+            assert prepared is not None
+            spec = replica_spec(
+                self._context, run, prepared, replica=attempt.replica, number=attempt.number
+            )
+            if state.key is not None:
+                key = self._context.mint(state.principal, state.key.id, state.key.expires_at)
+                spec = with_key(self._context, spec, run, key)
+            engine.start(spec)
+        return self.observe(state)
+
+    def observe(self, state: RunState) -> dict[int, Observation]:
+        """Return what is seen of the newest attempt of each replica."""
+        current = [attempt for attempt in state.current.values() if not attempt.phase.is_final]
+        handles = [attempt.handle for attempt in current]
+        # What never started can be stopped while the engine is away.
+        observations = self._context.engine.observe(handles) if handles else []
+        seen = {
+            replica: as_observation(attempt)
+            for replica, attempt in state.current.items()
+            if attempt.phase.is_final
+        }
+        for attempt, observation in zip(current, observations, strict=True):
+            seen[attempt.replica] = self._settle(attempt, observation)
+        return seen
+
+    def _settle(self, attempt: Attempt, observation: Observation) -> Observation:
+        """Call a replica that vanished failed, unless it is only waiting for its start."""
+        if not observation.gone:
+            return observation
+        if attempt.started_at is None and attempt.phase is Phase.STARTING:
+            return Observation(phase=Phase.STARTING, gone=True)
+        return Observation(
+            phase=Phase.FAILED,
+            started_at=attempt.started_at,
+            ended_at=self._context.clock.now(),
+            reason="the engine knows nothing of it any more",
+            isolation=attempt.isolation,
+        )
+
+    def stop_all(self, state: RunState, grace_s: float) -> None:
+        """Ask every replica that may run to stop."""
+        for attempt in state.current.values():
+            if not attempt.phase.is_final:
+                self._context.engine.stop(attempt.handle, grace_s)
+
+    def end(
+        self,
+        state: RunState,
+        phase: Phase,
+        reason: str,
+        message: str,
+        *,
+        seen: dict[int, Observation] | None = None,
+    ) -> Outcome:
+        """End the run, and every key of it."""
+        changes = change_of(state.run, phase, reason, message)
+        changes["ended_at"] = self._context.clock.now()
+        if seen:
+            seen = {replica: at_the_end(observation) for replica, observation in seen.items()}
+            changes["exit_code"] = seen[min(seen)].exit_code
+            ends = [o.ended_at for o in seen.values() if o.ended_at is not None]
+            changes["ended_at"] = max(ends, default=changes["ended_at"])
+
+        def revoke(connection: Connection) -> None:
+            revoke_keys_of(connection, state.run.principal, self._context.clock.now())
+
+        return self.outcome(state, changes, after_s=0, seen=seen, also=revoke)
+
+    def to(
+        self,
+        state: RunState,
+        phase: Phase,
+        reason: str,
+        message: str,
+        after_s: float,
+        *,
+        seen: dict[int, Observation] | None = None,
+        also: Callable[[Connection], None] | None = None,
+    ) -> Outcome:
+        """Take the run to a phase, or leave it there with another reason."""
+        changes = change_of(state.run, phase, reason, message)
+        return self.outcome(state, changes, after_s=after_s, seen=seen, also=also)
+
+    def outcome(
+        self,
+        state: RunState,
+        changes: dict[str, Any],
+        *,
+        after_s: float,
+        seen: dict[int, Observation] | None = None,
+        also: Callable[[Connection], None] | None = None,
+    ) -> Outcome:
+        """Write what is new in `changes` and in what was seen; look again after `after_s`."""
+
+        def write(connection: Connection) -> None:
+            note_change(connection, state.run, changes, self._context.clock.now())
+            for replica, observation in (seen or {}).items():
+                attempt = state.current[replica]
+                if is_news(attempt, observation, state.read_at):
+                    # The engine was asked after the rows were read: it was seen then at least.
+                    note_observed(connection, attempt, observation, state.read_at)
+            if also is not None:
+                also(connection)
+
+        new = {name: value for name, value in changes.items() if getattr(state.run, name) != value}
+        return Outcome(new, after_s, write)
+
+    def is_overdue(self, since: datetime | None, limit_s: float) -> bool:
+        """Tell whether more than `limit_s` has passed since then."""
+        if since is None:
+            return False
+        return self._context.clock.now() > since + timedelta(seconds=limit_s)
+
+    def poll_s(self, seen: Observation, longest_s: float) -> float:
+        """Return how soon to look again: what started just now often ends soon."""
+        if seen.started_at is None:
+            return SOON_S
+        age_s = abs((self._context.clock.now() - seen.started_at).total_seconds())
+        return min(longest_s, max(SOON_S, age_s / 10))
+
+    def _is_due(self, state: RunState, attempt: Attempt) -> bool:
+        """Tell whether a repeated start has waited long enough; doubles from half a second."""
+        if attempt.number == 1 or isinstance(state.run.workload, Job):
+            return True
+        before = [a for a in state.attempts if a.replica == attempt.replica][-2]
+        ran_s = 0.0
+        if before.started_at is not None and before.ended_at is not None:
+            ran_s = (before.ended_at - before.started_at).total_seconds()
+        if ran_s > _LONGEST_BACKOFF_S:
+            return True
+        wait_s = min(_LONGEST_BACKOFF_S, 0.5 * 2.0 ** min(attempt.number - 2, 10))
+        waited_s = (self._context.clock.now() - attempt.created_at).total_seconds()
+        # Less than nothing: the clock was set back, and says nothing of how long it was.
+        return waited_s > wait_s or waited_s < 0
