@@ -58,7 +58,7 @@ def up(home: Home, port: int | None) -> dict[str, Any]:
     ran = _answers(agent)
     if not ran:
         _start_agent(home, agent)
-    running = {unit.id for unit in agent.observe() if unit.phase in ("starting", "running")}
+    running = {unit.id for unit in agent.observe() if unit.phase == "running"}
     if "envoy" in running:
         if port not in (None, node.get("port")):
             raise Conflict(
@@ -76,7 +76,8 @@ def up(home: Home, port: int | None) -> dict[str, Any]:
             raise
     already = ran and {"envoy", "control"} <= running
     write_json(home.node_file, {"port": port, "address": f"http://127.0.0.1:{port}"})
-    _configure(home, port)
+    if "envoy" not in running:
+        _configure(home, port)
     for spec in (_control(home), _envoy(home)):
         agent.start(spec)
     return {"address": f"http://127.0.0.1:{port}", "home": str(home.root), "already": already}
@@ -165,21 +166,23 @@ def _check_port(port: int) -> None:
 
 
 def _configure(home: Home, port: int) -> None:
-    """Give Envoy a configuration to start with, if it never had one for this port."""
+    """Give Envoy a configuration to start with; what it routed before stays until the next one.
+
+    The listener is always written anew: some of it cannot change while Envoy runs.
+    """
     keyring = ensure(home.secrets, SystemClock().now())
     first = bootstrap(node="plinth", admin_socket=home.socket(_ADMIN_SOCKET), folder=home.gateway)
     write_json(home.gateway / "bootstrap.json", first)
-    listeners = read_json(home.gateway / "lds" / "lds.json")
-    if listeners is None or f'"port_value": {port}' not in json.dumps(listeners):
-        state = GatewayState(
-            port=port,
-            sockets=str(home.sockets),
-            folder=str(home.gateway),
-            access_log=str(home.gateway / "access.log"),
-            jwks=keyring.public_jwks(),
-            platform=PLATFORM_PRINCIPAL,
-        )
-        write(render(state), home.gateway)
+    state = GatewayState(
+        port=port,
+        sockets=str(home.sockets),
+        folder=str(home.gateway),
+        access_log=str(home.gateway / "access.log"),
+        jwks=keyring.public_jwks(),
+        platform=PLATFORM_PRINCIPAL,
+    )
+    is_first = not (home.gateway / "rds" / "rds.json").exists()
+    write(render(state), home.gateway, kinds=None if is_first else {"lds", "ecds"})
 
 
 def _control(home: Home) -> UnitSpec:

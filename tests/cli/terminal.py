@@ -38,6 +38,7 @@ class Steps:
 
     def sleep(self, _seconds: float) -> None:
         self._service.plane.step()
+        self._service.plane.parts.metering.collect()
 
     def monotonic(self) -> float:
         return self._service.plane.clock.monotonic()

@@ -8,7 +8,7 @@ from plinth.access.rbac import decide
 from plinth.control.context import ADMIN_PRINCIPAL, PLATFORM_PRINCIPAL
 from plinth.control.identities import make_first, mint_key, platform_key
 from plinth.domain.access import Action, PrincipalKind, Resource, Role
-from plinth.kit.errors import Denied, NotFound
+from plinth.kit.errors import Conflict, Denied, NotFound
 from plinth.store.identities import (
     find_principal,
     list_grants,
@@ -86,3 +86,24 @@ def test_a_key_is_made_for_a_team_that_exists_by_who_holds_as_much(plane: Plane)
         viewer = holder.model_copy(update={"grants": ()})
         with pytest.raises(Denied):
             mint_key(connection, plane.context, viewer, team=TEAM, **options)
+
+
+@pytest.mark.parametrize(("first", "second"), [("operator", "viewer"), ("viewer", "operator")])
+def test_all_keys_of_a_service_have_one_role(plane: Plane, first: str, second: str) -> None:
+    with plane.write() as connection:
+
+        def mint(role: str) -> object:
+            return mint_key(
+                connection,
+                plane.context,
+                plane.actor(),
+                team=TEAM,
+                name="batch",
+                role=Role(role),
+                days=1,
+            )
+
+        mint(first)
+        mint(first)
+        with pytest.raises(Conflict, match=f"has role `{first}`"):
+            mint(second)

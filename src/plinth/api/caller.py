@@ -13,7 +13,7 @@ from plinth.api.uploads import Uploads
 from plinth.control.context import Context
 from plinth.domain.access import Action, Actor, Resource
 from plinth.kit.errors import Denied, NotFound, Unauthenticated
-from plinth.store.identities import load_actor
+from plinth.store.identities import find_team, load_actor
 
 _HEADERS = ("api-key", "x-api-key")
 
@@ -80,8 +80,17 @@ def needs(action: Action, kind: str) -> dict[str, Any]:
 
 
 def no_team(name: str | None) -> NotFound:
-    """Return the error for a team that is absent, or that the caller may not see."""
+    """Return the error for a team that is absent, or that the caller may not see; None: all."""
+    if name is None:
+        return NotFound("the whole platform is not yours to see", hint="name a team: `--on-team`")
     return NotFound(f"there is no team `{name}`", hint="`plinth teams` lists them")
+
+
+def require_team(context: Context, name: str) -> None:
+    """Return if there is the team, before anything is stored or asked for it. Else NotFound."""
+    with context.database.read() as connection:
+        if find_team(connection, name) is None:
+            raise no_team(name)
 
 
 ContextDep = Annotated[Context, Depends(get_context)]

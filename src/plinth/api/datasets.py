@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from plinth.api.caller import Caller, CallerDep, ContextDep, UploadsDep, needs, no_team
+from plinth.api.caller import (
+    Caller,
+    CallerDep,
+    ContextDep,
+    UploadsDep,
+    needs,
+    no_team,
+    require_team,
+)
 from plinth.api.uploads import Upload
 from plinth.control.context import Context
 from plinth.control.datasets import NewData, add_version, stored_at
@@ -18,7 +26,7 @@ from plinth.domain.model import DataVersion
 from plinth.kit.errors import Invalid, NotFound
 from plinth.storage.tabular import inspect
 from plinth.store.data_versions import find_data_version, list_data_versions
-from plinth.store.identities import find_team, list_teams
+from plinth.store.identities import list_teams
 
 router = APIRouter(tags=["data and models"])
 
@@ -48,7 +56,7 @@ async def add(
         raise Invalid(
             f"the file name `{file_name}` is not accepted; letters, digits, `_`, `.` and `-` are"
         )
-    await asyncio.to_thread(_require_team, context, owner)
+    await asyncio.to_thread(require_team, context, owner)
     async with uploads.receive(request, most_bytes=MOST_DATA_BYTES) as upload:
         data = NewData(
             team=owner,
@@ -102,13 +110,6 @@ def models(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
         if caller.may(Action.READ, Resource(kind="model", team=team))
         for version in context.tracking.list_models(team)
     ]
-
-
-def _require_team(context: Context, team: str) -> None:
-    """Return if there is the team, before the bytes come: no row would name them. Else NotFound."""
-    with context.database.read() as connection:
-        if find_team(connection, team) is None:
-            raise no_team(team)
 
 
 def _store(context: Context, caller: Caller, data: NewData, upload: Upload) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy import Connection
 
-from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team
+from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team, require_team
 from plinth.api.runs import summary as run_summary
 from plinth.control.context import Context
 from plinth.control.endpoints.service import (
@@ -53,6 +53,7 @@ def apply(
         Resource(kind="endpoint", team=team, name=name),
         absent=no_team(team),
     )
+    require_team(context, team)
     check_runtime(context, workload)
     plan = plan_or_refuse(context, workload)
     # Over the network, so before the transaction.

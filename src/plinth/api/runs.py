@@ -8,7 +8,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import Connection
 
-from plinth.api.caller import Caller, CallerDep, ContextDep, UploadsDep, needs, no_team
+from plinth.api.caller import (
+    Caller,
+    CallerDep,
+    ContextDep,
+    UploadsDep,
+    needs,
+    no_team,
+    require_team,
+)
 from plinth.control.context import Context
 from plinth.control.planning import plan_or_refuse
 from plinth.control.preparation import code_key
@@ -24,7 +32,6 @@ from plinth.domain.base import Declared
 from plinth.domain.workload import Endpoint, Job
 from plinth.kit.errors import Invalid, NotFound
 from plinth.store.events import list_events
-from plinth.store.identities import find_team
 from plinth.store.runs import (
     StoredRun,
     find_run,
@@ -81,6 +88,7 @@ def submit(submission: Submission, context: ContextDep, caller: CallerDep) -> di
     team = submission.workload.team or caller.actor.principal.team
     job = submission.workload.model_copy(update={"team": team})
     caller.require(Action.WRITE, Resource(kind="run", team=team), absent=no_team(team))
+    require_team(context, team)
     plan = plan_or_refuse(context, job)
     with context.database.write() as connection:
         run = submit_job(
@@ -212,7 +220,5 @@ def _find(connection: Connection, caller: Caller, run_id: str, action: Action) -
 
 def _has_code(context: Context, team: str, digest: str) -> bool:
     """Tell whether the snapshot was uploaded. Raises NotFound for a team that is absent."""
-    with context.database.read() as connection:
-        if find_team(connection, team) is None:
-            raise no_team(team)
+    require_team(context, team)
     return context.storage.exists(code_key(team, digest))

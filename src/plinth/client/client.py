@@ -272,6 +272,6 @@ def _error_of(answer: httpx.Response) -> PlinthError:
         message, hint, code = str(body["message"]), body.get("hint"), body.get("code")
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
         message, hint, code = f"answer {answer.status_code}: {answer.text[:300]}", None, None
-    if answer.status_code == Temporary.status:
+    if answer.status_code in (408, 429, Temporary.status):
         return Temporary(message, hint=hint, code=code)
     return _ERRORS.get(answer.status_code, PlinthError)(message, hint=hint, code=code)

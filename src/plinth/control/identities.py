@@ -15,7 +15,7 @@ from plinth.control.context import (
 )
 from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role, Team
 from plinth.domain.base import Declared
-from plinth.kit.errors import Denied, NotFound
+from plinth.kit.errors import Conflict, Denied, NotFound
 from plinth.kit.files import write_atomic
 from plinth.store.identities import (
     Key,
@@ -57,8 +57,8 @@ def mint_key(
     (every member is a viewer).
 
     A second key for the same service is the same principal: both may be used while one is
-    exchanged for the other. Raises NotFound when there is no such team, Denied when that
-    principal may do more than the actor.
+    exchanged for the other. Raises NotFound when there is no such team, Conflict when the service
+    has another role, Denied when it may do more than the actor.
     """
     if find_team(connection, team) is None:
         raise NotFound(f"there is no team `{team}`", hint="`plinth teams` lists them")
@@ -68,11 +68,29 @@ def mint_key(
         principal = add_principal(
             connection, kind=PrincipalKind.SERVICE, name=name, team=team, now=now
         )
+    else:
+        _check_role(connection, principal, role)
     require_as_much(connection, actor, principal)
     if role is not MEMBER_ROLE:
         grant = Grant(role=role, principal=principal.id, team=team)
         add_grant(connection, grant, created_by=actor.principal.id, now=now)
     return _mint(connection, context, principal, label=name, days=days)
+
+
+def _check_role(connection: Connection, principal: Principal, role: Role) -> None:
+    """Raise Conflict when the service holds another role: all its keys are one principal."""
+    held = [
+        grant.role
+        for grant in grants_to(connection, principal)
+        if grant.team == principal.team and grant.resource is None
+    ]
+    best = max((*held, MEMBER_ROLE), key=list(Role).index)
+    if best is not role:
+        raise Conflict(
+            f"service `{principal.name}` of team `{principal.team}` has role `{best}`, and so has "
+            f"every key of it; `{role}` was asked for",
+            hint=f"choose another name for a key of another role, or `--role {best}`",
+        )
 
 
 def require_as_much(connection: Connection, actor: Actor, principal: Principal) -> None:

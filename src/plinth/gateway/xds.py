@@ -7,7 +7,7 @@ Envoy's first start. Nobody else writes below the folder; one writer at a time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,17 @@ from plinth.kit.files import locked, make_private, read_json, write_atomic
 _POLL_S = 0.01
 
 
-def write(snapshot: Snapshot, folder: Path) -> tuple[str, ...]:
-    """Write the kinds that changed, clusters first; return their names.
+def write(
+    snapshot: Snapshot, folder: Path, *, kinds: Container[str] | None = None
+) -> tuple[str, ...]:
+    """Write the kinds that changed (of `kinds`, if given), clusters first; return their names.
 
     Envoy sees each file whole or not at all. For a running Envoy use `apply`.
     """
     return tuple(
-        kind for kind, content in snapshot.by_kind().items() if _write(folder, kind, content)
+        kind
+        for kind, content in snapshot.by_kind().items()
+        if (kinds is None or kind in kinds) and _write(folder, kind, content)
     )
 
 

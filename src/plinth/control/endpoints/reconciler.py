@@ -137,7 +137,8 @@ class EndpointReconciler:
         left = [run for run in state.runs if not run.phase.is_final]
         columns: dict[str, Any] = {"serving": None, "next": None}
         published = self._published()
-        routed = published is not None and published.serving.get(endpoint.name) is not None
+        # Before the gateway has said what it runs, it may still send requests here.
+        routed = published is None or published.serving.get(endpoint.name) is not None
         if routed and endpoint.serving is not None:
             return self._to(state, reason, "traffic is being taken away", _SOON_S, columns=columns)
         if left and not routed:
