@@ -33,7 +33,7 @@ def test_one_requirement_has_one_normal_form(text: str, normal: str) -> None:
     "text",
     [
         "-r other.txt",
-        "--index-url http://127.0.0.1",
+        f"{OPTION} http://127.0.0.1",
         "-e .",
         "pkg @ https://127.0.0.1/pkg",
         "https://127.0.0.1/pkg",
@@ -78,4 +78,4 @@ def test_only_mlflow_itself_is_replaced_and_doubles_go() -> None:
 
 def test_an_option_hidden_by_a_continuation_is_refused() -> None:
     with pytest.raises(Invalid, match="is not a package with versions"):
-        packages_for_model("numpy \\\n --index-url http://127.0.0.1\n")
+        packages_for_model(f"numpy \\\n {OPTION} http://127.0.0.1\n")
