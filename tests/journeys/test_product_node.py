@@ -130,7 +130,7 @@ def test_down_is_refused_while_a_job_runs(plinth: Plinth) -> None:
     plinth.wait_for_line(run, "waiting")
     before = pids(plinth)
     said = refusal(plinth, "down")
-    assert f"1 job(s) run: waits ({run})" in said
+    assert f"1 job would be stopped: waits ({run})" in said
     assert "plinth down --force" in said
     assert pids(plinth) == before
     plinth.client.stop_run(run)
@@ -142,7 +142,7 @@ def test_down_ends_everything_and_up_brings_it_back_as_it_was(plinth: Plinth) ->
     run = plinth.run("hello", "python", "hello.py")
     before = {**pids(plinth), "agent": plinth.agent_pid()}
     supervisors = [plinth.pid_of(unit, "supervisor") for unit in SYSTEM]
-    assert "stopped 3 unit(s)" in plinth.cli("down").err
+    assert "stopped 3 units" in plinth.cli("down").err
     assert [pid for pid in (*before.values(), *supervisors) if is_alive(pid)] == []
     said = plinth.cli("status", check=False)
     assert said.code == 1
