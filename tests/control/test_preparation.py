@@ -6,6 +6,7 @@ import pytest
 
 from plinth.control.preparation import (
     environment_of,
+    has_example,
     model_folder,
     replica_spec,
     serving_environment,
@@ -116,3 +117,25 @@ def test_the_key_is_in_the_order_only_when_it_starts(plane: Plane) -> None:
     assert again.variables["PLINTH_KEY"] == "plk_other"
     assert "plk_" not in str([attempt.handle for attempt in plane.attempts(run)])
     assert callable(replica_spec)
+
+
+@pytest.mark.parametrize(
+    ("described", "has"),
+    [
+        (None, False),
+        ("flavors: {}\n", False),
+        ("saved_input_example_info: null\n", False),
+        ("saved_input_example_info:\n  artifact_path: input_example.json\n", True),
+        ("{broken", False),
+    ],
+)
+def test_a_models_example_is_found_in_its_description(
+    plane: Plane, described: str | None, has: bool
+) -> None:
+    run = plane.run(plane.apply().deployment)
+    assert run.model is not None
+    folder = model_folder(plane.context, run.model)
+    folder.mkdir(parents=True)
+    if described is not None:
+        (folder / "MLmodel").write_text(described)
+    assert has_example(plane.context, run) is has

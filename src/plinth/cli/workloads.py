@@ -120,6 +120,7 @@ def apply(
     else:
         model = shown["model"]
         what = f"{model['name']} version {model['version']}"
+        note(f"ready: {shown['message'].partition(': ')[2] or shown['message']}")
         note(f"endpoint `{workload.name}` serves {what} at {shown['url']}")
 
 

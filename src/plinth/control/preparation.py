@@ -10,6 +10,8 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from plinth.control.context import Context
 from plinth.domain.model import ModelVersion
 from plinth.domain.workload import Endpoint, Environment, Job
@@ -44,6 +46,17 @@ def model_folder(context: Context, model: ModelVersion) -> Path:
     # A model that was deleted and registered anew has the same version and another artifact.
     artifact = digest_of(model.artifact_uri.encode())[:12]
     return context.home.models / model.team / f"{model.name}.{model.version}.{artifact}"
+
+
+def has_example(context: Context, run: StoredRun) -> bool:
+    """Tell whether the run's model came with an input example to check its readiness by."""
+    if run.model is None:
+        return False
+    try:
+        described = yaml.safe_load((model_folder(context, run.model) / "MLmodel").read_text())
+    except (OSError, yaml.YAMLError):
+        return False
+    return isinstance(described, dict) and bool(described.get("saved_input_example_info"))
 
 
 def socket_of(context: Context, run_id: str, replica: int) -> Path:

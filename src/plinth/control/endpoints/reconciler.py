@@ -84,7 +84,7 @@ class EndpointReconciler:
         endpoint = state.endpoint
         following = state.run(endpoint.next)
         if following is not None and following.phase is Phase.RUNNING:
-            message = f"deployment {following.id} serves"
+            message = f"deployment {following.id} serves: {following.message}"
             return self._to(
                 state, "Serving", message, 0, columns={"serving": following.id, "next": None}
             )
@@ -142,7 +142,7 @@ class EndpointReconciler:
         if routed and endpoint.serving is not None:
             return self._to(state, reason, "traffic is being taken away", _SOON_S, columns=columns)
         if left and not routed:
-            message = f"{len(left)} deployment(s) are being stopped"
+            message = "its deployments are being stopped"
             return self._to(state, reason, message, _SOON_S, columns=columns, also=self._stop(left))
         if left or routed:
             return self._to(state, reason, "is being stopped", _SOON_S, columns=columns)

@@ -54,7 +54,13 @@ class DeploymentWatch:
             if why_not is not None:
                 return self._steps.to(state, run.phase, "NotReady", why_not, 0.2, seen=seen)
         after_s = min(self._steps.poll_s(o, _LONGEST_POLL_S) for o in seen.values())
-        return self._steps.to(state, Phase.RUNNING, "Ready", "answers", after_s, seen=seen)
+        message = run.message if run.reason == "Ready" else self._how_ready(run)
+        return self._steps.to(state, Phase.RUNNING, "Ready", message, after_s, seen=seen)
+
+    def _how_ready(self, run: StoredRun) -> str:
+        if self._steps.checked_by_example(run):
+            return "its model's input example came back right"
+        return "its server says so; the model has no input example to check it by"
 
     def _restart(
         self, state: RunState, ended: dict[int, Observation], seen: dict[int, Observation]

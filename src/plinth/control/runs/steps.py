@@ -12,6 +12,7 @@ from plinth.control.context import Context
 from plinth.control.loop import Outcome
 from plinth.control.preparation import (
     Prepared,
+    has_example,
     prepare_endpoint,
     prepare_job,
     replica_spec,
@@ -41,6 +42,10 @@ class RunSteps:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+
+    def checked_by_example(self, run: StoredRun) -> bool:
+        """Tell whether a deployment's readiness was checked by its model's own example."""
+        return has_example(self._context, run)
 
     def prepare(self, run: StoredRun) -> Prepared:
         """Make ready what the run needs. Raises Temporary while that goes on."""
