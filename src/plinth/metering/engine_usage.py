@@ -21,7 +21,7 @@ class ReplicaSpan:
     """One attempt of one replica, as observed.
 
     `seen_at` is when it was last seen running; `ended_at` is set once it ended. Both are times
-    that the engine reported, never the reader's own clock.
+    that were observed and written down before, never the time of reading.
     """
 
     run: str

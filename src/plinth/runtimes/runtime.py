@@ -1,6 +1,6 @@
 """Model servers as data: what each serves, in which environment, how it starts and shows itself.
 
-A runtime is one YAML file in `catalog/`; adding a server is adding a file.
+A runtime is one YAML file in `catalog/`; adding a server of the same protocol is adding a file.
 """
 
 from __future__ import annotations
