@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from rich.console import Console
 
 from plinth.cli.output import age, note, print_json, print_table
 
@@ -47,3 +48,14 @@ def test_ages(since: str | None, until: str | None, expected: str) -> None:
 
 def test_an_age_without_an_end_is_up_to_now() -> None:
     assert age("2000-01-01T00:00:00Z").endswith("h")
+
+
+def test_a_narrow_terminal_cuts_no_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("plinth.cli.output.console", lambda: Console(width=30))
+    rows = [["r_uvdcxge2i4.0.1", 32512, "its model's input example came back right"]]
+    print_table(["UNIT", ">PID", "WHY"], rows, empty="")
+    shown = capsys.readouterr().out
+    assert "r_uvdcxge2i4.0.1" in shown
+    assert "32512" in shown

@@ -323,6 +323,26 @@ def test_an_open_network_reaches_any_port(ground: Ground) -> None:
 
 
 @needs_files
+def test_an_open_network_never_listens_on_the_gateways_port(ground: Ground) -> None:
+    # Nobody listens there now, as when Envoy restarts: whoever takes it is sent everybody's keys.
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        gateway = free.getsockname()[1]
+    script = (
+        "import errno, socket, sys\n"
+        "def listen(port):\n"
+        "    with socket.socket() as server:\n"
+        "        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
+        "        try: server.bind(('127.0.0.1', port)); server.listen()\n"
+        "        except OSError as err: return errno.errorcode[err.errno]\n"
+        "        return 'listens'\n"
+        f"print(*(listen(port) for port in ({gateway}, 8470, 29500, 0)), flush=True)\n"
+    )
+    confinement = Confinement(write=(str(ground.node.work("open")),), refuse_ports=(gateway, 8470))
+    ground.node.client.start(ground.node.python("open", script, confinement=confinement))
+    ground.node.wait_for_line("open", "EACCES EACCES listens listens")
+
+
+@needs_files
 def test_read_paths_can_be_read_and_not_changed(ground: Ground) -> None:
     folder = ground.node.home.models / "m1"
     folder.mkdir()

@@ -263,7 +263,10 @@ def _show_status(seen: Json) -> None:
     for name, text in lines:
         console().print(f"  {name:<10}  {text}", markup=False)
     console().print()
-    _show_units(seen["units"])
+    if node is None:
+        note("the node agent does not answer, so nobody can tell which units run")
+    else:
+        _show_units(seen["units"])
 
 
 def _show_units(units: list[dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from rich.text import Text
 from plinth.kit.units import format_duration
 
 _SENTENCES = frozenset({"WHY", "MESSAGE", "WHAT WOULD CHANGE IT"})
+_ANY_WIDTH = 10_000
 _PHASE_STYLES = {
     "running": "green",
     "succeeded": "green",
@@ -44,14 +45,21 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty:
         note(empty)
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        # Names are copied from here, so only sentences may break.
-        breaks = column in _SENTENCES
+    cells = [[_cell(value) for value in row] for row in rows]
+    for place, column in enumerate(columns):
+        # Names and numbers are copied from here: only sentences may break, and nothing is cut.
+        longest = max(row[place].cell_len for row in cells)
         justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
-        table.add_column(column.lstrip(">"), justify=justify, overflow="fold", no_wrap=not breaks)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    console().print(table)
+        name = column.lstrip(">")
+        whole = None if column in _SENTENCES else max(longest, len(name))
+        table.add_column(name, justify=justify, overflow="fold", min_width=whole)
+    for row in cells:
+        table.add_row(*row)
+    shown = console()
+    # Where the terminal is narrower than the names, the terminal itself breaks the lines.
+    needed = Console(width=_ANY_WIDTH).measure(table).minimum
+    shown.width = max(shown.width, needed)
+    shown.print(table)
 
 
 def counted(number: int, noun: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -19,8 +20,12 @@ from plinth.domain.workload import Endpoint, Job
 from plinth.kit.archive import pack
 from plinth.kit.errors import Invalid, NotFound, PlinthError, Temporary
 
+T = TypeVar("T")
+
 _POLL_S = 0.3
 _SYSTEM_UNITS = ("control", "envoy", "mlflow")
+# How long a follower waits while neither the control plane nor the gateway answers.
+_AWAY_S = 60.0
 _FINAL = ("succeeded", "failed", "stopped")
 # Once it runs, its own output tells more; its end is told once, by the verb.
 _BEFORE = ("pending", "starting", "stopping")
@@ -276,7 +281,7 @@ def _follow(client: Client, run_id: str, *, quiet: bool) -> Json:
     offset, attempt, shown = 0, 1, None
     with console(to_stderr=True).status("", spinner="dots") as status:
         while True:
-            run = client.run(run_id)
+            run = _patiently(lambda: client.run(run_id), run_id)
             if run["message"] != shown and run["phase"] in _BEFORE:
                 shown = run["message"]
                 if not quiet and not console(to_stderr=True).is_terminal:
@@ -284,7 +289,7 @@ def _follow(client: Client, run_id: str, *, quiet: bool) -> Json:
             status.update(f"{run['phase']}: {run['message']}")
             newest = max((a["number"] for a in run["attempts"]), default=1)
             if run["attempts"]:
-                content, offset, _ = client.logs(run_id, offset=offset, attempt=attempt)
+                content, offset = _log_piece(client, run_id, offset, attempt)
                 if not quiet:
                     _write(content)
                 if not content and newest > attempt:
@@ -295,6 +300,30 @@ def _follow(client: Client, run_id: str, *, quiet: bool) -> Json:
             if run["phase"] in _FINAL:
                 return run
             time.sleep(_POLL_S)
+
+
+def _log_piece(client: Client, run_id: str, offset: int, attempt: int) -> tuple[bytes, int]:
+    def look() -> tuple[bytes, int, str]:
+        return client.logs(run_id, offset=offset, attempt=attempt)
+
+    content, following, _ = _patiently(look, run_id)
+    return content, following
+
+
+def _patiently(look: Callable[[], T], run_id: str) -> T:
+    """Ask until there is an answer: a run goes on while parts of Plinth are away.
+
+    Raises Temporary, naming how to follow the run later, after a minute without one.
+    """
+    ends_at = time.monotonic() + _AWAY_S
+    while True:
+        try:
+            return look()
+        except Temporary as err:
+            if time.monotonic() > ends_at:
+                hint = f"run `{run_id}` may go on; `plinth logs -f {run_id}` follows it again"
+                raise Temporary(err.message, hint=hint, code=err.code) from err
+        time.sleep(_POLL_S)
 
 
 def _wait_ready(client: Client, workload: Endpoint, applied: Json, *, quiet: bool) -> Json:

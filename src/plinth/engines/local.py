@@ -91,6 +91,8 @@ def _unit_of(spec: ReplicaSpec, unit: str) -> UnitSpec:
         read=tuple(mount.path for mount in spec.mounts if not mount.writable),
         write=writable,
         connect_ports=ports if spec.network == "gateway" else None,
+        # While Envoy is away, whoever took its port would be sent everybody's keys.
+        refuse_ports=ports,
     )
     return UnitSpec(
         id=unit,

@@ -28,7 +28,7 @@ def confine(level: int, confinement: Confinement, *, serves: bool = False) -> No
     capabilities.forbid_new_privileges()
     if level < FILES:
         return
-    rules = landlock.Rules(confinement.connect_ports)
+    rules = landlock.Rules(confinement.connect_ports, confinement.refuse_ports)
     rules.allow(read, landlock.READ)
     rules.allow(layout.devices(), landlock.DEVICE | landlock.READ_DIR)
     rules.allow((layout.SHARED_MEMORY, *write), landlock.ALL)

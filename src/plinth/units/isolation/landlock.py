@@ -11,7 +11,7 @@ import ctypes
 import os
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from plinth.units.kernel import IS_LINUX, syscall
 
@@ -23,6 +23,11 @@ EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 BIND_TCP, CONNECT_TCP = 1 << 0, 1 << 1
 ABSTRACT_SOCKETS, SIGNALS = 1 << 0, 1 << 1
+
+# Where a unit with a free network may listen when some port is refused; a rule costs 1 us.
+LISTENING = range(20_000, 30_000)
+# A rule on this port lets the system choose one.
+_ANY_PORT = 0
 
 _FIRST = (1 << 13) - 1
 READ = EXECUTE | READ_FILE | READ_DIR
@@ -54,26 +59,31 @@ def known_rights(version: int) -> int:
 class Rules:
     """Allow paths and ports one by one; `enforce` then denies all the rest for good."""
 
-    def __init__(self, ports: tuple[int, ...] | None) -> None:
-        """Begin with nothing allowed. `ports` None leaves the network alone."""
+    def __init__(self, ports: tuple[int, ...] | None, refused: tuple[int, ...] = ()) -> None:
+        """Begin with nothing allowed.
+
+        `ports` are those to connect to; None lets it connect anywhere, and listen anywhere but for
+        `refused`: then on LISTENING and on a port that the system chooses (rules only allow).
+        """
         self._version = abi()
         if self._version < 1:
             raise OSError("landlock: the kernel does not offer it")
         self._rights = known_rights(self._version)
-        limits_ports = ports is not None and self._version >= 4
+        rules = _port_rules(ports, refused)
         attributes = [self._rights]
         # An older kernel refuses fields that it does not know.
         if self._version >= 4:
-            attributes.append(BIND_TCP | CONNECT_TCP if limits_ports else 0)
+            limited = BIND_TCP | CONNECT_TCP if ports is not None else BIND_TCP if refused else 0
+            attributes.append(limited)
         if self._version >= 6:
             attributes.append(ABSTRACT_SOCKETS | SIGNALS)
         content = struct.pack(f"={len(attributes)}Q", *attributes)
         self._descriptor = syscall(
             "landlock_create_ruleset", _CREATE, _buffer(content), len(content), 0
         )
-        if ports is not None and limits_ports:
-            for port in ports:
-                self._add(_RULE_PORT, struct.pack("=QQ", CONNECT_TCP, port))
+        if self._version >= 4:
+            for right, port in rules:
+                self._add(_RULE_PORT, struct.pack("=QQ", right, port))
 
     def allow(self, paths: Iterable[str], rights: int) -> None:
         """Allow `rights` on each path and below it; paths that do not exist are left out."""
@@ -96,6 +106,16 @@ class Rules:
 
     def _add(self, kind: int, rule: bytes) -> None:
         syscall("landlock_add_rule", _ADD_RULE, self._descriptor, kind, _buffer(rule), 0)
+
+
+def _port_rules(
+    ports: tuple[int, ...] | None, refused: tuple[int, ...]
+) -> Iterator[tuple[int, int]]:
+    if ports is not None:
+        yield from ((CONNECT_TCP, port) for port in ports)
+    elif refused:
+        yield BIND_TCP, _ANY_PORT
+        yield from ((BIND_TCP, port) for port in LISTENING if port not in refused)
 
 
 def _buffer(content: bytes) -> ctypes.Array[ctypes.c_char]:
