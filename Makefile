@@ -64,11 +64,11 @@ test: setup ## Set up, check, then run every test
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that start no process
-	@$(BIN)/pytest --ignore=tests/journeys --ignore=tests/docs -q -n $(TEST_PROCESSES) $(ARGS)
+	@$(BIN)/pytest --ignore=tests/journeys --ignore=tests/docs -q -rs -n $(TEST_PROCESSES) $(ARGS)
 
 .PHONY: test-journeys
 test-journeys: setup ## Run the tests that start real processes (minutes)
-	@$(BIN)/pytest tests/journeys -q -n $(TEST_PROCESSES) --dist loadfile --durations 10 $(ARGS)
+	@$(BIN)/pytest tests/journeys -q -rs -n $(TEST_PROCESSES) --dist loadfile --durations 10 $(ARGS)
 
 CHECKS := lint format types layers source docs
 

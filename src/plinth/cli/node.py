@@ -288,7 +288,7 @@ def _show_units(units: list[dict[str, Any]]) -> None:
     print_table(columns, rows, empty="no units run")
     ended = len(units) - len(alive)
     if ended:
-        note(f"{counted(ended, 'unit')} that ended are not shown; `plinth list` shows all runs")
+        note(f"not shown: {counted(ended, 'unit')} that ended; `plinth list` shows all runs")
 
 
 COMMANDS = {
