@@ -22,17 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 import uv
 
 from plinth.client.client import Client
 from plinth.domain.workload import WORKLOAD, Endpoint, Job
 from plinth.environments import Environments, EnvironmentSpec, this_python
 from plinth.kit.archive import Archive, pack
-from plinth.kit.errors import PlinthError, Temporary
+from plinth.kit.errors import PlinthError
 from plinth.kit.home import Home
 from plinth.runtimes.runtime import load_runtimes
 from plinth.tracking.server import MLFLOW_VERSION, mlflow_packages
+from tests.journeys.package_index import build_or_skip
 
 WORKLOADS = Path(__file__).with_name("workloads")
 FINAL = ("succeeded", "failed", "stopped")
@@ -91,11 +91,8 @@ def running_plinth(cache: Path, port: int, *, teams: Sequence[str] = ()) -> Iter
 def _prepare(cache: Path) -> None:
     """Build what every home needs before the first starts, to skip where there is no index."""
     environments = Environments(cache, uv.find_uv_bin())
-    try:
-        for packages in (mlflow_packages(), SERVING_PACKAGES):
-            environments.build(EnvironmentSpec(packages, this_python()))
-    except Temporary as err:
-        pytest.skip(f"no package index: {err.message}")
+    for packages in (mlflow_packages(), SERVING_PACKAGES):
+        build_or_skip(environments, EnvironmentSpec(packages, this_python()))
 
 
 class Plinth:

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 import uv
 
-from plinth.environments import BuiltEnvironment, Environments, EnvironmentSpec, this_python
+from plinth.environments import Environments, EnvironmentSpec, this_python
 from plinth.kit.errors import Invalid, Temporary
+from tests.journeys.package_index import build_or_skip
 
 _SPEC = EnvironmentSpec(("six",), this_python())
 _BUILDER = """
@@ -38,13 +39,6 @@ def environments() -> Iterator[Environments]:
     shutil.rmtree(root, ignore_errors=True)
 
 
-def _build(environments: Environments, spec: EnvironmentSpec) -> BuiltEnvironment:
-    try:
-        return environments.build(spec)
-    except Temporary as err:
-        pytest.skip(f"no package index: {err.message}")
-
-
 def _builder(root: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", _BUILDER, str(root)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -52,11 +46,8 @@ def _builder(root: Path) -> subprocess.Popen[str]:
 
 def test_packages_are_locked_importable_and_compiled(environments: Environments) -> None:
     said: list[str] = []
-    _build(environments, EnvironmentSpec((), this_python()))
-    try:
-        built = environments.build(_SPEC, said.append)
-    except Temporary as err:
-        pytest.skip(f"no package index: {err.message}")
+    build_or_skip(environments, EnvironmentSpec((), this_python()))
+    built = build_or_skip(environments, _SPEC, said.append)
     assert built.lock.read_text().startswith("six==")
     assert "://" not in built.lock.read_text()
     assert list(built.folder.glob("lib/python*/site-packages/__pycache__/six.*.pyc"))
@@ -67,16 +58,16 @@ def test_packages_are_locked_importable_and_compiled(environments: Environments)
 
 
 def test_two_builders_do_the_work_once(environments: Environments) -> None:
-    _build(environments, EnvironmentSpec((), this_python()))
+    build_or_skip(environments, EnvironmentSpec((), this_python()))
     builders = [_builder(environments.root) for _ in range(2)]
     said = sorted(builder.communicate(timeout=120)[0].split()[-1] for builder in builders)
     if [builder.returncode for builder in builders] != [0, 0]:
-        _build(environments, _SPEC)
+        build_or_skip(environments, _SPEC)
     assert said == ["built", "found"]
 
 
 def test_a_builder_killed_anywhere_leaves_no_half_environment(environments: Environments) -> None:
-    reference = _build(environments, _SPEC)
+    reference = build_or_skip(environments, _SPEC)
     shutil.rmtree(reference.folder)
     for delay_s in (0.0, 0.05, 0.15, 0.3):
         builder = _builder(environments.root)
@@ -95,7 +86,7 @@ def test_a_builder_killed_anywhere_leaves_no_half_environment(environments: Envi
 
 
 def test_what_uv_cannot_install_is_refused_with_its_words(environments: Environments) -> None:
-    _build(environments, _SPEC)
+    build_or_skip(environments, _SPEC)
     with pytest.raises(Invalid) as none:
         environments.build(EnvironmentSpec(("six==0.0.0.1",), this_python()))
     assert "six==0.0.0.1" in none.value.message

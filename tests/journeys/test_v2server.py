@@ -26,10 +26,10 @@ import pytest
 import uv
 
 from plinth.environments import BuiltEnvironment, Environments, EnvironmentSpec, this_python
-from plinth.kit.errors import Temporary
 from plinth.kit.files import locked
 from plinth.kit.ids import digest_of
 from plinth.runtimes.runtime import load_runtimes
+from tests.journeys.package_index import build_or_skip
 
 _RUNTIME = load_runtimes()["v2server"]
 _PACKAGES = (
@@ -53,12 +53,8 @@ def cache() -> Path:
 
 @pytest.fixture(scope="session")
 def environment(cache: Path) -> BuiltEnvironment:
-    try:
-        return Environments(cache / "environments", uv.find_uv_bin()).build(
-            EnvironmentSpec(_PACKAGES, this_python())
-        )
-    except Temporary as err:
-        pytest.skip(f"no package index: {err.message}")
+    environments = Environments(cache / "environments", uv.find_uv_bin())
+    return build_or_skip(environments, EnvironmentSpec(_PACKAGES, this_python()))
 
 
 @pytest.fixture(scope="session")
