@@ -37,6 +37,7 @@ from plinth.kit.errors import Permanent
 from plinth.kit.files import read_json
 from plinth.kit.home import Home, find_home
 from plinth.kit.log import set_up
+from plinth.kit.settings import load_settings
 from plinth.metering.ledger import Ledger
 from plinth.runtimes.runtime import load_runtimes
 from plinth.storage.files import Storage
@@ -69,6 +70,7 @@ class ControlPlane:
 
         self.context = Context(
             home=home,
+            settings=load_settings(home.root),
             port=int(node["port"]),
             clock=SystemClock(),
             database=Database(home.database),

@@ -40,6 +40,7 @@ from plinth.environments.spec import EnvironmentSpec
 from plinth.kit.clock import FakeClock
 from plinth.kit.errors import NotFound
 from plinth.kit.home import Home
+from plinth.kit.settings import Settings
 from plinth.metering.ledger import Ledger
 from plinth.runtimes.runtime import load_runtimes
 from plinth.storage.files import Storage
@@ -174,6 +175,7 @@ class Plane:
         home = self.home
         self.database = open_database(home.database)
         self.context = Context(
+            settings=Settings(),
             home=home,
             port=1,
             clock=self.clock,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from plinth.domain.usage import Meter, UsageRecord
+from plinth.domain.usage import Gap, Meter, UsageRecord
 from plinth.kit.errors import Conflict, Temporary
 from plinth.metering.ledger import Ledger, UsageTotal
 
@@ -148,3 +148,48 @@ Ledger(__import__("pathlib").Path({str(path)!r})).commit(
     with closing(Ledger(path)) as ledger:
         assert ledger.records() == []
         assert ledger.cursor("gateway:a") is None
+
+
+FIRST_VERSION = """
+create table usage (source text not null, position text not null, meter text not null,
+    quantity real not null, team text not null, workload text not null, principal text, run text,
+    request_id text, started_at text not null, ended_at text not null,
+    primary key (source, position)) without rowid;
+create unique index usage_request on usage (request_id, meter) where request_id is not null;
+create index usage_started on usage (started_at, team);
+create table cursors (source text primary key, position text not null) without rowid;
+insert into usage values ('gateway:a', '1', 'requests', 1.0, 'ops', 'endpoint/a', null, 'r_a',
+    'q-1', '2026-01-01T00:00:00.000000Z', '2026-01-01T00:00:01.000000Z');
+insert into cursors values ('gateway:a', '1');
+pragma user_version = 1;
+"""
+
+
+def test_a_ledger_of_the_first_version_keeps_all_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(FIRST_VERSION)
+    Ledger(path).close()
+    with closing(Ledger(path)) as ledger:
+        (kept,) = ledger.records()
+        assert (kept.request_id, kept.replica, kept.cpu) == ("q-1", None, None)
+        assert ledger.cursor("gateway:a") == "1"
+        assert ledger.gaps() == []
+
+
+def test_a_request_is_found_by_its_id(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        wanted = record("1", request_id="q-1", replica=1)
+        ledger.commit("gateway:a", [wanted], expected=None, cursor="1")
+        assert ledger.find_request("q-1") == wanted
+        assert ledger.find_request("q-2") is None
+
+
+def test_gaps_are_kept_once_with_their_place(tmp_path: Path) -> None:
+    gap = Gap(source="envoy", position="1", reason="killed", started_at=START, ended_at=START)
+    with closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        ledger.commit("envoy", [], expected=None, cursor="1", gaps=[gap])
+        assert ledger.gaps() == [gap]
+        with pytest.raises(Conflict):
+            ledger.commit("envoy", [], expected=None, cursor="1", gaps=[gap])
+        assert ledger.gaps() == [gap]

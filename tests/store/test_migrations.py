@@ -67,6 +67,7 @@ def test_polls_get_their_indexes_and_a_server_needs_no_key(tmp_path: Path) -> No
     found = inspect(engine_of(database))
     names = {index["name"] for table in ("run", "attempt") for index in found.get_indexes(table)}
     assert names == {
+        "ix_run_deleted_at",
         "ix_run_due_at",
         "ix_run_phase",
         "ix_run_team_kind_name_phase",

@@ -15,6 +15,7 @@ from plinth.engines.base import Engine
 from plinth.kit.clock import Clock
 from plinth.kit.errors import Unauthenticated
 from plinth.kit.home import Home
+from plinth.kit.settings import Settings
 from plinth.metering.ledger import Ledger
 from plinth.runtimes.runtime import Runtime
 from plinth.storage.files import Storage
@@ -36,6 +37,7 @@ class Context:
     """
 
     home: Home
+    settings: Settings
     port: int
     clock: Clock
     database: Database

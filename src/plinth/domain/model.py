@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import Field
+
 from plinth.domain.base import Declared
 
 
@@ -28,6 +30,36 @@ class DataVersion(Declared):
     columns: tuple[Column, ...]
     created_by: str
     created_at: datetime
+
+
+class CodeOrigin(Declared):
+    """Where a code snapshot came from, as git said on the caller's machine.
+
+    `diff_digest`: the SHA-256 of the uncommitted difference, which is kept; None: there was none.
+    """
+
+    commit: str
+    branch: str | None = None
+    remote: str | None = None
+    diff_digest: str | None = None
+
+
+class Lineage(Declared):
+    """What a model version came from, as known when it was deployed; what nobody knows is None.
+
+    `reference`: the name and alias or version that the file asked for. `run`: our job that logged
+    it. It outlives all that it names: a trace must not depend on what somebody deletes later.
+    """
+
+    reference: str
+    tracking_run: str | None = None
+    run: str | None = None
+    run_by: str | None = None
+    code_digest: str | None = None
+    code: CodeOrigin | None = None
+    data: dict[str, DataVersion] = Field(default_factory=dict)
+    parameters: dict[str, str] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
 
 
 class ModelVersion(Declared):

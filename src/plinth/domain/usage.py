@@ -21,7 +21,8 @@ class UsageRecord(Declared):
 
     `source` names the place it was seen and `position` its place there; the two together are its
     identity, so that reading a source again adds nothing. `request_id` is the `x-plinth-id` that
-    the caller was given, where the usage is one request's.
+    the caller was given, where the usage is one request's; `replica`: the one that served it.
+    `platform`, `cpu`, `memory_bytes`: the size of the replica whose seconds these are.
     """
 
     source: str
@@ -33,5 +34,22 @@ class UsageRecord(Declared):
     principal: str | None = None
     run: str | None = None
     request_id: str | None = None
+    replica: int | None = None
+    platform: str | None = None
+    cpu: float | None = None
+    memory_bytes: int | None = None
+    started_at: datetime
+    ended_at: datetime
+
+
+class Gap(Declared):
+    """A time whose usage may be missing in the ledger: its source was killed before it wrote.
+
+    `source` and `position` are its identity, as of a record.
+    """
+
+    source: str
+    position: str
+    reason: str
     started_at: datetime
     ended_at: datetime

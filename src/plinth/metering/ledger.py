@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from plinth.domain.usage import Meter, UsageRecord
+from plinth.domain.usage import Gap, Meter, UsageRecord
 from plinth.kit.clock import from_text, to_text
 from plinth.kit.errors import Conflict, Temporary
 
-_VERSION = 1
+_VERSION = 2
 _BUSY_TIMEOUT_S = 5.0
 
 _SCHEMA = """
@@ -34,21 +35,51 @@ create table usage (
     request_id text,
     started_at text not null,
     ended_at text not null,
+    replica integer,
+    platform text,
+    cpu real,
+    memory_bytes integer,
     primary key (source, position)
 ) without rowid;
 create unique index usage_request on usage (request_id, meter) where request_id is not null;
 create index usage_started on usage (started_at, team);
 create table cursors (source text primary key, position text not null) without rowid;
+create table gaps (
+    source text not null,
+    position text not null,
+    reason text not null,
+    started_at text not null,
+    ended_at text not null,
+    primary key (source, position)
+) without rowid;
 """
+# What brings a ledger of each version to the next one.
+_UPGRADES = {
+    1: """
+alter table usage add column replica integer;
+alter table usage add column platform text;
+alter table usage add column cpu real;
+alter table usage add column memory_bytes integer;
+create table gaps (
+    source text not null,
+    position text not null,
+    reason text not null,
+    started_at text not null,
+    ended_at text not null,
+    primary key (source, position)
+) without rowid;
+"""
+}
 
 _COLUMNS = (
     "source, position, meter, quantity, team, workload, principal, run, request_id, "
-    "started_at, ended_at"
+    "started_at, ended_at, replica, platform, cpu, memory_bytes"
 )
+_GAP_COLUMNS = "source, position, reason, started_at, ended_at"
 # The same place read twice is a bug and fails; the same request seen at another place (a log that
 # was copied or cut) is not usage again.
 _INSERT = (
-    f"insert into usage ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    f"insert into usage ({_COLUMNS}) values ({', '.join('?' * 15)}) "
     "on conflict (request_id, meter) where request_id is not null do nothing"
 )
 
@@ -85,8 +116,9 @@ class Ledger:
     def _set_up(self, path: Path) -> None:
         with self._transaction() as connection:
             version = connection.execute("pragma user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            if version < _VERSION:
+                steps = [_SCHEMA] if version == 0 else _upgrades(version)
+                for statement in ";".join(steps).split(";"):
                     connection.execute(statement)
                 connection.execute(f"pragma user_version = {_VERSION}")
         if version > _VERSION:
@@ -121,9 +153,15 @@ class Ledger:
         return None if row is None else str(row[0])
 
     def commit(
-        self, source: str, records: Iterable[UsageRecord], *, expected: str | None, cursor: str
+        self,
+        source: str,
+        records: Iterable[UsageRecord],
+        *,
+        expected: str | None,
+        cursor: str,
+        gaps: Iterable[Gap] = (),
     ) -> None:
-        """Add the records and move the source's cursor, both or neither.
+        """Add the records and gaps and move the source's cursor, all or nothing.
 
         `expected` is the cursor that the reader started from. Raises Conflict when it has moved
         meanwhile: another reader was there, and nothing of this one's is kept.
@@ -131,6 +169,10 @@ class Ledger:
         with self._transaction() as connection:
             self._move(connection, source, expected, cursor)
             connection.executemany(_INSERT, (_row_of(record) for record in records))
+            connection.executemany(
+                f"insert into gaps ({_GAP_COLUMNS}) values (?, ?, ?, ?, ?)",
+                (_gap_row_of(gap) for gap in gaps),
+            )
 
     def _move(
         self, connection: sqlite3.Connection, source: str, expected: str | None, cursor: str
@@ -174,6 +216,27 @@ class Ledger:
             ).fetchall()
         return [_record_of(row) for row in rows]
 
+    def find_request(self, request_id: str) -> UsageRecord | None:
+        """Return the record of the request that was answered with this id, or None."""
+        with self._lock, _translated():
+            row = self._connection.execute(
+                f"select {_COLUMNS} from usage where request_id = ? and meter = ?",
+                (request_id, Meter.REQUESTS.value),
+            ).fetchone()
+        return None if row is None else _record_of(row)
+
+    def gaps(self) -> list[Gap]:
+        """Return the times whose usage may be missing, oldest first."""
+        with self._lock, _translated():
+            rows = self._connection.execute(
+                f"select {_GAP_COLUMNS} from gaps order by started_at, source, position"
+            ).fetchall()
+        return [Gap.model_validate(_with_times(_GAP_COLUMNS, row)) for row in rows]
+
+
+def _upgrades(version: int) -> list[str]:
+    return [_UPGRADES[each] for each in range(version, _VERSION)]
+
 
 @contextmanager
 def _translated() -> Iterator[None]:
@@ -199,11 +262,21 @@ def _row_of(record: UsageRecord) -> tuple[str | float | None, ...]:
         record.request_id,
         to_text(record.started_at),
         to_text(record.ended_at),
+        record.replica,
+        record.platform,
+        record.cpu,
+        record.memory_bytes,
     )
 
 
+def _gap_row_of(gap: Gap) -> tuple[str, ...]:
+    return gap.source, gap.position, gap.reason, to_text(gap.started_at), to_text(gap.ended_at)
+
+
 def _record_of(row: tuple[str, ...]) -> UsageRecord:
-    names = _COLUMNS.split(", ")
-    fields = dict(zip(names, row, strict=True))
-    times = {name: from_text(fields[name]) for name in ("started_at", "ended_at")}
-    return UsageRecord.model_validate({**fields, **times})
+    return UsageRecord.model_validate(_with_times(_COLUMNS, row))
+
+
+def _with_times(columns: str, row: tuple[str, ...]) -> dict[str, Any]:
+    fields = dict(zip(columns.split(", "), row, strict=True))
+    return {**fields, **{name: from_text(fields[name]) for name in ("started_at", "ended_at")}}

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from plinth.domain.base import Declared
-from plinth.domain.model import DataVersion, ModelVersion
+from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.run import ACTIVE, FINAL, Observation, Phase, may_become
 from plinth.domain.workload import WORKLOAD, Endpoint, Job
@@ -44,6 +44,9 @@ class StoredRun(Declared):
     ended_at: datetime | None = None
     exit_code: int | None = None
     closed: bool = False
+    code: CodeOrigin | None = None
+    lineage: Lineage | None = None
+    deleted_at: datetime | None = None
 
 
 class Attempt(Declared):

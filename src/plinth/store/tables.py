@@ -129,6 +129,11 @@ run = Table(
     Column("ended_at", Utc, nullable=True),
     Column("exit_code", Integer, nullable=True),
     Column("closed", Boolean, nullable=False),
+    # Where a job's code came from, and what a deployment's model came from, as known then.
+    Column("code", JSON, nullable=True),
+    Column("lineage", JSON, nullable=True),
+    # Hidden from all but traces from then on, and removed when no response can ask for it.
+    Column("deleted_at", Utc, nullable=True, index=True),
     *_lease(),
     # Runs that ended are never due: the reconciler's scan does not grow with history.
     Index(
@@ -212,4 +217,57 @@ data_version = Table(
     Column("created_by", String(12), nullable=False),
     Column("created_at", Utc, nullable=False),
     UniqueConstraint("team", "name", "digest"),
+)
+
+# Append-only: triggers refuse to change or remove a row (migration 0004).
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Utc, nullable=False, index=True),
+    Column("principal", String(12), nullable=False, index=True),
+    Column("name", String(80), nullable=False),
+    Column("key", String(12), nullable=True),
+    Column("team", String(24), nullable=True, index=True),
+    Column("action", String(20), nullable=False),
+    Column("subject", String(100), nullable=False, index=True),
+    Column("outcome", String(10), nullable=False),
+    Column("detail", JSON, nullable=False),
+    # From where: the caller's address as the gateway saw it; `local` for the node's own programs.
+    Column("origin", String(60), nullable=False),
+    Column("request_id", String(40), nullable=True),
+)
+
+# What one unit of a meter costs from `valid_from` on; a later row for the same time replaces it.
+price = Table(
+    "price",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("sku", String(40), nullable=False, index=True),
+    # A decimal number as text: SQLite has no exact one.
+    Column("amount", String(40), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("valid_from", Utc, nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("created_by", String(12), nullable=False),
+)
+
+# One-time links that sign a browser in: the digest of the code, never the code.
+sign_in = Table(
+    "sign_in",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("principal", String(12), ForeignKey("principal.id"), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False, index=True),
+    Column("used_at", Utc, nullable=True),
+)
+
+# Which control plane does a duty of a node (publish, meter) now, where several share a database.
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("holder", String(40), nullable=False),
+    Column("until", Utc, nullable=False),
 )
