@@ -27,6 +27,7 @@ from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway import snapshot, xds
 from plinth.gateway.state import Writers
 from plinth.kit.errors import Permanent
+from tests.access.bad_tokens import BAD, Maker
 from tests.journeys.gateway_stand import (
     INFER,
     PLATFORM,
@@ -566,3 +567,17 @@ def test_a_killed_envoy_leaves_nothing_and_starts_again_at_once(
         connection.close()
         left = set(shared.iterdir()) - before if shared.is_dir() else set()
         assert not [path for path in left if path.name.startswith("envoy")]
+
+
+@pytest.mark.parametrize("path", [INFER, "/api/v1/runs", "/api/2.0/mlflow/runs/get"])
+def test_envoy_refuses_every_bad_key_that_the_control_plane_refuses(
+    ready: Gateway, path: str
+) -> None:
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    make = Maker(ready.ring, Claims("p_ann", "ops", "k_1", end))
+    assert ready.ask(path, headers={"authorization": f"Bearer {make.good}"}).status != 401
+    for name, bad in BAD.items():
+        for header, prefix in (("authorization", "Bearer "), ("api-key", ""), ("x-api-key", "")):
+            answer = ready.ask(path, headers={header: f"{prefix}{bad(make)}"})
+            assert answer.status == 401, (name, header)
+            assert len(answer.headers["x-plinth-id"]) == 36, (name, header)

@@ -27,6 +27,7 @@ LONGEST_KEY = 255
 CLOCK_SKEW_S = 10
 PRINCIPAL_CLAIM = "sub"
 RUN_CLAIM = "run"
+_CLAIMS = frozenset({"t", "jti", "exp"})
 _ALGORITHM = "ES256"
 _HINT = "ask the operator of your team for a new key: `plinth keys create`"
 
@@ -105,6 +106,9 @@ def _claims_of(payload: bytes) -> Claims:
     try:
         value: Any = json.loads(payload)
         is_run = RUN_CLAIM in value
+        if set(value) != {RUN_CLAIM if is_run else PRINCIPAL_CLAIM, *_CLAIMS}:
+            # An audience, another principal, a later begin: not from us, and not to be passed over.
+            raise _malformed()
         principal = value[RUN_CLAIM if is_run else PRINCIPAL_CLAIM]
         team, key_id = value["t"], value["jti"]
         expires_at = datetime.fromtimestamp(value["exp"], UTC)
