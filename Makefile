@@ -70,6 +70,11 @@ test-unit: setup ## Run the tests that start no process
 test-journeys: setup ## Run the tests that start real processes (minutes)
 	@$(BIN)/pytest tests/journeys -q -rs -n $(TEST_PROCESSES) --dist loadfile --durations 10 $(ARGS)
 
+.PHONY: soak
+soak: setup ## Kill parts at random for minutes (SEED= KILLS=200 JOBS=50 ENDPOINTS=5)
+	@SEED='$(SEED)' KILLS='$(KILLS)' JOBS='$(JOBS)' ENDPOINTS='$(ENDPOINTS)' \
+		$(BIN)/pytest tests/soak/soak.py -q -rs $(ARGS)
+
 CHECKS := lint format types layers source docs
 
 .PHONY: check

@@ -34,6 +34,7 @@ LIGHT_FOLDERS: dict[str, set[str]] = {
     "src/plinth/kit/": {"plinth"},
     "src/plinth/units/": {"plinth"},
     "src/plinth/runtimes/v2server/": {"mlflow", "numpy", "pandas", "uvicorn"},
+    "src/plinth/tracking/inside/": {"mlflow"},
 }
 
 # Rooms in which every module has its own test module. A room joins when that holds; the others are
@@ -41,7 +42,7 @@ LIGHT_FOLDERS: dict[str, set[str]] = {
 MIRRORED = frozenset(
     {
         *("access", "api", "catalog", "cli", "client", "control"),
-        *("domain", "kit", "metering", "planning", "store"),
+        *("domain", "kit", "metering", "planning", "store", "upkeep"),
     }
 )
 

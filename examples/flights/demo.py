@@ -78,7 +78,7 @@ def train() -> None:
 def ask(requests: int) -> None:
     """Mint a key for team `ops`, let it call, and compare the answers."""
     granted = ("--to-team", "ops", "--on-team", "research", "--endpoint", "flights-delay")
-    plinth("teams", "grant", "viewer", *granted)
+    plinth("grants", "give", "viewer", *granted)
     python = CLIENT / "bin" / "python"
     if not (CLIENT / "ready").exists():
         run(BIN / "uv", "venv", *QUIET, "--clear", CLIENT)

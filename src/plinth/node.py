@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -25,16 +26,23 @@ from plinth.gateway.bootstrap import bootstrap
 from plinth.gateway.snapshot import GatewayState, render
 from plinth.gateway.xds import write
 from plinth.kit.clock import SystemClock
-from plinth.kit.errors import Conflict, Permanent, PlinthError, Temporary
+from plinth.kit.errors import Conflict, Invalid, Permanent, PlinthError, Temporary
 from plinth.kit.files import locked, read_json, write_json
 from plinth.kit.home import DEFAULT_PORT, Home, find_home
+from plinth.kit.settings import load_settings
+from plinth.kit.units import format_bytes
+from plinth.store.session import Database
 from plinth.units.client import AgentClient
 from plinth.units.spec import UnitSpec
+from plinth.upkeep.version import check_startable
 
 _AGENT_START_S = 10.0
 _SHUTDOWN_S = 120.0
 _POLL_S = 0.05
+# A database, a configuration and logs; an environment needs far more, and says so itself.
+_LEAST_ROOM_BYTES = 32 * 1024 * 1024
 _ADMIN_SOCKET = "envoy-admin"
+_MOST_CONTROL_PLANES = 4
 # What the node's own processes may see of the shell that called. It is written to disk with them,
 # so nothing is passed that may be a secret. Package indexes' settings are for environments.
 _PASSED = frozenset(
@@ -50,9 +58,13 @@ def up(home: Home, port: int | None) -> dict[str, Any]:
     """Start what is not running; return the node's address and whether it ran already.
 
     Safe to repeat: units that run are adopted, never started twice. Raises Invalid for a home
-    that cannot be used, Conflict for a port that is taken or not the one in use.
+    that cannot be used, Conflict for a port that is taken or not the one in use, and for a home
+    that a newer Plinth wrote.
     """
     home.prepare()
+    _check_room(home)
+    check_startable(home)
+    controls = control_planes(home)
     node = read_json(home.node_file) or {}
     agent = AgentClient(home.socket("agent"))
     ran = _answers(agent)
@@ -74,12 +86,14 @@ def up(home: Home, port: int | None) -> dict[str, Any]:
             if not ran and not running:
                 agent.shutdown()
             raise
-    already = ran and {"envoy", "control"} <= running
+    already = ran and {"envoy", *controls} <= running
     write_json(home.node_file, {"port": port, "address": f"http://127.0.0.1:{port}"})
     if "envoy" not in running:
         _configure(home, port)
-    for spec in (_control(home), _envoy(home)):
+    for spec in (*(_control(home, name) for name in controls), _envoy(home)):
         agent.start(spec)
+    for unit in running & set(Home.control_planes(_MOST_CONTROL_PLANES)) - set(controls):
+        agent.stop(unit)
     return {"address": f"http://127.0.0.1:{port}", "home": str(home.root), "already": already}
 
 
@@ -151,6 +165,17 @@ def _start_agent(home: Home, agent: AgentClient) -> None:
         time.sleep(_POLL_S)
 
 
+def _check_room(home: Home) -> None:
+    free = shutil.disk_usage(home.root).free
+    if free < _LEAST_ROOM_BYTES:
+        raise Temporary(
+            f"{format_bytes(free)} are free on the disk of `{home.root}`; Plinth needs "
+            f"{format_bytes(_LEAST_ROOM_BYTES)} to start",
+            hint="free some space, or choose another folder: `plinth up --home DIR`",
+            code="disk_full",
+        )
+
+
 def _check_port(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # Envoy takes the port in the same way; a closed connection's rest does not count.
@@ -181,17 +206,38 @@ def _configure(home: Home, port: int) -> None:
         jwks=keyring.public_jwks(),
         platform=PLATFORM_PRINCIPAL,
     )
+    # Nobody has acknowledged what is written now.
+    home.gateway_record.unlink(missing_ok=True)
     is_first = not (home.gateway / "rds" / "rds.json").exists()
     write(render(state), home.gateway, kinds=None if is_first else {"lds", "ecds"})
 
 
-def _control(home: Home) -> UnitSpec:
+def control_planes(home: Home) -> tuple[str, ...]:
+    """Return the units of the control planes that the settings ask for.
+
+    Raises Invalid for settings that cannot be, Temporary when the database does not answer.
+    """
+    settings = load_settings(home.root)
+    database = Database.of(home, settings)
+    if database.is_shared:
+        database.check()
+        database.close()
+    elif settings.control_planes > 1:
+        raise Invalid(
+            f"`control_planes` is {settings.control_planes}; with SQLite only 1 is possible: one "
+            "that stands still as it writes would hold up the others",
+            hint="set `database` to a PostgreSQL database: docs/howto/postgresql.md",
+        )
+    return Home.control_planes(settings.control_planes)
+
+
+def _control(home: Home, name: str) -> UnitSpec:
     return UnitSpec(
-        id="control",
-        argv=(sys.executable, "-m", "plinth.server", "--home", str(home.root)),
+        id=name,
+        argv=(sys.executable, "-m", "plinth.server", "--home", str(home.root), "--name", name),
         env=passed_variables(os.environ),
         cwd=str(home.root),
-        socket=str(home.socket("control")),
+        socket=str(home.socket(name)),
         restart="always",
     )
 
@@ -203,6 +249,7 @@ def _envoy(home: Home) -> UnitSpec:
         env=passed_variables(os.environ),
         cwd=str(home.root),
         restart="always",
+        signs=(str(home.gateway / "access.log"),),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from plinth.api.app import create_app
+from plinth.api.app import _mistake, create_app
 from plinth.domain.access import Role
 from plinth.kit.errors import (
     Busy,
@@ -75,15 +75,37 @@ def test_an_unexpected_error_tells_nothing_of_the_inside(
 
 
 def test_a_malformed_body_names_the_field(service: Service) -> None:
-    for body in ({"name": "UPPER"}, {}, {"name": "fine", "colour": "red"}, [], "text"):
+    for body, field in (
+        ({"name": "UPPER"}, "name: "),
+        ({}, "name: "),
+        ({"name": "fine", "colour": "red"}, "colour: "),
+        ([], "body: "),
+        ("text", "body: "),
+    ):
         answer = service.call(service.admin, "POST", "/teams", json=body)
         assert answer.status_code == 422, body
         assert error_of(answer)["code"] == "malformed"
-        assert "body" in error_of(answer)["message"]
+        assert error_of(answer)["message"].startswith(field)
     answer = service.call(service.admin, "POST", "/teams", content=b"{not json")
     assert (answer.status_code, error_of(answer)["code"]) == (422, "malformed")
     answer = service.call(service.admin, "GET", "/runs", params={"limit": 0})
-    assert "query.limit" in error_of(answer)["message"]
+    assert error_of(answer)["message"].startswith("limit: ")
+
+
+@pytest.mark.parametrize(
+    ("place", "words", "said"),
+    [
+        (("body", "resources", "cpu"), "Value error, too many", "resources.cpu: too many"),
+        (("path", "name"), "String should match", "name: String should match"),
+        (("body",), "Field required", "body: Field required"),
+        (("body", 7), "JSON decode error", "body.7: JSON decode error"),
+        (("body",), "Value error, give one of both", "give one of both"),
+    ],
+)
+def test_a_mistake_is_told_without_where_it_was_sent(
+    place: tuple[int | str, ...], words: str, said: str
+) -> None:
+    assert _mistake(place, words) == said
 
 
 def test_what_is_no_route_is_not_found(service: Service) -> None:

@@ -104,3 +104,32 @@ def test_a_grant_that_was_taken_away_acts_at_once(service: Service) -> None:
     (grant,) = [g["id"] for g in grants if g["principal"] == principal.id]
     service.as_admin("DELETE", f"/grants/{grant}")
     assert service.call(key, "GET", f"/runs/{run}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("header", "origin"),
+    [
+        (None, "local"),
+        ("10.0.0.7", "10.0.0.7"),
+        ("6.6.6.6, 7.7.7.7,10.0.0.7 ", "10.0.0.7"),
+        ("", "local"),
+        ("6.6.6.6,", "local"),
+    ],
+)
+def test_the_address_is_the_one_that_the_gateway_wrote(
+    service: Service, header: str | None, origin: str
+) -> None:
+    headers = {"x-request-id": "a-b-c"} | ({"x-forwarded-for": header} if header else {})
+    service.call(service.admin, "POST", "/teams", json={"name": "fresh"}, headers=headers)
+    entry = service.as_admin("GET", "/audit-log", params={"subject": "team/fresh"})[0]
+    assert (entry["origin"], entry["request_id"]) == (origin, "a-b-c")
+
+
+def test_what_a_service_refuses_by_a_rule_of_its_own_is_noted_too(service: Service) -> None:
+    operator = service.principal(Role.OPERATOR, "default")
+    body = {"team": "default", "name": "platform"}
+    answer = service.call(service.key_of(operator), "POST", "/keys", json=body)
+    assert answer.status_code == 403
+    (entry,) = service.as_admin("GET", "/audit-log", params={"outcome": "denied"})
+    assert (entry["principal"], entry["team"]) == (operator.id, "default")
+    assert entry["detail"]["rule"] == "plinth-itself"

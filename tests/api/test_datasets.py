@@ -78,3 +78,28 @@ def test_models_are_those_of_the_teams_one_may_see(service: Service) -> None:
     service.plane.tracking.add_model(OTHER, "secret")
     shown = service.call(service.caller(Role.VIEWER), "GET", "/models").json()
     assert [(model["name"], model["aliases"]) for model in shown] == [("delay", ["champion"])]
+
+
+def test_what_changed_between_two_versions_is_said(service: Service) -> None:
+    service.add_data()
+    service.add_data(content=b"b,c\nx,1\ny,2\nz,3\n")
+    options = {"params": {"team": TEAM, "version": 1, "to": "flights@2"}}
+    change = service.as_admin("GET", "/data/flights/diff", **options)
+    assert [column["name"] for column in change["added"]] == ["c"]
+    assert [column["name"] for column in change["removed"]] == ["a"]
+    assert (change["rows"], change["same_bytes"]) == (1, False)
+
+
+@pytest.mark.parametrize("path", ["/data/flights", "/data/flights/diff", "/lineage/data/flights"])
+def test_data_of_another_team_is_named_to_who_may_read_it(service: Service, path: str) -> None:
+    service.add_data()
+
+    def hint(key: str, version: int) -> str:
+        params = {"version": version, "to": "flights"}
+        answer = service.call(key, "GET", path, params=params)
+        assert answer.status_code == 404
+        return str(error_of(answer)["hint"])
+
+    assert hint(service.admin, 1) == f"`--team {TEAM}` has one"
+    assert hint(service.admin, 2) == "`plinth data` lists all"
+    assert hint(service.caller(Role.ADMIN, OTHER), 1) == "`plinth data` lists all"

@@ -174,11 +174,26 @@ def test_an_upload_that_pauses_for_long_is_ended(
     assert leftovers(service) == []
 
 
-def test_what_a_killed_control_plane_left_is_swept_at_the_start() -> None:
+def test_what_a_killed_control_plane_left_is_swept_at_the_start_and_no_others() -> None:
     with make_plane() as plane:
         folder = plane.home.storage / ".uploads"
-        folder.mkdir(parents=True)
+        for name in ("control", "control-2"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "tmpabc").write_bytes(b"half")
+        # Of a Plinth that was the only one of its home.
         (folder / "tmpabc").write_bytes(b"half")
         app = create_app(plane.context, plane.parts, lambda: None, lambda: None)
         with TestClient(app):
-            assert list(folder.iterdir()) == []
+            left = [path for path in folder.rglob("*") if path.is_file()]
+            assert left == [folder / "control-2" / "tmpabc"]
+
+
+def test_the_start_of_a_control_plane_ends_no_upload_of_another(service: Service) -> None:
+    caller = Caller(service)
+    caller.send(b"a\n")
+    until(lambda: len(leftovers(service)) == 1)
+    plane = service.plane
+    second = create_app(plane.context, plane.parts, lambda: None, lambda: None, name="control-2")
+    with TestClient(second):
+        caller.send(b"1\n", last=True)
+        assert caller.wait() == 200

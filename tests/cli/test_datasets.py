@@ -40,7 +40,11 @@ def test_every_list_is_json_for_programs(terminal: Terminal) -> None:
         ["models", "list"],
         ["teams"],
         ["teams", "list"],
-        ["teams", "grants"],
+        ["members"],
+        ["members", "list"],
+        ["grants"],
+        ["grants", "list"],
+        ["audit-log"],
         ["keys"],
         ["keys", "list"],
         ["usage"],
@@ -50,3 +54,17 @@ def test_every_list_is_json_for_programs(terminal: Terminal) -> None:
         assert isinstance(said.json, list), words
     assert set(terminal("list", "--json").json) == {"endpoints", "runs"}
     assert set(terminal("version", "--json").json) == {"version"}
+
+
+def test_what_changed_between_two_versions_is_shown(terminal: Terminal) -> None:
+    for content in ("a,b\n1,x\n2,y\n", "b,c\nx,1\ny,2\nz,3\n"):
+        file = terminal.write("flights.csv", content)
+        terminal("data", "add", "flights", file, "--team", TEAM)
+    said = terminal("data", "diff", "flights@1", "flights@2", "--team", TEAM)
+    for words in ("flights@1", "flights@2", "+1", "column c", "added", "column a", "removed"):
+        assert words in said.out, words
+    shown = terminal("data", "diff", "flights@1", "flights@2", "--team", TEAM, "--json")
+    assert shown.json["rows"] == 1
+    same = terminal("data", "diff", "flights@2", "flights", "--team", TEAM)
+    assert "have the same bytes" in same.err
+    assert "is not a data version" in terminal("data", "diff", "flights@1", "X@@").err

@@ -8,6 +8,8 @@ import pytest
 
 from plinth import __version__
 from plinth.cli import node
+from plinth.client.client import Client
+from plinth.kit.errors import Temporary
 from tests.cli.terminal import Terminal
 
 
@@ -49,3 +51,17 @@ def test_running_jobs_keep_plinth_up(terminal: Terminal, monkeypatch: pytest.Mon
     assert run in said.err
     assert "--force" in said.err
     assert terminal("down", "--force", "--json").json == {"stopped": 3}
+
+
+def test_plinth_goes_down_by_force_also_where_no_stop_can_be_written(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_client: Client, _run: str) -> Any:
+        raise Temporary("the disk is full", hint="free some space, then again")
+
+    monkeypatch.setattr(node, "_node", lambda _action, *_: {"stopped": 3})
+    monkeypatch.setattr(Client, "stop_run", refuse)
+    terminal.service.plane.submit()
+    said = terminal("down", "--force")
+    assert said.code == 0, said.err
+    assert "the disk is full: jobs that are stopped now will count as failed" in said.err

@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 import typer
 
-from plinth.cli.verb import verb, verbs
+from plinth.cli.verb import group, verb, verbs
 
 
 def greet(name: Annotated[str, typer.Argument()] = "you") -> None:
@@ -44,3 +44,14 @@ def test_an_option_before_the_sub_verb_is_not_lost_silently(
 ) -> None:
     assert call(verbs("things", show, {"greet": greet}, "Do things."), "--json", "greet") == 2
     assert "plinth things greet [OPTIONS]" in capsys.readouterr().err
+
+
+def test_sub_verbs_without_a_default_say_which_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = group("things", {"greet": greet, "show": show}, "Do things.")
+    assert call(command, "greet", "Ada") == 0
+    assert capsys.readouterr().out == "hello Ada\n"
+    assert call(command) == 2
+    printed = capsys.readouterr()
+    assert "greet" in printed.out + printed.err

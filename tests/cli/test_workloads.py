@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
+
+from plinth.cli import workloads
+from plinth.client.git import Origin
+from plinth.domain.model import CodeOrigin
 from tests.api.service import TEAM, Service
 from tests.cli.terminal import Terminal
 
@@ -120,6 +127,42 @@ def test_what_was_printed_is_printed(
     folder.mkdir()
     (folder / "log").write_text("started\n")
     assert terminal("logs", "control").out == "started\n"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git here")
+def test_code_from_a_work_tree_brings_its_commit_and_its_difference(
+    service: Service, terminal: Terminal, job_file: Path
+) -> None:
+    def git(*arguments: str) -> str:
+        who = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
+        command = ["git", *who, *arguments]
+        return subprocess.check_output(command, cwd=job_file.parent, text=True).strip()
+
+    before = terminal("run", job_file, "-d", "--json").json
+    assert before["code"] is None
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "x")
+    terminal.write("x.py", "changed")
+    run = terminal("run", job_file, "-d", "--json").json
+    code = run["code"]
+    assert (code["commit"], code["branch"]) == (git("rev-parse", "HEAD"), "main")
+    answer = service.call(
+        service.admin, "GET", f"/diffs/{code['diff_digest']}", params={"team": TEAM}
+    )
+    assert b"+changed" in answer.content
+    shown = terminal("get", run["id"]).out
+    assert all(word in shown for word in (code["commit"], "main", code["diff_digest"]))
+
+
+def test_a_difference_that_is_not_kept_is_said(
+    terminal: Terminal, job_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = Origin(CodeOrigin(commit="a" * 40, note="the difference is not kept: it is large"))
+    monkeypatch.setattr(workloads, "find_origin", lambda _folder: origin)
+    said = terminal("run", job_file, "-d")
+    assert "note: the difference is not kept: it is large" in said.err
+    assert "not kept" in terminal("get", "train").out
 
 
 def test_a_name_of_nothing_is_said(terminal: Terminal) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from plinth.domain.run import Observation, Phase
 from plinth.engines.base import Engine, Handle, ReplicaSpec
-from plinth.kit.errors import Conflict, Permanent
+from plinth.kit.errors import Conflict, Permanent, Temporary
 
 PATIENCE_S = 30.0
 
@@ -58,6 +58,10 @@ class EnginePlace(ABC):
     @abstractmethod
     def python(self) -> tuple[str, ...]:
         """Return a command that runs Python code given as the next argument."""
+
+    @abstractmethod
+    def since_boot_s(self) -> float:
+        """Return the seconds by which the place counts how long an order is valid."""
 
     def spec(self, code: str, *, run: str = "r_a", attempt: int = 1) -> ReplicaSpec:
         """Return an attempt of replica 0 that runs Python code."""
@@ -220,6 +224,30 @@ class EngineContract:
     def test_isolation_below_what_is_asked_is_refused_for_good(self, place: EnginePlace) -> None:
         with pytest.raises(Permanent, match="isolation level"):
             place.engine().start(replace(place.spec("pass"), isolation=99))
+
+    def test_an_order_after_its_lease_is_refused_and_changes_nothing(
+        self, place: EnginePlace
+    ) -> None:
+        spec = place.spec("while True: pass")
+        over, yet_to_come = place.since_boot_s() - 0.001, place.since_boot_s() + PATIENCE_S
+        with pytest.raises(Temporary) as caught:
+            place.engine().start(spec, valid_until=over)
+        assert caught.value.code == "stale_order"
+        handle = place.engine().handle(spec)
+        assert place.engine().observe([handle])[0].gone
+        place.engine().start(spec, valid_until=yet_to_come)
+        running = place.wait_for(handle, lambda seen: seen.phase is Phase.RUNNING)
+        with pytest.raises(Temporary):
+            place.engine().stop(handle, 0.0, valid_until=over)
+        with pytest.raises(Temporary):
+            place.engine().start(spec, valid_until=over)
+        place.engine().stop(handle, 0.0, valid_until=yet_to_come)
+        assert place.wait_for_end(handle).started_at == running.started_at
+        with pytest.raises(Temporary):
+            place.engine().forget(handle, valid_until=over)
+        assert not place.engine().observe([handle])[0].gone
+        place.engine().forget(handle, valid_until=yet_to_come)
+        assert place.engine().observe([handle])[0].gone
 
     def test_there_is_something_to_offer(self, place: EnginePlace) -> None:
         offers = place.engine().offers()

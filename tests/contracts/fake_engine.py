@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from plinth.domain.platform import Capability, Offer
 from plinth.domain.run import Observation, Phase
 from plinth.engines.base import Handle, ReplicaSpec
 from plinth.kit.clock import Clock
-from plinth.kit.errors import Conflict, Permanent
+from plinth.kit.errors import Conflict, Permanent, Temporary
 
 ISOLATION = 2
 
@@ -25,6 +26,7 @@ class Replica:
 
     spec: ReplicaSpec
     started_at: datetime
+    began_s: float
     phase: Phase = Phase.RUNNING
     ended_at: datetime | None = None
     exit_code: int | None = None
@@ -65,12 +67,22 @@ class World:
         if self.errors.get(method):
             raise self.errors[method].pop(0)
 
+    def check_in_time(self, valid_until: float) -> None:
+        """Refuse an order that comes after the lease it was given under."""
+        if self.clock.since_boot_s() >= valid_until:
+            raise Temporary("the order came too late", code="stale_order")
+
     def _end(self, unit: str, phase: Phase, exit_code: int, reason: str | None) -> None:
         replica = self.replicas[unit]
         if replica.phase.is_final:
             return
         replica.phase, replica.exit_code, replica.reason = phase, exit_code, reason
-        replica.ended_at = self.clock.now()
+        # As the real one does: whoever sets the clock meanwhile makes no attempt longer.
+        replica.ended_at = replica.started_at + timedelta(seconds=self.age_s(replica))
+
+    def age_s(self, replica: Replica) -> float:
+        """Return for how long a replica has run."""
+        return self.clock.monotonic() - replica.began_s
 
 
 class FakeEngine:
@@ -90,12 +102,13 @@ class FakeEngine:
         """Return the name of the attempt."""
         return {"unit": f"{spec.run}.{spec.replica}.{spec.attempt}"}
 
-    def start(self, spec: ReplicaSpec) -> Handle:
+    def start(self, spec: ReplicaSpec, *, valid_until: float = math.inf) -> Handle:
         """Start it once."""
         world, handle = self._world, self.handle(spec)
         unit = handle["unit"]
         with world.lock:
             world.raise_planned("start")
+            world.check_in_time(valid_until)
             if spec.isolation is not None and spec.isolation > ISOLATION:
                 raise Permanent(f"isolation level {spec.isolation} is not reached here")
             key = (spec.run, spec.replica)
@@ -103,7 +116,7 @@ class FakeEngine:
                 raise Conflict(f"attempt {world.highest[key]} of {spec.run} was started already")
             world.highest[key] = spec.attempt
             if unit not in world.replicas:
-                world.replicas[unit] = Replica(spec, world.clock.now())
+                world.replicas[unit] = Replica(spec, world.clock.now(), world.clock.monotonic())
                 world.starts.append(unit)
                 world.behave(world, unit)
         return handle
@@ -112,21 +125,24 @@ class FakeEngine:
         """Return how each stands."""
         with self._world.lock:
             self._world.raise_planned("observe")
-            return [_observation(self._world.replicas.get(each["unit"])) for each in handles]
+            found = [self._world.replicas.get(each["unit"]) for each in handles]
+            return [_observation(self._world, replica) for replica in found]
 
-    def stop(self, handle: Handle, grace_s: float) -> None:
+    def stop(self, handle: Handle, grace_s: float, *, valid_until: float = math.inf) -> None:
         """Stop it now, unless it ignores that."""
         with self._world.lock:
             self._world.raise_planned("stop")
+            self._world.check_in_time(valid_until)
             self._world.stops.append(handle["unit"])
             replica = self._world.replicas.get(handle["unit"])
             if replica is not None and not replica.ignores_stop:
                 self._world.stop(handle["unit"])
 
-    def forget(self, handle: Handle) -> None:
+    def forget(self, handle: Handle, *, valid_until: float = math.inf) -> None:
         """Drop what is known of it."""
         with self._world.lock:
             self._world.raise_planned("forget")
+            self._world.check_in_time(valid_until)
             replica = self._world.replicas.get(handle["unit"])
             if replica is not None and not replica.phase.is_final:
                 raise Conflict(f"{handle['unit']} may still run")
@@ -139,7 +155,7 @@ class FakeEngine:
         return content, offset + len(content)
 
 
-def _observation(replica: Replica | None) -> Observation:
+def _observation(world: World, replica: Replica | None) -> Observation:
     if replica is None:
         return Observation(phase=Phase.FAILED, gone=True)
     return Observation(
@@ -149,4 +165,5 @@ def _observation(replica: Replica | None) -> Observation:
         exit_code=replica.exit_code,
         reason=replica.reason,
         isolation=ISOLATION,
+        age_s=None if replica.phase.is_final else world.age_s(replica),
     )

@@ -50,6 +50,9 @@ class FakePlace(EnginePlace):
     def python(self) -> tuple[str, ...]:
         return ("python",)
 
+    def since_boot_s(self) -> float:
+        return self.world.clock.since_boot_s()
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> FakePlace:
@@ -68,6 +71,7 @@ class TestFakeEngine:
     test_gone = EngineContract.test_what_is_missing_is_seen_as_gone
     test_stop = EngineContract.test_stopping_what_is_missing_or_over_succeeds
     test_isolation = EngineContract.test_isolation_below_what_is_asked_is_refused_for_good
+    test_late = EngineContract.test_an_order_after_its_lease_is_refused_and_changes_nothing
     test_offers = EngineContract.test_there_is_something_to_offer
 
 

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 
 from plinth.access.keyring import ensure
 from plinth.control.builder import Builder
@@ -24,16 +24,19 @@ from plinth.control.endpoints.reconciler import EndpointReconciler
 from plinth.control.endpoints.service import Applied, apply_endpoint
 from plinth.control.gateway import GatewayReconciler, Published
 from plinth.control.identities import make_first, make_team
+from plinth.control.lineage import find_lineage
 from plinth.control.loop import Loop
 from plinth.control.metering import Metering
 from plinth.control.planning import plan_or_refuse
+from plinth.control.refusals import Refusals
 from plinth.control.runs.reconciler import RunReconciler
 from plinth.control.runs.service import submit_job
 from plinth.control.status import Parts
 from plinth.control.tracking import TrackingKeeper
 from plinth.domain.access import Actor
-from plinth.domain.model import ModelVersion
+from plinth.domain.model import CodeOrigin, ModelVersion
 from plinth.domain.platform import Platform
+from plinth.domain.usage import Meter, UsageRecord
 from plinth.domain.workload import Endpoint, Job, ModelName, parse_model
 from plinth.environments.environments import BuiltEnvironment
 from plinth.environments.spec import EnvironmentSpec
@@ -48,7 +51,7 @@ from plinth.store.endpoints import StoredEndpoint, find_endpoint, list_endpoints
 from plinth.store.identities import load_actor
 from plinth.store.runs import Attempt, StoredRun, find_run, list_attempts
 from plinth.store.session import Database, engine_of
-from plinth.tracking.mlflow import Tracking
+from plinth.tracking.mlflow import TrackedRun, Tracking
 from plinth.units.client import AgentClient
 from tests.contracts.fake_engine import FakeEngine, World
 
@@ -86,6 +89,7 @@ class FakeTracking:
 
     runs: dict[str, str] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    logged: dict[tuple[str, str], TrackedRun] = field(default_factory=dict)
     finished: dict[str, list[str]] = field(default_factory=dict)
     workspaces: set[str] = field(default_factory=set)
     models: dict[tuple[str, str], list[ModelVersion]] = field(default_factory=dict)
@@ -115,8 +119,25 @@ class FakeTracking:
             raise NotFound(f"MLflow has no run {run}")
         self.finished.setdefault(run, []).append(status)
 
-    def add_model(self, team: str, name: str, aliases: tuple[str, ...] = ()) -> ModelVersion:
-        """Register the next version."""
+    def describe_run(self, team: str, tracking_run: str) -> TrackedRun:
+        self._check()
+        if (team, tracking_run) not in self.logged:
+            raise NotFound(f"team `{team}` has no run {tracking_run} in MLflow")
+        return self.logged[team, tracking_run]
+
+    def log(self, team: str, tracking_run: str, **logged: Any) -> None:
+        """Say what MLflow knows of a run: `tags`, `parameters`, `metrics`."""
+        nothing: dict[str, Any] = {"tags": {}, "parameters": {}, "metrics": {}}
+        self.logged[team, tracking_run] = TrackedRun(**(nothing | logged))
+
+    def add_model(
+        self,
+        team: str,
+        name: str,
+        aliases: tuple[str, ...] = (),
+        tracking_run: str | None = None,
+    ) -> ModelVersion:
+        """Register the next version, which `tracking_run` logged."""
         versions = self.models.setdefault((team, name), [])
         number = len(versions) + 1
         uri = f"mlflow-artifacts:/{name}/{number}"
@@ -124,7 +145,14 @@ class FakeTracking:
             each.model_copy(update={"aliases": tuple(set(each.aliases) - set(aliases))})
             for each in versions
         ]
-        made = ModelVersion(team=team, name=name, version=number, artifact_uri=uri, aliases=aliases)
+        made = ModelVersion(
+            team=team,
+            name=name,
+            version=number,
+            artifact_uri=uri,
+            tracking_run_id=tracking_run,
+            aliases=aliases,
+        )
         versions[:] = [*kept, made]
         return made
 
@@ -155,8 +183,9 @@ class FakeTracking:
 class Plane:
     """One control plane; the world, the clock, MLflow and the files outlive its restarts."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, open_store: Callable[[Path], Database]) -> None:
         self.clock = FakeClock()
+        self._open_store = open_store
         self.world = World(self.clock)
         self.tracking = FakeTracking()
         self.builder = FakeBuilder(home.environments)
@@ -173,7 +202,7 @@ class Plane:
 
     def _open(self) -> None:
         home = self.home
-        self.database = open_database(home.database)
+        self.database = self._open_store(home.database)
         self.context = Context(
             settings=Settings(),
             home=home,
@@ -196,6 +225,7 @@ class Plane:
             gateway=self.gateway,
             tracking=TrackingKeeper(self.context),
             metering=Metering(self.context),
+            refusals=Refusals(self.context),
             periodic=(),
         )
         self.runs = RunReconciler(self.context, self._ready)
@@ -262,7 +292,8 @@ class Plane:
             return
         with self.database.read() as connection:
             serving = {each.name: each.serving for each in list_endpoints(connection)}
-        self.published = self.gateway._published = Published("v", serving, frozenset())
+        self.published = Published("v", serving, frozenset())
+        self.gateway.note(self.published)
 
     def until(self, holds: Callable[[], bool], most: int = 200) -> None:
         """Step until it holds."""
@@ -274,20 +305,29 @@ class Plane:
 
     def describe(self) -> list[Any]:
         with self.database.read() as connection:
-            rows = connection.exec_driver_sql("select id, phase, reason, message from run")
+            rows = connection.exec_driver_sql(
+                "select id, phase, reason, message from run where deleted_at is null "
+                "order by created_at, id"
+            )
             return [tuple(row) for row in rows]
 
     # -- jobs ------------------------------------------------------------------------------------
 
-    def submit(self, **fields: Any) -> str:
-        """Submit a job; return its run's id."""
+    def submit(self, *, origin: CodeOrigin | None = None, **fields: Any) -> str:
+        """Submit a job, whose code came from `origin`; return its run's id."""
         job = Job.model_validate(
             {"kind": "job", "name": "train", "team": TEAM, "command": ["python", "x.py"], **fields}
         )
         plan = plan_or_refuse(self.context, job)
         with self.write() as connection:
             run = submit_job(
-                connection, self.context, self.actor(), job, plan=plan, code_digest=None
+                connection,
+                self.context,
+                self.actor(),
+                job,
+                plan=plan,
+                code_digest=None,
+                code=origin,
             )
         return run.id
 
@@ -301,8 +341,9 @@ class Plane:
 
     def reasons(self, subject: str) -> list[str]:
         with self.database.read() as connection:
-            rows = connection.exec_driver_sql(
-                "select reason from event where subject = ? order by id", (subject,)
+            rows = connection.execute(
+                text("select reason from event where subject = :subject order by id"),
+                {"subject": subject},
             )
             return [row[0] for row in rows]
 
@@ -310,9 +351,9 @@ class Plane:
         with self.database.read() as connection:
             query = (
                 "select count(*) from key join run on run.principal = key.principal "
-                "where run.id = ? and key.revoked_at is null"
+                "where run.id = :run_id and key.revoked_at is null"
             )
-            return int(connection.exec_driver_sql(query, (run_id,)).scalar_one())
+            return int(connection.execute(text(query), {"run_id": run_id}).scalar_one())
 
     # -- endpoints -------------------------------------------------------------------------------
 
@@ -323,11 +364,39 @@ class Plane:
         if (team, "m") not in self.tracking.models:
             self.tracking.add_model(team, "m", ("champion",))
         model = self.context.tracking.resolve_model(team, parse_model(workload.model))
+        lineage = find_lineage(self.context, workload.model, model)
         plan = plan_or_refuse(self.context, workload)
         with self.write() as connection:
             return apply_endpoint(
-                connection, self.context, self.actor(), workload, model=model, plan=plan
+                connection,
+                self.context,
+                self.actor(),
+                workload,
+                model=model,
+                plan=plan,
+                lineage=lineage,
             )
+
+    def respond(self, response_id: str, **fields: Any) -> UsageRecord:
+        """Write into the ledger that endpoint `delay` answered a request just now."""
+        found = self.endpoint()
+        assert found is not None
+        now = self.clock.now()
+        served: dict[str, Any] = {
+            "meter": Meter.REQUESTS,
+            "quantity": 1.0,
+            "team": "default",
+            "workload": "endpoint/delay",
+            "principal": "admin",
+            "run": found.serving or found.next,
+            "request_id": response_id,
+            "started_at": now,
+            "ended_at": now,
+        }
+        record = UsageRecord(source="test", position=response_id, **(served | fields))
+        cursor = self.context.ledger.cursor("test")
+        self.context.ledger.commit("test", [record], expected=cursor, cursor=response_id)
+        return record
 
     def endpoint(self, name: str = "delay") -> StoredEndpoint | None:
         with self.database.read() as connection:
@@ -372,13 +441,18 @@ def copy_template(path: Path) -> None:
 
 
 @contextmanager
-def make_plane() -> Iterator[Plane]:
-    """Give a control plane in a folder of its own."""
+def make_plane(
+    open_store: Callable[[Path], Database] = open_database,
+) -> Iterator[Plane]:
+    """Give a control plane in a folder of its own.
+
+    `open_store` opens the store, each time that it is restarted, given the home's SQLite file.
+    """
     root = Path(tempfile.mkdtemp(prefix="pl-"))
     home = Home(root)
     home.prepare()
     copy_template(home.database)
-    plane = Plane(home)
+    plane = Plane(home, open_store)
     try:
         yield plane
     finally:

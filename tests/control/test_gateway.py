@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plinth.control import gateway
+from plinth.control.duties import Duty
 from plinth.control.gateway import GatewayReconciler
 from plinth.control.identities import make_team
 from plinth.domain.access import Grant, PrincipalKind, Role
 from plinth.domain.run import Phase
 from plinth.gateway.state import Writers
-from plinth.kit.errors import Temporary
+from plinth.gateway.xds import is_on_disk, write
+from plinth.kit.errors import Permanent, PlinthError, Temporary
 from plinth.store.identities import add_grant, add_principal
+from plinth.store.leases import Holder
 from tests.control.plane import TEAM, Plane
 
 
@@ -22,7 +27,8 @@ from tests.control.plane import TEAM, Plane
 def written(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     snapshots: list[Any] = []
 
-    def apply(snapshot: Any, _folder: Path, _socket: Path) -> None:
+    def apply(snapshot: Any, folder: Path, _socket: Path, *, fence: Callable[[], None]) -> None:
+        write(snapshot, folder, fence=fence)
         snapshots.append(snapshot)
 
     # Envoy itself belongs to the journeys.
@@ -60,7 +66,7 @@ def test_the_same_rows_are_written_once(plane: Plane, written: list[Any]) -> Non
 def test_what_envoy_did_not_take_is_not_published(
     plane: Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **_more: Any) -> None:
         raise Temporary("Envoy is away")
 
     monkeypatch.setattr(gateway, "apply", refuse)
@@ -68,6 +74,81 @@ def test_what_envoy_did_not_take_is_not_published(
     with pytest.raises(Temporary):
         reconciler.publish()
     assert reconciler.published is None
+
+
+def test_while_a_version_is_handed_over_nobody_relies_on_the_one_before(
+    plane: Plane, written: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconciler = GatewayReconciler(plane.context)
+    reconciler.publish()
+    before = reconciler.settled
+    assert before is not None
+    errors: list[PlinthError] = [Temporary("Envoy is away"), Permanent("Envoy refuses it")]
+
+    def fail(*_: Any, **_more: Any) -> None:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(gateway, "apply", fail)
+    plane.apply()
+    with pytest.raises(Temporary):
+        reconciler.publish()
+    assert reconciler.settled is None
+    assert reconciler.published == replace(before, is_settled=False)
+    with pytest.raises(Permanent):
+        reconciler.publish()
+    # What was refused was put back.
+    assert reconciler.published == replace(before, is_settled=False)
+
+
+def test_what_one_control_plane_published_the_others_know(plane: Plane, written: list[Any]) -> None:
+    GatewayReconciler(plane.context).publish()
+    other = GatewayReconciler(plane.context)
+    assert other.settled is not None
+    assert other.settled.version == written[0].version
+
+
+def test_a_file_that_is_not_what_was_published_is_put_right(
+    plane: Plane, written: list[Any]
+) -> None:
+    reconciler = GatewayReconciler(plane.context)
+    reconciler.publish()
+    reconciler.publish()
+    assert len(written) == 1
+    (plane.home.gateway / "rds" / "rds.json").write_text("{}")
+    reconciler.publish()
+    assert len(written) == 2
+    assert is_on_disk(written[0], plane.home.gateway)
+
+
+def test_who_lost_the_duty_replaces_no_file(plane: Plane, written: list[Any]) -> None:
+    duty = Duty("gateway", plane.database, plane.clock, Holder.begin("control@x"), 10.0)
+    reconciler = GatewayReconciler(plane.context, duty)
+    assert duty.hold()
+    reconciler.publish()
+    plane.apply()
+    plane.clock.advance(10.0)
+    with pytest.raises(Temporary) as caught:
+        reconciler.publish()
+    assert caught.value.code == "stale_order"
+    assert len(written) == 1
+    assert is_on_disk(written[0], plane.home.gateway)
+    assert duty.hold()
+    reconciler.publish()
+    assert len(written) == 2
+
+
+def test_who_takes_the_duty_asks_envoy_anew(plane: Plane, written: list[Any]) -> None:
+    holders = [Holder.begin(name) for name in ("control@x", "control-2@x")]
+    duties = [Duty("gateway", plane.database, plane.clock, each, 10.0) for each in holders]
+    first, second = (GatewayReconciler(plane.context, duty) for duty in duties)
+    assert duties[0].hold()
+    first.publish()
+    plane.clock.advance(11.0)
+    assert duties[1].hold()
+    second.publish()
+    second.publish()
+    assert len(written) == 2
+    assert written[0] == written[1]
 
 
 def test_the_members_of_a_team_and_those_granted_may_call(plane: Plane, written: list[Any]) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
+
 import pytest
 
 from plinth.access.rbac import decide
-from plinth.control.context import ADMIN_PRINCIPAL, PLATFORM_PRINCIPAL
+from plinth.control.context import ADMIN_PRINCIPAL, DEFAULT_TEAM, PLATFORM_PRINCIPAL
 from plinth.control.identities import make_first, mint_key, platform_key
-from plinth.domain.access import Action, PrincipalKind, Resource, Role
+from plinth.control.members import add_member
+from plinth.domain.access import Action, Actor, Grant, PrincipalKind, Resource, Role
 from plinth.kit.errors import Conflict, Denied, NotFound
 from plinth.store.identities import (
+    add_grant,
+    add_key,
+    add_principal,
     find_principal,
     list_grants,
     list_keys,
@@ -107,3 +114,50 @@ def test_all_keys_of_a_service_have_one_role(plane: Plane, first: str, second: s
         mint(first)
         with pytest.raises(Conflict, match=f"has role `{first}`"):
             mint(second)
+
+
+def operator_on(plane: Plane, home_team: str) -> Actor:
+    """Return somebody of `home_team` who is an operator on TEAM."""
+    now = plane.clock.now()
+    with plane.write() as connection:
+        holder = add_principal(
+            connection, kind=PrincipalKind.USER, name="olga", team=home_team, now=now
+        )
+        grant = Grant(role=Role.OPERATOR, principal=holder.id, team=TEAM)
+        add_grant(connection, grant, created_by=ADMIN_PRINCIPAL, now=now)
+        expires_at = now + timedelta(days=1)
+        key = add_key(connection, principal=holder, label="x", expires_at=expires_at, now=now)
+        actor = load_actor(connection, holder.id, key.id)
+    assert actor is not None
+    return actor
+
+
+@pytest.mark.parametrize(
+    ("team", "resource"), [(None, None), (DEFAULT_TEAM, None), (DEFAULT_TEAM, "endpoint/delay")]
+)
+def test_who_is_not_of_a_team_makes_no_key_to_what_was_given_to_all_of_it(
+    plane: Plane, team: str | None, resource: str | None
+) -> None:
+    outsider, insider = operator_on(plane, DEFAULT_TEAM), operator_on(plane, TEAM)
+    shared = Grant(role=Role.OPERATOR, subject_team=TEAM, team=team, resource=resource)
+
+    def make(make_key: Callable[..., object], actor: Actor, name: str) -> None:
+        with plane.write() as connection:
+            made_for = {"team": TEAM, "name": name, "role": Role.VIEWER, "days": 1}
+            make_key(connection, plane.context, actor, **made_for)
+
+    make(mint_key, outsider, "batch")
+    make(add_member, outsider, "ann")
+    with plane.write() as connection:
+        add_grant(connection, shared, created_by=ADMIN_PRINCIPAL, now=plane.clock.now())
+    # Whoever is of the team has it already.
+    with plane.write() as connection:
+        keys = list_keys(connection, kinds=[PrincipalKind.USER])
+        (key,) = [key for key in keys if key.principal == insider.principal]
+        inside = load_actor(connection, insider.principal.id, key.id)
+    assert inside is not None
+    for make_key, old, new in ((mint_key, "batch", "nightly"), (add_member, "bob", "carl")):
+        for name in (old, new):
+            with pytest.raises(Denied, match=f"all of team `{TEAM}`"):
+                make(make_key, outsider, name)
+        make(make_key, inside, new)

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from plinth.control.duties import Duty
 from plinth.control.loop import LEASE_S, Loop, Outcome, Periodic
 from plinth.kit.clock import FakeClock, SystemClock
 from plinth.kit.errors import NotFound, Permanent, PlinthError, Temporary
 from plinth.store import tables
+from plinth.store.leases import Claim, Holder
 from plinth.store.runs import find_run
 from plinth.store.session import Database
 from tests.control.plane import copy_template, open_database
@@ -32,13 +34,15 @@ class Scripted:
     def __init__(self, work: Callable[[str], Outcome]) -> None:
         self._work = work
         self.worked: list[str] = []
+        self.claims: list[Claim] = []
         self.errors: list[PlinthError] = []
 
     def load(self, connection: Connection, key: str) -> str:
         return find_run(connection, key).id
 
-    def work(self, state: str) -> Outcome:
+    def work(self, state: str, claim: Claim) -> Outcome:
         self.worked.append(state)
+        self.claims.append(claim)
         return self._work(state)
 
     def failed(self, state: str, error: PlinthError) -> Outcome:
@@ -62,11 +66,11 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def make(database: Database, clock: FakeClock) -> Iterator[Callable[[Any], Loop]]:
+def make(database: Database, clock: FakeClock) -> Iterator[Callable[..., Loop]]:
     loops = []
 
-    def made(reconciler: Any) -> Loop:
-        loops.append(Loop(database, clock, (reconciler,)))
+    def made(reconciler: Any, **more: Any) -> Loop:
+        loops.append(Loop(database, clock, (reconciler,), **more))
         return loops[-1]
 
     yield made
@@ -80,7 +84,7 @@ def reason(database: Database) -> str:
 
 
 def test_an_outcome_is_written_and_the_row_waits(
-    database: Database, clock: FakeClock, make: Callable[[Any], Loop]
+    database: Database, clock: FakeClock, make: Callable[..., Loop]
 ) -> None:
     reconciler = Scripted(lambda _: Outcome({"reason": "Seen"}, 10.0))
     loop = make(reconciler)
@@ -93,7 +97,7 @@ def test_an_outcome_is_written_and_the_row_waits(
 
 
 def test_work_may_write_since_no_transaction_is_open(
-    database: Database, make: Callable[[Any], Loop]
+    database: Database, make: Callable[..., Loop]
 ) -> None:
     def work(_key: str) -> Outcome:
         with database.write() as connection:
@@ -104,7 +108,7 @@ def test_work_may_write_since_no_transaction_is_open(
     assert reason(database) == "Wrote"
 
 
-def test_our_errors_go_to_the_reconciler(database: Database, make: Callable[[Any], Loop]) -> None:
+def test_our_errors_go_to_the_reconciler(database: Database, make: Callable[..., Loop]) -> None:
     def work(_key: str) -> Outcome:
         raise Permanent("never")
 
@@ -115,7 +119,7 @@ def test_our_errors_go_to_the_reconciler(database: Database, make: Callable[[Any
 
 
 def test_an_unknown_error_becomes_temporary_and_is_logged(
-    database: Database, make: Callable[[Any], Loop], caplog: pytest.LogCaptureFixture
+    database: Database, make: Callable[..., Loop], caplog: pytest.LogCaptureFixture
 ) -> None:
     def work(_key: str) -> Outcome:
         raise ZeroDivisionError("oh")
@@ -131,7 +135,7 @@ def test_an_unknown_error_becomes_temporary_and_is_logged(
 def test_what_cannot_be_written_is_taken_up_when_its_lease_ends(
     database: Database,
     clock: FakeClock,
-    make: Callable[[Any], Loop],
+    make: Callable[..., Loop],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     reconciler = Scripted(lambda _: Outcome({"no_such_column": 1}, 1.0))
@@ -144,7 +148,7 @@ def test_what_cannot_be_written_is_taken_up_when_its_lease_ends(
 
 
 def test_who_lost_the_lease_writes_nothing_and_runs_nothing_beside(
-    database: Database, clock: FakeClock, make: Callable[[Any], Loop]
+    database: Database, clock: FakeClock, make: Callable[..., Loop]
 ) -> None:
     ran = []
     inner = make(Scripted(lambda _: Outcome({"reason": "Second"}, None)))
@@ -160,7 +164,7 @@ def test_who_lost_the_lease_writes_nothing_and_runs_nothing_beside(
 
 
 def test_an_outcome_whose_intent_changed_is_dropped_and_the_row_is_due(
-    database: Database, make: Callable[[Any], Loop]
+    database: Database, make: Callable[..., Loop]
 ) -> None:
     answers = [False, True]
     reconciler = Scripted(
@@ -174,7 +178,7 @@ def test_an_outcome_whose_intent_changed_is_dropped_and_the_row_is_due(
 
 
 def test_what_goes_beside_an_outcome_is_written_with_it_or_not_at_all(
-    database: Database, make: Callable[[Any], Loop]
+    database: Database, make: Callable[..., Loop]
 ) -> None:
     def fail(_connection: Connection) -> None:
         raise KeyError("beside")
@@ -183,7 +187,57 @@ def test_what_goes_beside_an_outcome_is_written_with_it_or_not_at_all(
     assert reason(database) == "Accepted"
 
 
-def test_a_row_that_is_gone_is_passed_over(database: Database, make: Callable[[Any], Loop]) -> None:
+def test_what_is_ordered_is_valid_as_long_as_the_lease(
+    clock: FakeClock, make: Callable[..., Loop]
+) -> None:
+    clock.advance(100.0)
+    reconciler = Scripted(lambda _: Outcome())
+    make(reconciler, lease_s=7.0).step()
+    assert [claim.valid_until for claim in reconciler.claims] == [107.0]
+
+
+def test_what_was_paused_until_after_its_lease_does_no_work(
+    database: Database, clock: FakeClock, make: Callable[..., Loop]
+) -> None:
+    class Paused(Scripted):
+        def load(self, connection: Connection, key: str) -> str:
+            clock.advance(LEASE_S)
+            return super().load(connection, key)
+
+    reconciler = Paused(lambda _: Outcome({"reason": "Late"}))
+    assert make(reconciler).step() == 1
+    assert reconciler.worked == []
+    assert reason(database) == "Accepted"
+
+
+def test_a_control_plane_that_begins_frees_its_own_leases_and_no_others(
+    database: Database, clock: FakeClock, make: Callable[..., Loop]
+) -> None:
+    blocked, ended = threading.Event(), threading.Event()
+
+    def work(_key: str) -> Outcome:
+        blocked.set()
+        assert ended.wait(PATIENCE_S)
+        return Outcome({"reason": "First"}, None)
+
+    first = make(Scripted(work), holder=Holder.begin("control@x"))
+    futures = first._claim()
+    assert blocked.wait(PATIENCE_S)
+    second = make(Scripted(lambda _: Outcome()), holder=Holder.begin("control-2@x"))
+    second.release()
+    assert second.step() == 0
+    reborn = make(
+        Scripted(lambda _: Outcome({"reason": "Again"}, None)), holder=Holder.begin("control@x")
+    )
+    reborn.release()
+    assert reborn.step() == 1
+    ended.set()
+    for future in futures:
+        future.result()
+    assert reason(database) == "Again"
+
+
+def test_a_row_that_is_gone_is_passed_over(database: Database, make: Callable[..., Loop]) -> None:
     class Gone(Scripted):
         def load(self, connection: Connection, key: str) -> str:
             raise NotFound(key)
@@ -191,6 +245,20 @@ def test_a_row_that_is_gone_is_passed_over(database: Database, make: Callable[[A
     reconciler = Gone(lambda _: Outcome())
     assert make(reconciler).step() == 1
     assert reconciler.worked == []
+
+
+def test_a_row_that_is_gone_is_given_back_and_waits_for_a_hint(
+    database: Database, clock: FakeClock, make: Callable[..., Loop]
+) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql("update run set deleted_at = created_at")
+    loop = make(Scripted(lambda _: Outcome()))
+    assert loop.step() == 1
+    with database.read() as connection:
+        row = connection.exec_driver_sql("select lease_token, lease_until, due_at from run").one()
+    assert tuple(row) == (None, None, None)
+    clock.advance(LEASE_S + 1)
+    assert loop.step() == 0
 
 
 def wait_for(holds: Callable[[], bool]) -> None:
@@ -214,7 +282,7 @@ def test_a_loop_that_runs_frees_old_leases_and_is_woken_by_a_hint(database: Data
 
 
 def test_a_row_that_blocks_for_ever_does_not_stop_the_others(
-    database: Database, clock: FakeClock, make: Callable[[Any], Loop]
+    database: Database, clock: FakeClock, make: Callable[..., Loop]
 ) -> None:
     with database.write() as connection:
         run_in(connection, "r_b")
@@ -245,7 +313,7 @@ def test_a_row_that_blocks_for_ever_does_not_stop_the_others(
 
 
 def test_no_more_rows_are_claimed_than_workers_are_free(
-    database: Database, make: Callable[[Any], Loop]
+    database: Database, make: Callable[..., Loop]
 ) -> None:
     with database.write() as connection:
         for number in range(20):
@@ -271,7 +339,7 @@ def test_no_more_rows_are_claimed_than_workers_are_free(
 
 
 def test_a_clock_that_is_set_back_stops_nothing(
-    database: Database, clock: FakeClock, make: Callable[[Any], Loop]
+    database: Database, clock: FakeClock, make: Callable[..., Loop]
 ) -> None:
     reconciler = Scripted(lambda _: Outcome({"reason": "Seen"}, 1.0))
     loop = make(reconciler)
@@ -311,3 +379,24 @@ def test_a_periodic_call_is_made_at_once_when_hinted() -> None:
     periodic.hint()
     wait_for(lambda: len(calls) == 2)
     periodic.stop()
+
+
+def test_a_duty_is_done_by_one_control_plane_at_a_time(
+    database: Database, clock: FakeClock
+) -> None:
+    calls: list[str] = []
+
+    def periodic(name: str) -> Periodic:
+        duty = Duty("meter", database, clock, Holder.begin(name), LEASE_S)
+        return Periodic(name, lambda: calls.append(name), 0.001, duty)
+
+    first, second = periodic("control@x"), periodic("control-2@x")
+    first.start()
+    wait_for(lambda: len(calls) > 2)
+    second.start()
+    wait_for(lambda: len(calls) > 10)
+    first.stop()
+    assert set(calls) == {"control@x"}
+    clock.advance(LEASE_S + 1)
+    wait_for(lambda: "control-2@x" in calls)
+    second.stop()

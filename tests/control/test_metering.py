@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from plinth.control.metering import UsageRow, usage_in
+from plinth.control.duties import Duty
+from plinth.control.metering import Metering, UsageRow, logs_of, usage_in
 from plinth.domain.run import Phase
 from plinth.domain.usage import Meter
+from plinth.gateway.admin import Admin
 from plinth.gateway.clusters import deployment_cluster
 from plinth.gateway.routes import ENDPOINT_ROUTE
+from plinth.kit.errors import Temporary
+from plinth.kit.settings import Settings
+from plinth.metering.rotation import rotated
+from plinth.store.leases import Holder
+from plinth.units.ends import note_end
 from tests.control.plane import TEAM, Plane
 
 UNREACHED = "upstream_reset_before_response_started{remote_connection_failure|refused}"
@@ -27,6 +40,7 @@ def line(**changed: Any) -> bytes:
         "key": "k_a",
         "route": f"{ENDPOINT_ROUTE}delay",
         "cluster": deployment_cluster("r_a"),
+        "upstream": "/srv/run/r_a.1.sock",
         "method": "POST",
         "path": "/v2/models/delay/infer",
         "code": 200,
@@ -44,7 +58,7 @@ def test_a_request_that_reached_a_model_is_one_request_of_the_callers_team() -> 
     assert draft is not None
     assert (draft.meter, draft.quantity, draft.team) == (Meter.REQUESTS, 1.0, "ops")
     assert (draft.workload, draft.run, draft.principal) == ("endpoint/delay", "r_a", "p_a")
-    assert draft.request_id == "q1"
+    assert (draft.request_id, draft.replica) == ("q1", 1)
     assert (draft.ended_at - draft.started_at).total_seconds() == 0.25
 
 
@@ -140,10 +154,12 @@ def test_lines_and_logs_that_cannot_be_counted_are_said(
     log = plane.home.gateway / "access.log"
     log.write_bytes(line() + b"nonsense\n")
     plane.parts.metering.collect()
-    assert "1 lines of the access log cannot be read" in caplog.text
+    assert "1 lines of `access.log` cannot be read" in caplog.text
     log.write_bytes(line() + line(id="q3"))
-    plane.parts.metering.collect()
-    assert "1 access logs were cut or rewritten" in caplog.text
+    # Seen once, it may be a file that is just being renamed.
+    for _ in range(2):
+        plane.parts.metering.collect()
+    assert "`access.log` was cut or rewritten by others" in caplog.text
     caplog.clear()
     plane.parts.metering.collect()
     assert caplog.text == ""
@@ -156,3 +172,135 @@ def test_a_server_is_counted_in_serving_seconds_for_each_replica(plane: Plane) -
     (row,) = plane.parts.metering.totals()
     assert (row.workload, row.training_seconds) == ("endpoint/delay", 0.0)
     assert 60 <= row.serving_seconds <= 70
+
+
+def test_the_seconds_of_a_replica_say_where_it_ran_and_what_it_was_given(plane: Plane) -> None:
+    run = plane.apply(replicas=2, resources={"cpu": 0.5, "memory": "200MB"}).deployment
+    plane.until(lambda: plane.run(run).phase is Phase.RUNNING)
+    plane.step(70)
+    plane.step()
+    plane.parts.metering.collect()
+    records = plane.context.ledger.records()
+    assert {record.replica for record in records} == {0, 1}
+    assert {(each.platform, each.cpu, each.memory_bytes) for each in records} == {
+        ("local", 0.5, 200_000_000)
+    }
+
+
+def test_the_end_of_a_killed_gateway_is_a_gap_and_the_end_of_a_stopped_one_is_none(
+    plane: Plane,
+) -> None:
+    (_, (ends, _)) = logs_of(plane.home)
+    ends.parent.mkdir()
+    at = plane.clock.now()
+    end = {"phase": "exited", "started_at": "x", "ended_at": "2026-01-01T00:00:00.000000Z"}
+    note_end(ends, "envoy", {**end, "signal": None, "reason": "stopped"}, at)
+    note_end(ends, "envoy", {**end, "signal": 9, "reason": "ended by SIGKILL"}, at)
+    for _ in range(2):
+        plane.parts.metering.collect()
+        plane.restart()
+    (gap,) = plane.context.ledger.gaps()
+    assert (gap.reason, gap.started_at, gap.ended_at) == (
+        "envoy: ended by SIGKILL",
+        at - timedelta(seconds=0.5),
+        at,
+    )
+
+
+@pytest.fixture
+def small(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> Plane:
+    """Return a plane whose logs are begun anew at 4 KiB and kept up to 6 KiB, with its Envoy."""
+    settings = Settings(access_log_bytes=4096, access_logs_bytes=6000, trace_days=10)
+    plane.context = replace(plane.context, settings=settings)
+    plane.parts = replace(plane.parts, metering=type(plane.parts.metering)(plane.context))
+    monkeypatch.setattr(Admin, "reopen_logs", lambda _: access_log(plane).touch())
+    return plane
+
+
+def access_log(plane: Plane) -> Path:
+    return plane.home.gateway / "access.log"
+
+
+def fill(plane: Plane, name: str) -> None:
+    """Write a little more than one log holds, and have it read."""
+    with access_log(plane).open("ab") as log:
+        for number in range(13):
+            log.write(line(id=f"{name}-{number}"))
+    plane.parts.metering.collect()
+    newest = rotated(access_log(plane))[-1]
+    os.utime(newest, (plane.clock.now().timestamp(),) * 2)
+
+
+def test_a_log_that_is_large_is_begun_anew_and_the_oldest_go_when_room_is_short(
+    small: Plane,
+) -> None:
+    newest = []
+    for name in "abc":
+        fill(small, name)
+        small.clock.advance(60)
+        assert access_log(small).stat().st_size == 0
+        newest.append(rotated(access_log(small))[-1])
+    assert rotated(access_log(small)) == newest[1:]
+    small.parts.metering.collect()
+    assert rotated(access_log(small)) == newest[2:]
+    (row,) = small.parts.metering.totals()
+    assert row.requests == 39
+
+
+def test_logs_go_when_no_response_in_them_can_be_traced_any_more(small: Plane) -> None:
+    fill(small, "a")
+    small.clock.advance(9 * 86400)
+    small.parts.metering.collect()
+    assert len(rotated(access_log(small))) == 1
+    small.clock.advance(2 * 86400)
+    small.parts.metering.collect()
+    assert rotated(access_log(small)) == []
+
+
+def test_a_control_plane_whose_duty_is_over_renames_and_removes_no_log(small: Plane) -> None:
+    duty = Duty("metering", small.database, small.clock, Holder.begin("control@x"), 10.0)
+    metering = Metering(small.context, duty)
+    assert duty.hold()
+    fill(small, "a")
+    small.clock.advance(20 * 86400)
+    with pytest.raises(Temporary, match="longer than its lease"):
+        metering.collect()
+    (kept,) = rotated(access_log(small))
+    access_log(small).write_bytes(kept.read_bytes())
+    kept.unlink()
+    with pytest.raises(Temporary, match="longer than its lease"):
+        metering.collect()
+    assert rotated(access_log(small)) == []
+    assert duty.hold()
+    metering.collect()
+    assert len(rotated(access_log(small))) == 1
+
+
+def test_a_replica_of_a_deleted_run_is_counted_and_one_of_no_run_stops_nothing(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    deleted, lost, other = (started(plane) for _ in range(3))
+    plane.step(130)
+    with plane.write() as connection:
+        connection.exec_driver_sql(
+            "update run set deleted_at = created_at where id = ?", (deleted,)
+        )
+    # A connection that heeds no foreign key.
+    with closing(sqlite3.connect(plane.home.database)) as connection:
+        connection.execute("delete from run where id = ?", (lost,))
+        connection.commit()
+    for _ in range(2):
+        plane.parts.metering.collect()
+    assert {record.run for record in plane.context.ledger.records()} == {deleted, other}
+    assert caplog.text.count(f"run {lost}") == 1
+
+
+def test_no_log_goes_while_envoy_may_still_write_to_it(
+    small: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admin, "reopen_logs", lambda _: None)
+    fill(small, "a")
+    small.clock.advance(20 * 86400)
+    for _ in range(2):
+        small.parts.metering.collect()
+    assert len(rotated(access_log(small))) == 1

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from plinth.control import preparation
 from plinth.control.preparation import (
     environment_of,
     has_example,
@@ -139,3 +143,28 @@ def test_a_models_example_is_found_in_its_description(
     if described is not None:
         (folder / "MLmodel").write_text(described)
     assert has_example(plane.context, run) is has
+
+
+def test_what_a_job_logs_in_runs_of_its_own_is_tagged_as_its(plane: Plane) -> None:
+    run = plane.submit()
+    context = json.loads(started(plane, run).variables["MLFLOW_RUN_CONTEXT"])
+    assert context == plane.tracking.tags[run]
+    assert context["plinth.run"] == run
+
+
+def test_a_folder_that_another_control_plane_made_meanwhile_is_taken(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = plane.submit()
+    folder = plane.home.runs / run
+    make = preparation.make_private
+
+    def made_by_another(path: Path) -> Path:
+        (folder / "work").mkdir(parents=True, exist_ok=True)
+        (folder / "work" / "train.py").write_text("pass")
+        return make(path)
+
+    monkeypatch.setattr(preparation, "make_private", made_by_another)
+    started(plane, run)
+    assert (folder / "work" / "train.py").read_text() == "pass"
+    assert [path.name for path in plane.home.runs.iterdir()] == [run]

@@ -8,7 +8,7 @@ import pytest
 
 from plinth.control.loop import Periodic
 from plinth.control.status import Parts, node_status, unit_log
-from plinth.kit.errors import NotFound
+from plinth.kit.errors import NotFound, Temporary
 from tests.control.plane import Plane
 
 
@@ -19,6 +19,7 @@ def test_what_is_down_is_shown_as_data(plane: Plane) -> None:
         gateway=plane.gateway,
         tracking=plane.parts.tracking,
         metering=plane.parts.metering,
+        refusals=plane.parts.refusals,
         periodic=(broken,),
     )
     seen = node_status(plane.context, parts, with_memory=False)
@@ -30,3 +31,15 @@ def test_what_is_down_is_shown_as_data(plane: Plane) -> None:
 def test_the_log_of_a_unit_that_is_none_is_not_found(plane: Plane) -> None:
     with pytest.raises(NotFound, match="no unit `absent`"):
         unit_log(plane.context, "absent", 0, 10)
+
+
+def test_a_ledger_that_cannot_be_read_now_hides_nothing_else(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(_: object) -> int:
+        raise Temporary("the ledger cannot be used now")
+
+    monkeypatch.setattr(type(plane.context.ledger), "count_gaps", busy)
+    seen = node_status(plane.context, plane.parts, with_memory=False)
+    assert seen["usage"] == {"gaps": None, "latest_gaps": [], "unreadable_lines": None}
+    assert seen["address"]

@@ -3,7 +3,16 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from plinth.domain.access import Action, Actor, Grant, Principal, PrincipalKind, Role, Team
+from plinth.domain.access import (
+    Action,
+    Actor,
+    Grant,
+    Principal,
+    PrincipalKind,
+    Role,
+    Team,
+    workspace_of,
+)
 
 
 def test_roles_stand_in_the_order_of_what_they_may_do():
@@ -24,3 +33,8 @@ def test_an_actor_survives_json_with_its_grants():
     grant = Grant(role=Role.VIEWER, principal="p_1", team="ops", resource="endpoint/flights")
     actor = Actor(principal=principal, grants=(grant,))
     assert Actor.model_validate_json(actor.model_dump_json()) == actor
+
+
+def test_no_team_has_the_workspace_whose_files_lie_above_all_others():
+    assert workspace_of("default") != "default"
+    assert workspace_of("a" * 24) == "team-" + "a" * 24

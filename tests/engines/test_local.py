@@ -9,6 +9,7 @@ import pytest
 
 from plinth.engines.base import Engine
 from plinth.engines.local import LocalEngine
+from plinth.kit.clock import SystemClock
 from plinth.kit.errors import Temporary
 from plinth.kit.home import Home
 from plinth.units.client import AgentClient
@@ -34,6 +35,9 @@ class LocalPlace(EnginePlace):
 
     def python(self) -> tuple[str, ...]:
         return (PYTHON, "-I", "-S", "-c")
+
+    def since_boot_s(self) -> float:
+        return SystemClock().since_boot_s()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ LINE: dict[str, Any] = {
     "key": "k_1",
     "route": "endpoint:delay",
     "cluster": "deployment:r_new",
+    "upstream": "/srv/run/r_new.1.sock",
     "method": "POST",
     "path": "/v2/models/delay/infer",
     "code": 200,
@@ -56,8 +57,10 @@ def test_a_line_becomes_a_record() -> None:
             rx=94,
             tx=120,
             attempts=1,
+            upstream="/srv/run/r_new.1.sock",
         )
     ]
+    assert records[0].replica == 1
 
 
 def test_this_is_the_line_that_envoy_is_told_to_write() -> None:
@@ -71,6 +74,24 @@ def test_a_request_that_nobody_could_read_is_a_record_without_a_caller() -> None
     (record,), _ = parse(line(**nothing, code=400, flags="DPE"))
     assert (record.principal, record.endpoint, record.deployment) == (None, None, None)
     assert record.flags == "DPE"
+
+
+def test_a_line_of_an_older_plinth_does_not_say_which_replica_served() -> None:
+    old = {name: value for name, value in LINE.items() if name != "upstream"}
+    (record,), _ = parse(json.dumps(old).encode() + b"\n")
+    assert (record.request_id, record.upstream, record.replica) == (LINE["id"], None, None)
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        *(None, "-", "127.0.0.1:80", "/srv/run/control.sock", "/srv/run/r_old.1.sock"),
+        *("/srv/run/r_new.sock", "/srv/run/r_new.x.sock", "/srv/run/r_new.\u0662.sock"),
+    ],
+)
+def test_what_is_no_socket_of_the_deployment_is_no_replica_of_it(upstream: str | None) -> None:
+    (record,), _ = parse(line(upstream=upstream))
+    assert record.replica is None
 
 
 def test_a_candidate_is_at_nobodys_charge() -> None:

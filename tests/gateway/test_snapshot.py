@@ -60,9 +60,8 @@ def names(items: Any) -> list[str]:
 
 
 def routes_of(state: GatewayState) -> list[dict[str, Any]]:
-    found = snapshot.render(state).routes.items[0]["virtual_hosts"][0]["routes"]
-    assert isinstance(found, list)
-    return found
+    hosts = snapshot.render(state).routes.items[0]["virtual_hosts"]
+    return [route for host in hosts for route in host["routes"]]
 
 
 def test_the_configuration_is_the_reviewed_one() -> None:
@@ -88,8 +87,13 @@ def test_mlflow_is_open_to_every_key_for_reading_only(state: GatewayState) -> No
         assert is_open == (methods is not None)
         # By POST only whole paths, none below.
         assert methods in (None, "GET|HEAD") or (methods == "POST" and "path" in route["match"])
-    is_first = [route["match"].get("headers") is not None for route in found]
-    assert is_first == sorted(is_first, reverse=True)
+
+
+def test_what_reads_in_mlflow_comes_before_what_changes() -> None:
+    for host in snapshot.render(BUSY).routes.items[0]["virtual_hosts"]:
+        found = [route for route in host["routes"] if route["name"] == "mlflow"]
+        is_first = [route["match"].get("headers") is not None for route in found]
+        assert is_first == sorted(is_first, reverse=True)
 
 
 def test_a_grant_changes_the_routes_and_nothing_else() -> None:
@@ -130,6 +134,29 @@ def test_only_the_control_plane_is_shown_the_key() -> None:
         if "route" in route and "authorization" not in route.get("request_headers_to_remove", [])
     }
     assert shown == {"control"}
+
+
+def test_nobody_behind_the_gateway_gets_or_sets_a_cookie_but_the_control_plane() -> None:
+    for route in routes_of(BUSY):
+        if "route" in route and route["route"]["cluster"] != "control":
+            assert "cookie" in route["request_headers_to_remove"]
+            assert "set-cookie" in route["response_headers_to_remove"]
+
+
+@pytest.mark.parametrize(
+    ("port", "host"), [(8470, "mlflow.localhost:8470"), (80, "mlflow.localhost")]
+)
+def test_the_pages_have_their_own_host_which_holds_nothing_else(port: int, host: str) -> None:
+    hosts = snapshot.render(replace(BUSY, port=port)).routes.items[0]["virtual_hosts"]
+    pages = next(each for each in hosts if each["name"] == "mlflow")
+    assert host in pages["domains"]
+    assert len(set(pages["domains"])) == len(pages["domains"])
+    assert {route["name"] for route in pages["routes"]} == {
+        "sign-in",
+        "mlflow",
+        "mlflow-info",
+        "nothing",
+    }
 
 
 def test_an_endpoint_without_replicas_answers_like_one_that_never_had_any() -> None:

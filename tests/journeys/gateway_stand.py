@@ -49,6 +49,7 @@ class _Echo(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
+        self.send_header("set-cookie", f"from={self.server.name}; Path=/")
         self.end_headers()
         self.wfile.write(body)
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import httpx
 
+from plinth.domain.access import workspace_of
 from plinth.kit.errors import Temporary
-from plinth.kit.home import Home
+from plinth.kit.home import DEFAULT_PORT, Home
 from plinth.tracking.mlflow import Tracking
 from plinth.tracking.server import command, mlflow_packages
 
@@ -72,7 +73,7 @@ def running_mlflow(home: Home) -> Iterator[subprocess.Popen[bytes]]:
 
 def start(home: Home, python: Path) -> subprocess.Popen[bytes]:
     """Start MLflow with a listening Unix socket as its file descriptor 3."""
-    arguments, variables = command(home, python)
+    arguments, variables = command(home, python, DEFAULT_PORT)
     path = home.socket("mlflow")
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -116,7 +117,7 @@ def as_team(home: Home, team: str) -> httpx.Client:
     return httpx.Client(
         transport=httpx.HTTPTransport(uds=str(home.socket("mlflow"))),
         base_url="http://localhost",
-        headers={"X-MLFLOW-WORKSPACE": team},
+        headers={"X-MLFLOW-WORKSPACE": workspace_of(team)},
         timeout=30.0,
     )
 
@@ -173,7 +174,7 @@ def _envoy_configuration(home: Home, team: str) -> dict[str, Any]:
         "route": {"cluster": "mlflow", "timeout": "0s"},
         "request_headers_to_add": [
             {
-                "header": {"key": "x-mlflow-workspace", "value": team},
+                "header": {"key": "x-mlflow-workspace", "value": workspace_of(team)},
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
         ],

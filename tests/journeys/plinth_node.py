@@ -71,10 +71,12 @@ def wait_for(seen: Callable[[], Any], what: str, *, within_s: float = PATIENCE_S
 
 
 @contextmanager
-def running_plinth(cache: Path, port: int, *, teams: Sequence[str] = ()) -> Iterator[Plinth]:
-    """Start Plinth in a home of its own for a block; leave no process."""
+def running_plinth(
+    cache: Path, port: int, *, teams: Sequence[str] = (), folder: Path | None = None
+) -> Iterator[Plinth]:
+    """Start Plinth in a home of its own for a block, or in an empty `folder`; leave no process."""
     _prepare(cache)
-    home = Home(Path(tempfile.mkdtemp(prefix="pl-")))
+    home = Home(folder or Path(tempfile.mkdtemp(prefix="pl-")))
     home.environments.symlink_to(cache)
     plinth = Plinth(home, port)
     try:
@@ -300,7 +302,7 @@ class Caller:
         self.ids.append(answer.headers["x-plinth-id"])
         body = answer.json() if answer.status_code == 200 else answer.text
         is_right = answer.status_code == 200
-        self.answers.append((answer.status_code, y_of(body) if is_right else body))
+        self.answers.append((answer.status_code, y_of(answer.json()) if is_right else body))
 
     @property
     def failed(self) -> list[tuple[int, Any]]:

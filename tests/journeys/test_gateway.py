@@ -224,7 +224,7 @@ def test_what_a_client_says_about_itself_is_taken_off(ready: Gateway) -> None:
         assert seen["x-request-id"] == answer.headers["x-plinth-id"] != "mine"
         assert not {"x-plinth-anything", "x-envoy-max-retries", "x-envoy-original-path"} & set(seen)
         assert ("authorization" in seen) == (path == "/api/v1/runs")
-        assert seen.get("x-mlflow-workspace") == ("ops" if "mlflow" in path else None)
+        assert seen.get("x-mlflow-workspace") == ("team-ops" if "mlflow" in path else None)
     assert ready.ask(INFER, ready.key(), headers={"x_plinth_team": "a"}).status == 400
 
 
@@ -250,7 +250,7 @@ def test_mlflow_answers_for_the_teams_workspace(ready: Gateway, path: str) -> No
     seen = ready.ask(path, ready.key("p_bob", "research")).json
     assert seen["server"] == "mlflow"
     headers = {name.lower(): value for name, value in seen["headers"].items()}
-    assert headers["x-mlflow-workspace"] == "research"
+    assert headers["x-mlflow-workspace"] == "team-research"
     assert headers["host"] == "localhost"
     assert "//" not in seen["path"]
 
@@ -310,7 +310,7 @@ def test_who_may_write_writes_in_the_workspace_of_the_key(
     for method, path in CHANGES:
         seen = ready.ask(path, key, method=method, headers={"x-mlflow-workspace": "else"}).json
         headers = {name.lower(): value for name, value in seen["headers"].items()}
-        assert headers["x-mlflow-workspace"] == team
+        assert headers["x-mlflow-workspace"] == f"team-{team}"
 
 
 def test_a_run_is_a_principal_like_others_and_nobody_calls_itself_one(ready: Gateway) -> None:

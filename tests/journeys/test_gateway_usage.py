@@ -179,6 +179,8 @@ def test_the_lines_that_count_are_those_a_server_had(upstreams: Upstreams) -> No
         "breaking": True,
     }
     assert written(gateway, "gone").attempts > 1
+    # Who served is known by its socket.
+    assert written(gateway, "answering").upstream == str(gateway.root / "run/answering.sock")
 
 
 def test_a_caller_that_hangs_up_is_counted_when_a_server_had_the_request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -169,11 +170,11 @@ def test_a_grant_on_one_endpoint_opens_it_and_taking_it_away_closes_it(
 ) -> None:
     other = plinth.http(plinth.key("ops"))
     given = plinth.cli(
-        *("teams", "grant", "viewer", "--to-team", "ops", "--on-team", TEAM),
+        *("grants", "give", "viewer", "--to-team", "ops", "--on-team", TEAM),
         *("--endpoint", endpoint, "--json"),
     ).json
     wait_for(lambda: infer(other, endpoint, 1.0).status_code == 200, "the grant")
-    plinth.cli("teams", "revoke", given["id"])
+    plinth.cli("grants", "take", given["id"])
     wait_for(lambda: infer(other, endpoint, 1.0).status_code == 403, "the grant's end")
 
 
@@ -298,6 +299,14 @@ def test_usage_counts_each_request_once_even_when_the_control_plane_is_killed(
     table = plinth.cli("usage").out
     assert f"endpoint/{endpoint}" in table
     assert "job/train" in table
+    bill = plinth.cli("bill", "--json").json
+    lines = {(line["team"], line["workload"]): line for line in bill["lines"]}
+    asked = {part["sku"]: part for part in lines[TEAM, f"endpoint/{endpoint}"]["parts"]}
+    assert float(asked["gateway.request"]["fine_quantity"]) == settled + sent
+    assert Decimal(asked["local.cpu_hour"]["exact"]) > 0
+    assert lines[TEAM, "job/train"]["amount"] is not None
+    (total,) = bill["totals"]
+    assert sum(Decimal(line["exact"]) for line in lines.values()) == Decimal(total["exact"])
 
 
 def _stands_still(plinth: Plinth, endpoint: str) -> float | None:

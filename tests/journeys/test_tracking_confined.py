@@ -9,6 +9,7 @@ import pytest
 from plinth.control.tracking import UNIT, mlflow_unit
 from plinth.kit.errors import Temporary
 from plinth.kit.files import make_private
+from plinth.kit.home import DEFAULT_PORT
 from plinth.tracking.mlflow import Tracking
 from plinth.tracking.server import temporary_folder
 from plinth.units import processes
@@ -30,7 +31,7 @@ def node(request: pytest.FixtureRequest) -> Iterator[Node]:
     with running_node(request.param) as node:
         python = mlflow_python()
         make_private(temporary_folder(node.home))
-        node.client.start(mlflow_unit(node.home, python.parent.parent, python))
+        node.client.start(mlflow_unit(node.home, python.parent.parent, python, DEFAULT_PORT))
         with Tracking(node.home.socket(UNIT)) as tracking:
 
             def is_ready() -> bool:

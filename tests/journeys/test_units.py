@@ -243,6 +243,41 @@ def test_agent_and_supervisor_killed_together_leave_a_lost_unit(node: Node) -> N
 
 
 @linux
+def test_a_killed_supervisor_takes_its_daemons_with_it_while_no_agent_lives(node: Node) -> None:
+    node.client.start(node.python("job", COUNT + DAEMON + WAIT))
+    wait_for(lambda: node.log("job").count("ready") == 2)
+    supervisor, left = node.supervisor("job"), node.remains()
+    assert len(left) == 2
+    node.kill_agent()
+    killed = datetime.now(UTC)
+    processes.send(supervisor, signal.SIGKILL)
+    wait_for((node.home.units / "job" / "exit.json").exists, within_s=5.0)
+    assert not any(processes.is_alive(process) for process in left)
+    ended = from_text(node.record("job", "exit.json")["ended_at"])
+    assert timedelta(0) <= ended - killed < timedelta(seconds=5)
+    wait_for(lambda: not processes.is_alive(node.guard("job")))
+    node.begin()
+    state = node.state("job")
+    assert (state.phase, state.reason) == ("lost", "its supervisor was killed")
+    assert from_text(state.ended_at or "") == ended
+
+
+@linux
+def test_a_killed_guard_is_no_harm_and_a_guard_ends_with_its_unit(node: Node) -> None:
+    for unit in ("bare", "guarded"):
+        node.client.start(node.python(unit, WAIT))
+        node.wait_for_line(unit, "ready")
+    guards = [node.guard(unit) for unit in ("bare", "guarded")]
+    assert all(processes.is_alive(guard) for guard in guards)
+    processes.send(guards[0], signal.SIGKILL)
+    for unit in ("bare", "guarded"):
+        assert node.state(unit).phase == "running"
+        node.client.stop(unit, 1.0)
+        assert node.wait_for_phase(unit, "exited").stopped
+    wait_for(lambda: not any(processes.is_alive(guard) for guard in guards))
+
+
+@linux
 def test_a_unit_that_was_lost_unseen_ends_at_its_last_sign_of_life(node: Node) -> None:
     for unit in ("unseen", "seen"):
         node.client.start(node.python(unit, WAIT))
@@ -252,6 +287,8 @@ def test_a_unit_that_was_lost_unseen_ends_at_its_last_sign_of_life(node: Node) -
     assert from_text(node.wait_for_phase("seen", "lost").ended_at or "") >= killed
     supervisor, left = node.supervisor("unseen"), node.remains()
     node.kill_agent()
+    # The guard too: then nobody is left who could see the end.
+    processes.send(node.guard("unseen"), signal.SIGKILL)
     processes.send(supervisor, signal.SIGKILL)
     wait_for(lambda: not any(processes.is_alive(process) for process in left))
     folder = node.home.units / "unseen"

@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from plinth.kit.archive import pack, unpack
+from plinth.kit.archive import pack, packed_names, unpack
 from plinth.kit.errors import Invalid, TooLarge
 
 
@@ -119,3 +119,15 @@ def test_a_header_that_is_a_bomb_is_refused_before_it_is_held(tmp_path):
     bomb = gzip.compress(name.tobuf() + bytes(50_000_000), 1)
     with pytest.raises(TooLarge, match="more than is allowed"):
         unpack(bomb, tmp_path / "copy", limit_bytes=1_000_000)
+
+
+def test_the_names_that_would_be_packed_are_those_that_are(code, tmp_path):
+    (code / "__pycache__").mkdir()
+    (code / "__pycache__" / "x.pyc").write_bytes(b"")
+    unpack(pack(code).content, tmp_path / "copy")
+    copied = {
+        path.relative_to(tmp_path / "copy").as_posix()
+        for path in (tmp_path / "copy").rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+    assert packed_names(code) == copied

@@ -1,7 +1,7 @@
 import pytest
 
 from plinth.kit import errors
-from plinth.kit.errors import Invalid, PlinthError, Temporary
+from plinth.kit.errors import Denied, Invalid, PlinthError, Temporary
 
 
 def every_error() -> list[type[PlinthError]]:
@@ -32,3 +32,8 @@ def test_a_code_of_its_own_does_not_change_the_others():
 def test_a_temporary_error_says_when_to_try_again():
     assert Temporary("busy", retry_after_s=2.5).retry_after_s == 2.5
     assert str(Temporary("busy")) == "busy"
+
+
+def test_a_denial_names_the_rule_for_the_audit_log():
+    assert Denied("no", rule="role-too-low").rule == "role-too-low"
+    assert Denied("no").rule == "denied"

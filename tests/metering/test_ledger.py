@@ -193,3 +193,71 @@ def test_gaps_are_kept_once_with_their_place(tmp_path: Path) -> None:
         with pytest.raises(Conflict):
             ledger.commit("envoy", [], expected=None, cursor="1", gaps=[gap])
         assert ledger.gaps() == [gap]
+
+
+def test_of_many_gaps_the_newest_are_shown_and_all_are_counted(ledger: Ledger) -> None:
+    gaps = [
+        Gap(
+            source="ends:a",
+            position=str(second),
+            reason="killed",
+            started_at=START + timedelta(seconds=second),
+            ended_at=START + timedelta(seconds=second + 1),
+        )
+        for second in range(5)
+    ]
+    ledger.commit("ends:a", [], expected=None, cursor="1", gaps=reversed(gaps))
+    assert ledger.gaps() == gaps
+    assert ledger.gaps(newest=2) == gaps[3:]
+    assert ledger.count_gaps() == 5
+
+
+def test_unreadable_lines_are_counted_with_their_cursor_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(Ledger(path)) as ledger:
+        ledger.commit("gateway:a", [], expected=None, cursor="1", unreadable=2)
+        ledger.commit("gateway:b", [], expected=None, cursor="1", unreadable=1)
+        ledger.commit("gateway:a", [], expected="1", cursor="2", unreadable=1)
+        with pytest.raises(Conflict):
+            ledger.commit("gateway:a", [], expected="1", cursor="3", unreadable=9)
+    with closing(Ledger(path)) as ledger:
+        assert ledger.count_unreadable() == 4
+
+
+def test_a_dump_follows_identity_and_not_the_order_of_reading(tmp_path: Path) -> None:
+    dumps = []
+    for name, order in (("a", ("1", "2")), ("b", ("2", "1"))):
+        with closing(Ledger(tmp_path / name)) as ledger:
+            cursor = None
+            for position in order:
+                ledger.commit("gateway:a", [record(position)], expected=cursor, cursor=position)
+                cursor = position
+            dumps.append(ledger.dump())
+    assert dumps[0] == dumps[1]
+    assert dumps[0].count(b"\n") == 2
+
+
+def test_a_sum_that_takes_long_holds_up_no_commit(ledger: Ledger) -> None:
+    ledger.commit("gateway:a", [record("1")], expected=None, cursor="1")
+    with ledger._reading() as reader:
+        rows = reader.execute("select 1 from usage, (select 1 union all select 2)")
+        rows.fetchone()
+        ledger.commit("gateway:a", [record("2")], expected="1", cursor="2")
+        assert len(ledger.records()) == 2
+        rows.close()
+
+
+def test_who_reads_cannot_write(ledger: Ledger) -> None:
+    with ledger._reading() as reader, pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.execute("delete from cursors")
+
+
+def test_totals_of_a_time_are_searched_by_the_time(ledger: Ledger) -> None:
+    plans: list[str] = []
+    with ledger._reading() as reader:
+        reader.set_trace_callback(plans.append)
+    ledger.totals(START, START + timedelta(hours=1), team="ops")
+    with ledger._reading() as reader:
+        reader.set_trace_callback(None)
+        plan = reader.execute(f"explain query plan {plans[-1]}").fetchall()
+    assert any("SEARCH usage USING INDEX usage_started (started_at>? AND" in row[3] for row in plan)

@@ -13,14 +13,17 @@ from plinth.store.identities import (
     add_team,
     delete_grant,
     delete_grants_on,
+    end_membership,
     find_grant,
     find_key,
+    find_member,
+    find_member_by_id,
     find_principal,
-    find_service,
     find_team,
     grants_to,
     list_grants,
     list_keys,
+    list_members,
     list_revoked,
     list_teams,
     load_actor,
@@ -53,8 +56,8 @@ def test_principals_are_found(database: Database, service: Principal) -> None:
     with database.read() as connection:
         assert find_principal(connection, service.id) == service
         assert find_principal(connection, "p_nobody") is None
-        assert find_service(connection, "ops", "dash") == service
-        assert find_service(connection, "research", "dash") is None
+        assert find_member(connection, "ops", "dash") == service
+        assert find_member(connection, "research", "dash") is None
 
 
 def test_an_actor_has_its_own_grants_and_its_teams(database: Database, service: Principal) -> None:
@@ -120,3 +123,42 @@ def test_keys_are_listed_by_the_kind_of_their_holder(
         (key,) = list_keys(connection, kinds=[PrincipalKind.SERVICE])
         assert key.principal == service
         assert len(list_keys(connection, kinds=list(PrincipalKind))) == 2
+
+
+def test_members_are_people_and_programs_with_their_valid_keys(database: Database) -> None:
+    with database.write() as connection:
+        add_team(connection, "ops", NOW)
+        made = {
+            kind: add_principal(connection, kind=kind, name=kind.value, team="ops", now=NOW)
+            for kind in PrincipalKind
+        }
+        person = made[PrincipalKind.USER]
+        for seconds in (5, 50, 500):
+            add_key(connection, principal=person, label="x", expires_at=later(seconds), now=NOW)
+        found = list_members(connection, later(10))
+    assert [(member.principal.name, member.keys) for member in found] == [
+        ("service", 0),
+        ("user", 2),
+    ]
+
+
+def test_who_left_is_no_member_and_is_still_known(database: Database) -> None:
+    with database.write() as connection:
+        add_team(connection, "ops", NOW)
+        anna = add_principal(connection, kind=PrincipalKind.USER, name="anna", team="ops", now=NOW)
+        add_grant(
+            connection,
+            Grant(role=Role.OPERATOR, principal=anna.id, team="ops"),
+            created_by="admin",
+            now=NOW,
+        )
+        key = add_key(connection, principal=anna, label="x", expires_at=later(9), now=NOW)
+        assert find_member_by_id(connection, anna.id) == anna
+        end_membership(connection, anna.id, later(1))
+        assert find_member(connection, "ops", "anna") is None
+        assert find_member_by_id(connection, anna.id) is None
+        assert find_principal(connection, anna.id) == anna
+        assert list_members(connection, later(2)) == []
+        assert list_grants(connection) == []
+        assert list_revoked(connection, later(2)) == [key.id]
+        assert load_actor(connection, anna.id, key.id) is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -21,22 +23,25 @@ from sqlalchemy import (
 )
 
 from plinth.store.leases import (
-    FARTHEST,
     Claim,
+    Holder,
     any_due,
     apply_leased,
     claim_due,
     due_now,
     release_all,
+    rouse_all,
 )
 from plinth.store.runs import want_stop
 from plinth.store.session import Database
 from plinth.store.tables import Utc, run
 from tests.store.rows import NOW, later, plan_of, run_in
 
+ONE, OTHER = Holder.begin("control@1"), Holder.begin("control-2@1")
+
 
 def claim(connection: Connection, seconds: float = 0, limit: int = 10) -> list[Claim]:
-    return claim_due(connection, run, now=later(seconds), lease_s=60, limit=limit)
+    return claim_due(connection, run, holder=ONE, now=later(seconds), lease_s=60, limit=limit)
 
 
 def test_a_new_row_is_due_and_claimed_by_one(database: Database) -> None:
@@ -120,7 +125,7 @@ def test_rows_that_are_skipped_are_neither_due_nor_claimed(database: Database) -
     with database.write() as connection:
         for name in ("r_a", "r_b"):
             run_in(connection, name)
-        taken = claim_due(connection, run, now=NOW, lease_s=60, limit=9, skip=["r_a"])
+        taken = claim_due(connection, run, holder=ONE, now=NOW, lease_s=60, limit=9, skip=["r_a"])
         assert [c.key for c in taken] == ["r_b"]
         assert not any_due(connection, run, NOW, ["r_a"])
 
@@ -135,6 +140,19 @@ def test_what_was_written_before_the_clock_was_set_back_is_due(database: Databas
         assert not apply_leased(connection, run, held, {}, None)
 
 
+def test_after_the_clock_was_set_back_nothing_waits_and_leases_stay(database: Database) -> None:
+    with database.write() as connection:
+        for name in ("r_held", "r_waits", "r_rests"):
+            run_in(connection, name)
+        held, waits, rests = sorted(claim(connection), key=lambda each: each.key != "r_held")
+        for each, due_at in ((waits, later(300)), (rests, None)):
+            assert apply_leased(connection, run, each, {}, due_at)
+        rouse_all(connection, run, later(-100))
+        assert any_due(connection, run, later(-100))
+        assert [c.key for c in claim(connection, -100)] == [waits.key]
+        assert apply_leased(connection, run, held, {}, None)
+
+
 def test_the_scan_reads_only_rows_that_somebody_waits_for(database: Database) -> None:
     plans = plan_of(database, lambda connection: any_due(connection, run, NOW, ["r_a"]))
     plans += plan_of(database, claim)
@@ -147,12 +165,12 @@ def test_the_scan_reads_only_rows_that_somebody_waits_for(database: Database) ->
         assert connection.execute(select(run.c.due_at)).scalar() is None
 
 
-def test_releasing_makes_every_leased_row_due(database: Database) -> None:
+def test_a_new_life_frees_what_its_earlier_ones_held(database: Database) -> None:
     with database.write() as connection:
         run_in(connection, "r_a")
         run_in(connection, "r_b", created_at=later(500))
         (old,) = claim(connection)
-        release_all(connection, run, later(1))
+        release_all(connection, run, later(1), Holder.begin(ONE.name))
         assert [c.key for c in claim(connection, 1)] == ["r_a"]
         assert not apply_leased(connection, run, old, {}, None)
 
@@ -169,7 +187,32 @@ def test_two_claimers_never_get_the_same_row(database: Database) -> None:
     assert len(keys) == len(set(keys)) == 6
 
 
-# -- any order of claims, hints, expiries and writes -----------------------------------------------
+def test_a_new_life_frees_nothing_of_another_control_plane(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        (mine,) = claim(connection)
+        for other in (OTHER, Holder.begin("control"), Holder.begin("control@")):
+            release_all(connection, run, later(1), other)
+        assert claim(connection, 1) == []
+        assert mine.token.startswith(f"{ONE}.")
+        assert len(mine.token) <= 40
+        assert apply_leased(connection, run, mine, {}, None)
+
+
+def test_a_hint_by_a_clock_that_is_ahead_counts_from_now(database: Database) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_a")
+        (mine,) = claim(connection)
+        apply_leased(connection, run, mine, {}, None)
+        ahead = datetime.now(UTC) + timedelta(hours=1)
+        want_stop(connection, "r_a", ahead)
+        due_at = connection.execute(select(run.c.due_at)).scalar_one()
+        # One machine has one clock; several have the database's.
+        is_shared = connection.dialect.name == "postgresql"
+        assert due_at < datetime.now(UTC) + timedelta(seconds=60) if is_shared else due_at == ahead
+
+
+# -- any order of claims, hints, expiries, new lives and writes ------------------------------------
 
 _TABLE = Table(
     "thing",
@@ -182,19 +225,37 @@ _TABLE = Table(
 )
 _LEASE_S = 10.0
 KEYS = ("a", "b")
+HOLDERS = (ONE, OTHER)
+
+
+@dataclass
+class Held:
+    """What one claimer believes: it has the row until it hears otherwise.
+
+    `is_reckoned`: the clock by which the lease counts was not set since.
+    """
+
+    claim: Claim
+    holder: Holder
+    until: float
+    is_reckoned: bool = True
 
 
 class Leases(RuleBasedStateMachine):
-    """Compares the columns with what a holder may believe."""
+    """Compares the columns with what two claimers believe.
+
+    `now` is the clock of the leases, which may be set; `passed` the seconds that really passed,
+    by which a claimer knows how long its orders are valid.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(":memory:"))
         self.connection = self.engine.connect()
         _TABLE.metadata.create_all(self.connection)
-        self.now = 0.0
-        self.holders: dict[str, tuple[Claim, float]] = {}
-        self.stale: list[Claim] = []
+        self.now = self.passed = 0.0
+        self.newest: dict[str, Held] = {}
+        self.stale: list[Held] = []
         self.hinted: dict[str, float] = {}
         self.values: dict[str, str] = dict.fromkeys(KEYS, "0")
         self.writes = 0
@@ -212,57 +273,86 @@ class Leases(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 3.0, 10.0, 11.0]))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
+        self.passed += seconds
 
-    @rule()
-    def set_the_clock_back(self) -> None:
-        self.now -= 3600
+    @rule(seconds=st.sampled_from([-3600.0, -5.0, 5.0, 3600.0]))
+    def set_the_clock(self, seconds: float) -> None:
+        self.now += seconds
+        for held in (*self.newest.values(), *self.stale):
+            held.is_reckoned = False
 
     @rule(key=st.sampled_from(KEYS))
     def give_hint(self, key: str) -> None:
-        due_at = due_now(_TABLE, later(self.now))
+        due_at = due_now(self.connection, _TABLE, later(self.now))
         self.connection.execute(update(_TABLE).where(_TABLE.c.id == key).values(due_at=due_at))
         self.hinted[key] = self.now
 
-    @rule(limit=st.integers(1, 2))
-    def take(self, limit: int) -> None:
-        now = later(self.now)
-        for taken in claim_due(self.connection, _TABLE, now=now, lease_s=_LEASE_S, limit=limit):
-            held = self.holders.get(taken.key)
-            if held is not None:
-                ended = held[1] < self.now or held[1] > self.now + FARTHEST.total_seconds()
-                assert ended, "claimed while somebody holds it"
-                self.stale.append(held[0])
-            self.holders[taken.key] = (taken, self.now + _LEASE_S)
-            self.hinted.pop(taken.key, None)
+    @rule(holder=st.sampled_from(HOLDERS), limit=st.integers(1, 2))
+    def take(self, holder: Holder, limit: int) -> None:
+        claims = claim_due(
+            self.connection,
+            _TABLE,
+            holder=holder,
+            now=later(self.now),
+            lease_s=_LEASE_S,
+            limit=limit,
+        )
+        for claim in claims:
+            before = self.newest.get(claim.key)
+            if before is not None:
+                assert not self.may_order(before), "claimed while another's orders are valid"
+                self.stale.append(before)
+            self.newest[claim.key] = Held(claim, holder, self.passed + _LEASE_S)
+            self.hinted.pop(claim.key, None)
+
+    def may_order(self, held: Held) -> bool:
+        """Tell whether an engine would take an order that was given under the claim."""
+        return held.is_reckoned and self.passed < held.until
 
     @rule(key=st.sampled_from(KEYS), again=st.sampled_from([None, 0.0, 5.0]))
     def write(self, key: str, again: float | None) -> None:
-        if key not in self.holders:
+        if key not in self.newest:
             return
-        holder, _ = self.holders.pop(key)
+        held = self.newest.pop(key)
         self.writes += 1
         due_at = None if again is None else later(self.now + again)
         value = {"value": str(self.writes)}
-        assert apply_leased(self.connection, _TABLE, holder, value, due_at)
+        assert apply_leased(self.connection, _TABLE, held.claim, value, due_at)
         self.values[key] = str(self.writes)
-        self.stale.append(holder)
+        self.stale.append(held)
 
     @rule()
     def write_late(self) -> None:
         for old in self.stale:
-            assert not apply_leased(self.connection, _TABLE, old, {"value": "stale"}, None)
+            assert not apply_leased(self.connection, _TABLE, old.claim, {"value": "stale"}, None)
+
+    @rule(holder=st.sampled_from(HOLDERS))
+    def begin_a_new_life(self, holder: Holder) -> None:
+        release_all(self.connection, _TABLE, later(self.now), Holder.begin(holder.name))
+        for key, held in list(self.newest.items()):
+            if held.holder == holder:
+                # It was killed before: nothing of it gives orders.
+                held.is_reckoned = False
+                self.stale.append(self.newest.pop(key))
+                self.hinted[key] = self.now
 
     @invariant()
-    def only_holders_wrote(self) -> None:
+    def only_the_newest_holder_writes(self) -> None:
         rows = {row.id: row for row in self.connection.execute(select(_TABLE))}
         assert {key: row.value for key, row in rows.items()} == {
             key: self.values[key] for key in rows
         }
+        tokens = {key: row.lease_token for key, row in rows.items() if row.lease_token}
+        assert tokens == {key: held.claim.token for key, held in self.newest.items()}
+
+    @invariant()
+    def no_hint_is_lost(self) -> None:
+        rows = {row.id: row for row in self.connection.execute(select(_TABLE))}
         for key, at in self.hinted.items():
             due_at = rows[key].due_at
             assert due_at is not None, "a hint was lost"
             assert due_at <= later(at), "a hint was put off"
 
 
-Leases.TestCase.settings = settings(max_examples=20, stateful_step_count=25)
+Leases.TestCase.settings = settings(max_examples=30, stateful_step_count=30)
 TestLeases = Leases.TestCase

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import delete
 
 from plinth.domain.run import Observation, Phase
 from plinth.kit.errors import NotFound
+from plinth.store import tables
 from plinth.store.events import list_events
+from plinth.store.leases import any_due
 from plinth.store.runs import (
+    Attempt,
     add_attempt,
+    any_deleted,
     change_of,
     delete_run,
+    find_attempt_at,
+    find_kept_run,
     find_run,
     list_attempts,
     list_endpoint_runs,
@@ -20,6 +27,7 @@ from plinth.store.runs import (
     note_change,
     note_metered,
     note_observed,
+    purge_runs,
     want_stop,
 )
 from plinth.store.session import Database
@@ -94,6 +102,8 @@ def test_polls_do_not_read_what_ended(database: Database) -> None:
     plans = plan_of(database, lambda c: list_newest_attempts(c, "r_a", replicas=1, newest=2))
     index = "sqlite_autoindex_attempt_1 (run=? AND replica=?)"
     assert plans == [f"SEARCH attempt USING INDEX {index}"]
+    plans = plan_of(database, lambda c: any_deleted(c, later(2)))
+    assert plans == ["SEARCH run USING INDEX ix_run_deleted_at (deleted_at<?)"]
 
 
 def test_the_newest_attempts_of_each_replica_are_listed(database: Database) -> None:
@@ -164,12 +174,71 @@ def test_an_attempt_is_unmetered_from_its_start_until_it_is_noted(database: Data
         assert list_unmetered(connection) == []
 
 
-def test_a_deleted_run_leaves_nothing_but_its_principal(database: Database) -> None:
+def test_a_deleted_run_is_found_by_nobody_but_who_asks_for_what_is_kept(database: Database) -> None:
     with database.write() as connection:
-        run = run_in(connection, "r_a")
-        attempt_of(connection, run)
-        attempt_of(connection, run, 2)
-        delete_run(connection, "r_a")
+        run = run_in(connection, "r_a", workload=ENDPOINT, phase=Phase.STOPPED)
+        attempt = attempt_of(connection, run)
+        delete_run(connection, "r_a", later(1))
+        delete_run(connection, "r_a", later(2))
         assert list_runs(connection) == []
-        assert list_attempts(connection, ["r_a"]) == []
+        assert list_endpoint_runs(connection, "research", "delay") == []
+        assert list_endpoint_runs(connection, "research", "delay", active=True) == []
         assert list_events(connection, "run/r_a") == []
+        with pytest.raises(NotFound, match="no run `r_a`"):
+            find_run(connection, "r_a")
+        kept = find_kept_run(connection, "r_a")
+        assert kept == run.model_copy(update={"deleted_at": later(1)})
+        assert list_attempts(connection, ["r_a"]) == [attempt]
+        assert not any_due(connection, tables.run, later(1000), [])
+
+
+def test_what_was_deleted_long_ago_is_removed_the_oldest_first(database: Database) -> None:
+    with database.write() as connection:
+        for number, name in enumerate(("r_c", "r_b", "r_a")):
+            attempt_of(connection, run_in(connection, name, phase=Phase.FAILED))
+            delete_run(connection, name, later(number))
+        run_in(connection, "r_there", phase=Phase.FAILED)
+        assert not any_deleted(connection, later(0))
+        assert any_deleted(connection, later(2))
+        assert purge_runs(connection, later(2), limit=1) == 1
+        assert find_kept_run(connection, "r_c") is None
+        assert purge_runs(connection, later(2), limit=10) == 1
+        assert purge_runs(connection, later(2), limit=10) == 0
+        assert find_kept_run(connection, "r_a") is not None
+        assert find_run(connection, "r_there").id == "r_there"
+        assert list_attempts(connection, ["r_b", "r_c"]) == []
+
+
+def test_the_attempt_of_a_time_is_the_newest_that_had_started_then(database: Database) -> None:
+    def started(attempt: Attempt, seconds: float) -> None:
+        seen = Observation(phase=Phase.RUNNING, started_at=later(seconds))
+        note_observed(connection, attempt, seen, later(seconds))
+
+    with database.write() as connection:
+        run = run_in(connection, "r_a", workload=ENDPOINT)
+        for number in (1, 2, 4):
+            started(attempt_of(connection, run, number), 10 * number)
+        # The third never started, and nobody has looked at the fifth yet.
+        never = attempt_of(connection, run, 3)
+        note_observed(connection, never, Observation(phase=Phase.STOPPED), later(31))
+        fifth = attempt_of(connection, run, 5).model_copy(
+            update={"number": 6, "created_at": later(60)}
+        )
+        add_attempt(connection, fifth)
+        connection.execute(delete(tables.attempt).where(tables.attempt.c.number == 5))
+        found = [
+            find_attempt_at(connection, "r_a", 0, later(seconds))
+            for seconds in (5, 10, 19, 20, 35, 45, 61)
+        ]
+        assert find_attempt_at(connection, "r_a", 1, later(99)) is None
+    assert [each and each.number for each in found] == [None, 1, 1, 2, 2, 4, 6]
+
+
+def test_a_long_reason_of_an_end_fits_its_column(database: Database) -> None:
+    with database.write() as connection:
+        attempt = attempt_of(connection, run_in(connection, "r_a"))
+        seen = Observation(phase=Phase.FAILED, reason="`" + "x" * 4000 + "\0` was not found")
+        note_observed(connection, attempt, seen, later(1))
+        (found,) = list_attempts(connection, ["r_a"])
+    assert found.reason is not None
+    assert len(found.reason) == 2000

@@ -10,7 +10,7 @@ import pytest
 from plinth.kit.home import Home
 from plinth.tracking.server import command, mlflow_packages
 
-ARGUMENTS, VARIABLES = command(Home(Path("/srv/p")), Path("/srv/env/bin/python"))
+ARGUMENTS, VARIABLES = command(Home(Path("/srv/p")), Path("/srv/env/bin/python"), 8470)
 
 
 def test_the_packages_are_pinned() -> None:
@@ -26,6 +26,19 @@ def test_teams_are_apart_and_nothing_is_reported_home() -> None:
     assert VARIABLES["MLFLOW_ENABLE_WORKSPACES"] == "true"
     assert VARIABLES["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert VARIABLES["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_only_pages_of_its_own_origin_may_change_something() -> None:
+    assert VARIABLES["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] == "http://mlflow.localhost:8470"
+    _, variables = command(Home(Path("/srv/p")), Path("/srv/env/bin/python"), 80)
+    assert variables["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] == "http://mlflow.localhost"
+
+
+def test_it_is_served_with_the_guard_around_its_files() -> None:
+    place = ARGUMENTS.index("--app-dir")
+    module, _, factory = ARGUMENTS[ARGUMENTS.index("--factory") + 1].partition(":")
+    source = Path(ARGUMENTS[place + 1]) / f"{module}.py"
+    assert f"def {factory}() -> " in source.read_text()
 
 
 def test_everything_lives_below_the_home() -> None:

@@ -116,6 +116,9 @@ class Node:
     def supervisor(self, unit: str) -> processes.Process:
         return processes.Process(**self.record(unit, "identity.json")["supervisor"])
 
+    def guard(self, unit: str) -> processes.Process:
+        return processes.Process(**self.record(unit, "identity.json")["guard"])
+
     def main(self, unit: str) -> processes.Process:
         return processes.Process(**self.record(unit, "identity.json")["child"])
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from plinth.kit.clock import from_text
 from plinth.units.folder import UnitFolder, claim, holding, sweep, take_lock
 from plinth.units.spec import UnitSpec
 
@@ -87,6 +90,22 @@ def test_a_restart_is_counted_once_although_the_count_was_cut_short(folder: Unit
     assert folder.exit() is None
 
 
+def test_every_end_of_a_unit_is_noted_once_when_it_is_restarted_or_renewed(
+    folder: UnitFolder,
+) -> None:
+    folder.write_exit(ENDED)
+    folder.note_end()
+    folder.archive(1)
+    folder.write_exit({**ENDED, "code": 2})
+    folder.write_stop_wish({"grace_s": 1.0})
+    folder.renew(spec())
+    ends = [json.loads(line) for line in (folder.path / "ends").read_text().splitlines()]
+    assert [(end["unit"], end["code"]) for end in ends] == [("a", 1), ("a", 2)]
+    noticed = from_text(ends[-1]["noticed_at"])
+    assert abs((datetime.now(UTC) - noticed).total_seconds()) < 60
+    assert folder.previous() is None
+
+
 def test_every_end_counts(folder: UnitFolder) -> None:
     for second in range(3):
         folder.write_exit({**ENDED, "ended_at": f"2026-01-01T00:00:0{second}.000000Z"})
@@ -98,7 +117,7 @@ def test_every_end_counts(folder: UnitFolder) -> None:
 
 def test_the_end_is_written_into_the_room_kept_for_it(folder: UnitFolder) -> None:
     folder.reserve_exit()
-    (kept,) = folder.path.glob("*.draft")
+    kept = folder.path / "exit.draft"
     before = kept.stat()
     assert (before.st_size, before.st_mode & 0o777) == (4096, 0o600)
     assert before.st_blocks * 512 >= 4096
@@ -138,3 +157,40 @@ def test_the_last_sign_of_life_is_the_youngest_of_three(folder: UnitFolder) -> N
     folder.write_stop_wish({"grace_s": 1.0})
     os.utime(folder.path / "stop.json", (400.0, 400.0))
     assert folder.last_sign() == datetime.fromtimestamp(400, UTC)
+
+
+def test_what_a_spec_names_is_a_sign_of_life(folder: UnitFolder, tmp_path: Path) -> None:
+    written = tmp_path / "access.log"
+    folder.write_spec(replace(spec(), signs=(str(written), str(tmp_path / "absent"))))
+    folder.log.touch()
+    os.utime(folder.log, (300.0, 300.0))
+    written.touch()
+    os.utime(written, (500.0, 500.0))
+    assert folder.last_sign() == datetime.fromtimestamp(500, UTC)
+
+
+def test_a_wish_to_stop_is_written_into_the_room_kept_since_the_claim(folder: UnitFolder) -> None:
+    kept = (folder.path / "stop.draft").stat()
+    assert (kept.st_size, kept.st_mode & 0o777) == (4096, 0o600)
+    assert kept.st_blocks * 512 >= 4096
+    assert folder.stop_wish() is None
+    for grace_s in (10.0, 1.0):
+        folder.write_stop_wish({"grace_s": grace_s})
+        assert folder.stop_wish() == {"grace_s": grace_s}
+        after = (folder.path / "stop.json").stat()
+        assert (after.st_ino, after.st_size) == (kept.st_ino, kept.st_size)
+    assert not (folder.path / "stop.draft").exists()
+
+
+def test_a_unit_that_may_start_again_keeps_room_for_the_next_wish(folder: UnitFolder) -> None:
+    folder.write_stop_wish({"grace_s": 10.0})
+    folder.write_exit(ENDED)
+    folder.renew(spec(command="false"))
+    assert (folder.stop_wish(), folder.exit()) == (None, None)
+    assert (folder.path / "stop.draft").stat().st_size == 4096
+
+
+def test_a_folder_of_an_older_plinth_can_be_stopped_too(folder: UnitFolder) -> None:
+    (folder.path / "stop.draft").unlink()
+    folder.write_stop_wish({"grace_s": 10.0})
+    assert folder.stop_wish() == {"grace_s": 10.0}

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from plinth.units.folder import UnitFolder, claim
+from plinth.units.kernel import since_boot_s
+from plinth.units.processes import boot_id
 from plinth.units.spec import UnitSpec
 from plinth.units.view import exit_code, state_of
 
@@ -36,6 +38,17 @@ def test_a_unit_with_an_identity_is_running(folder: UnitFolder) -> None:
     folder.write_identity(IDENTITY)
     state = state_of(SPEC, folder, may_restart=False)
     assert (state.phase, state.pid, state.isolation) == ("running", 11, 3)
+
+
+def test_a_running_unit_of_this_boot_has_an_age_that_no_clock_changes(folder: UnitFolder) -> None:
+    folder.write_identity({**IDENTITY, "since_boot_s": 0.0})
+    assert state_of(SPEC, folder, may_restart=False).age_s is None
+    folder.write_identity({**IDENTITY, "boot_id": boot_id(), "since_boot_s": since_boot_s() - 90})
+    age_s = state_of(SPEC, folder, may_restart=False).age_s
+    assert age_s is not None
+    assert 90 <= age_s < 150
+    folder.write_exit(ENDED)
+    assert state_of(SPEC, folder, may_restart=False).age_s is None
 
 
 def test_an_ended_unit_keeps_its_level_and_its_code(folder: UnitFolder) -> None:

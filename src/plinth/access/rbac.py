@@ -60,19 +60,23 @@ def decide(actor: Actor, action: Action, resource: Resource) -> Decision:
 
 def decide_grant(actor: Actor, grant: Grant) -> Decision:
     """Decide whether the actor may give or take `grant`: nobody hands out more than they hold."""
-    kind, _, name = (grant.resource or "").partition("/")
-    target = Resource(kind=kind or "team", team=grant.team, name=name or None)
-    decision = decide(actor, Action.MANAGE_GRANTS, target)
-    if not decision.allow:
-        return decision
-    held = [each for each in actor.grants if _is_for(each, actor) and _covers(each, target)]
-    if any(_RANK[each.role] >= _RANK[grant.role] for each in held):
+    decision = decide(actor, Action.MANAGE_GRANTS, _target(grant))
+    if not decision.allow or holds(actor, grant):
         return decision
     return Decision(
         allow=False,
         rule="more-than-held",
         reason=f"`{actor.principal.name}` may not grant `{grant.role}` on {_scope(grant)}: "
         f"this needs role `{grant.role}` there",
+    )
+
+
+def holds(actor: Actor, grant: Grant) -> bool:
+    """Tell whether the actor has at least the role of `grant` on all that it is on."""
+    return any(
+        _RANK[each.role] >= _RANK[grant.role]
+        for each in actor.grants
+        if _is_for(each, actor) and _covers(each, _target(grant))
     )
 
 
@@ -102,6 +106,11 @@ def _allowed(
     principals = {grant.principal for grant in enough if grant.principal}
     teams = {grant.subject_team for grant in enough if grant.subject_team}
     return tuple(sorted(principals)), tuple(sorted(teams))
+
+
+def _target(grant: Grant) -> Resource:
+    kind, _, name = (grant.resource or "").partition("/")
+    return Resource(kind=kind or "team", team=grant.team, name=name or None)
 
 
 def _is_for(grant: Grant, actor: Actor) -> bool:

@@ -4,32 +4,59 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from plinth import __version__
-from plinth.api import datasets, endpoints, identities, node, runs, usage
+from plinth.api import (
+    audit,
+    bill,
+    datasets,
+    diffs,
+    endpoints,
+    identities,
+    members,
+    node,
+    runs,
+    sign_in,
+    trace,
+    usage,
+)
+from plinth.api.caller import refusal_of
 from plinth.api.uploads import Uploads
 from plinth.control.context import Context
 from plinth.control.status import Parts
 from plinth.kit.errors import PlinthError, Temporary
+from plinth.kit.home import CONTROL
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
-ROUTERS = (runs, endpoints, identities, datasets, usage, node)
+ROUTERS = (
+    *(runs, endpoints, identities, sign_in, members, audit),
+    *(datasets, diffs, trace, usage, bill, node),
+)
 
 
 def create_app(
-    context: Context, parts: Parts, start: Callable[[], None], stop: Callable[[], None]
+    context: Context,
+    parts: Parts,
+    start: Callable[[], None],
+    stop: Callable[[], None],
+    *,
+    name: str = CONTROL,
 ) -> FastAPI:
-    """Return the ASGI application; `start` and `stop` run the reconcilers around its life."""
+    """Return the ASGI application; `start` and `stop` run the reconcilers around its life.
+
+    `name`: which control plane of the home it is.
+    """
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -41,9 +68,10 @@ def create_app(
     app = FastAPI(title="Plinth", version=__version__, lifespan=life, openapi_url=None)
     app.state.context = context
     app.state.parts = parts
-    app.state.uploads = Uploads(context.home)
+    app.state.uploads = Uploads(context.home, name)
     for module in ROUTERS:
         app.include_router(module.router, prefix=PREFIX)
+    app.include_router(sign_in.pages)
     app.add_exception_handler(PlinthError, _plinth_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -56,9 +84,14 @@ def _answer(status: int, code: str, message: str, hint: str | None = None) -> JS
     return JSONResponse(body, status_code=status)
 
 
-async def _plinth_error(_request: Request, error: Exception) -> JSONResponse:
+async def _plinth_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PlinthError)
     answer = JSONResponse(error.to_json(), status_code=error.status)
+    if refused := refusal_of(request, error):
+        # After the answer was sent: how long it takes must not tell what is hidden from what is not
+        # there.
+        parts: Parts = request.app.state.parts
+        answer.background = BackgroundTask(parts.refusals.note, refused)
     if isinstance(error, Temporary):
         answer.headers["retry-after"] = str(max(1, round(error.retry_after_s)))
     return answer
@@ -66,11 +99,19 @@ async def _plinth_error(_request: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    mistakes = [
-        f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()
-    ]
+    mistakes = [_mistake(each["loc"], each["msg"]) for each in error.errors()]
     hint = "send each field as it says; what is not named is not accepted"
     return _answer(422, "malformed", "; ".join(mistakes), hint)
+
+
+def _mistake(place: Sequence[int | str], words: str) -> str:
+    """Say which field is wrong, and how; where it was sent and what found it do not matter."""
+    said = words.removeprefix("Value error, ")
+    is_field = len(place) > 1 and isinstance(place[1], str)
+    if not is_field and said != words:
+        return said
+    within = place[1:] if is_field and place[0] in ("body", "path", "query") else place
+    return f"{'.'.join(map(str, within))}: {said}"
 
 
 async def _http_error(_request: Request, error: Exception) -> JSONResponse:

@@ -19,18 +19,25 @@ from plinth.api.caller import (
 )
 from plinth.api.uploads import Upload
 from plinth.control.context import Context
-from plinth.control.datasets import NewData, add_version, stored_at
+from plinth.control.datasets import NewData, add_version, change_between, stored_at
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Name
 from plinth.domain.model import DataVersion
+from plinth.domain.workload import parse_data
 from plinth.kit.errors import Invalid, NotFound
 from plinth.storage.tabular import inspect
-from plinth.store.data_versions import find_data_version, list_data_versions
+from plinth.store.data_versions import (
+    find_data_version,
+    list_data_versions,
+    no_data_version,
+)
 from plinth.store.identities import list_teams
 
 router = APIRouter(tags=["data and models"])
 
 MOST_DATA_BYTES = 20_000_000_000
+# What a column of the database holds.
+MOST_VERSIONS = 2**31 - 1
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
@@ -82,21 +89,55 @@ def get(
     context: ContextDep,
     caller: CallerDep,
     *,
-    version: Annotated[int | None, Query(ge=1)] = None,
+    version: Annotated[int | None, Query(ge=1, le=MOST_VERSIONS)] = None,
     team: str | None = None,
 ) -> dict[str, Any]:
     """Show a data version, the newest if none is given."""
     owner = team or caller.actor.principal.team
-    absent = NotFound(
-        f"team `{owner}` has no data version `{name}@{version or 'latest'}`",
-        hint="`plinth data` lists all",
-    )
-    caller.require(Action.READ, Resource(kind="data", team=owner, name=name), absent=absent)
-    with context.database.read() as connection:
-        found = find_data_version(connection, owner, name, version)
-    if found is None:
-        raise absent
+    found = _find(context, caller, owner, name, version)
     return found.model_dump(mode="json")
+
+
+@router.get("/data/{name}/diff", **needs(Action.READ, "data"))
+def diff(
+    name: str,
+    context: ContextDep,
+    caller: CallerDep,
+    *,
+    to: str,
+    version: Annotated[int | None, Query(ge=1, le=MOST_VERSIONS)] = None,
+    team: str | None = None,
+) -> dict[str, Any]:
+    """Say what changed from a data version (the newest if none is given) to `to`, `NAME@VERSION`.
+
+    Both are of the same team, and may be of different datasets.
+    """
+    owner = team or caller.actor.principal.team
+    before = _find(context, caller, owner, name, version)
+    try:
+        other, number = parse_data(to)
+    except ValueError as err:
+        raise Invalid(str(err)) from err
+    after = _find(context, caller, owner, other, number)
+    return change_between(before, after).model_dump(mode="json")
+
+
+def absent_data(
+    context: Context, caller: Caller, team: str, name: str, version: int | None
+) -> NotFound:
+    """Return the error for a data version that is absent, or that the caller may not see.
+
+    Its hint names the other teams that have one and let the caller read it.
+    """
+    with context.database.read() as connection:
+        found = list_data_versions(connection, name)
+    teams = {each.team for each in found if version is None or each.version == version}
+    readable = sorted(
+        each
+        for each in teams - {team}
+        if caller.may(Action.READ, Resource(kind="data", team=each, name=name))
+    )
+    return no_data_version(team, name, version, elsewhere=readable)
 
 
 @router.get("/models", **needs(Action.READ, "model"))
@@ -112,11 +153,26 @@ def models(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
     ]
 
 
+def _find(
+    context: Context, caller: Caller, team: str, name: str, version: int | None
+) -> DataVersion:
+    absent = absent_data(context, caller, team, name, version)
+    caller.require(Action.READ, Resource(kind="data", team=team, name=name), absent=absent)
+    with context.database.read() as connection:
+        found = find_data_version(connection, team, name, version)
+    if found is None:
+        raise absent
+    return found
+
+
 def _store(context: Context, caller: Caller, data: NewData, upload: Upload) -> dict[str, Any]:
     table = inspect(upload.path, file_name=data.file_name)
     context.storage.put_file(upload.path, stored_at(data))
     with context.database.write() as connection:
         version, is_new = add_version(connection, context, caller.actor, data, table)
+        if is_new:
+            subject = f"data/{version.name}@{version.version}"
+            caller.note(connection, "add", subject, team=version.team, digest=version.digest)
     return {**version.model_dump(mode="json"), "added": is_new}
 
 

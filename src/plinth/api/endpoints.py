@@ -17,6 +17,7 @@ from plinth.control.endpoints.service import (
     stop_endpoint,
 )
 from plinth.control.gateway import GatewayReconciler
+from plinth.control.lineage import find_lineage
 from plinth.control.planning import plan_or_refuse
 from plinth.control.status import Parts
 from plinth.domain.access import Action, Resource
@@ -58,10 +59,20 @@ def apply(
     plan = plan_or_refuse(context, workload)
     # Over the network, so before the transaction.
     model = context.tracking.resolve_model(team, parse_model(workload.model))
+    lineage = find_lineage(context, workload.model, model)
     with context.database.write() as connection:
         applied = apply_endpoint(
-            connection, context, caller.actor, workload, model=model, plan=plan
+            connection, context, caller.actor, workload, model=model, plan=plan, lineage=lineage
         )
+        if applied.changed:
+            caller.note(
+                connection,
+                "apply",
+                f"endpoint/{name}",
+                team=team,
+                deployment=applied.deployment,
+                model=f"{model.name}/{model.version}",
+            )
         answer = _describe(connection, context, gateway, _get(connection, name))
     context.hint()
     return {**answer, "deployment": applied.deployment, "changed": applied.changed}
@@ -89,7 +100,10 @@ def get(name: str, context: ContextDep, caller: CallerDep, gateway: GatewayDep) 
 def stop(name: str, context: ContextDep, caller: CallerDep, gateway: GatewayDep) -> dict[str, Any]:
     """Ask an endpoint to stop serving; `apply` starts it again."""
     with context.database.write() as connection:
-        stop_endpoint(connection, context, _find(connection, caller, name, Action.STOP))
+        endpoint = _find(connection, caller, name, Action.STOP)
+        if endpoint.desired == "run":
+            caller.note(connection, "stop", f"endpoint/{name}", team=endpoint.team)
+        stop_endpoint(connection, context, endpoint)
         answer = _describe(connection, context, gateway, _get(connection, name))
     context.hint()
     return answer
@@ -101,7 +115,10 @@ def delete(
 ) -> dict[str, Any]:
     """Ask an endpoint to stop and to be forgotten."""
     with context.database.write() as connection:
-        remove_endpoint(connection, context, _find(connection, caller, name, Action.DELETE))
+        endpoint = _find(connection, caller, name, Action.DELETE)
+        if endpoint.desired != "delete":
+            caller.note(connection, "delete", f"endpoint/{name}", team=endpoint.team)
+        remove_endpoint(connection, context, endpoint)
         answer = _describe(connection, context, gateway, _get(connection, name))
     context.hint()
     return answer

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
+from sqlalchemy import Connection
 
-from plinth.access.rbac import decide_grant
 from plinth.api.caller import CallerDep, ContextDep, needs, no_team
+from plinth.control.context import PLATFORM_PRINCIPAL
 from plinth.control.identities import MEMBER_ROLE, make_team, mint_key, require_as_much
+from plinth.control.members import require_takable
 from plinth.domain.access import Action, Grant, PrincipalKind, Resource, Role
 from plinth.domain.base import Declared, Name, TeamName
-from plinth.kit.errors import Denied, Invalid, NotFound
+from plinth.kit.errors import Invalid, NotFound
 from plinth.store.endpoints import find_endpoint
 from plinth.store.identities import (
     StoredGrant,
@@ -20,10 +23,12 @@ from plinth.store.identities import (
     delete_grant,
     find_grant,
     find_key,
+    find_member_by_id,
     find_principal,
     find_team,
     list_grants,
     list_keys,
+    list_members,
     list_teams,
     no_grant,
     no_key,
@@ -40,7 +45,10 @@ class NewTeam(Declared):
 
 
 class NewKey(Declared):
-    """A key to make, for the service `name` of `team`. `days`: how long it holds."""
+    """A key to make, for the member `name` of `team`: a program's, if no member has the name.
+
+    `days`: how long it holds.
+    """
 
     team: TeamName
     name: Name
@@ -56,11 +64,16 @@ def whoami(caller: CallerDep) -> dict[str, Any]:
 
 @router.get("/teams", **needs(Action.READ, "team"))
 def teams(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
-    """List the teams that the caller may see."""
+    """List the teams that the caller may see, with the number of their members."""
     with context.database.read() as connection:
         found = list_teams(connection)
+        members = Counter(
+            member.principal.team
+            for member in list_members(connection, context.clock.now())
+            if member.principal.id != PLATFORM_PRINCIPAL
+        )
     return [
-        team.model_dump(mode="json")
+        {**team.model_dump(mode="json"), "members": members[team.name]}
         for team in found
         if caller.may(Action.READ, Resource(kind="team", team=team.name))
     ]
@@ -69,10 +82,10 @@ def teams(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
 @router.post("/teams", status_code=201, **needs(Action.MANAGE_TEAMS, "team"))
 def add(team: NewTeam, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """Add a team."""
-    absent = NotFound("you may not see all teams")
-    caller.require(Action.MANAGE_TEAMS, Resource(kind="team"), absent=absent)
+    caller.require(Action.MANAGE_TEAMS, Resource(kind="team"), absent=None)
     with context.database.write() as connection:
         made = make_team(connection, context, team.name, created_by=caller.actor.principal.id)
+        caller.note(connection, "add", f"team/{team.name}", team=team.name)
     context.hint()
     return made.model_dump(mode="json")
 
@@ -81,8 +94,11 @@ def add(team: NewTeam, context: ContextDep, caller: CallerDep) -> dict[str, Any]
 def grants(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
     """List the grants on what the caller may see."""
     with context.database.read() as connection:
-        found = list_grants(connection)
-    return [_shown(each) for each in found if caller.may(Action.READ, _on(each.grant))]
+        return [
+            _shown(connection, each)
+            for each in list_grants(connection)
+            if caller.may(Action.READ, _on(each.grant))
+        ]
 
 
 @router.post("/grants", status_code=201, **needs(Action.MANAGE_GRANTS, "grant"))
@@ -90,25 +106,19 @@ def give(grant: Grant, context: ContextDep, caller: CallerDep) -> dict[str, Any]
     """Give a role; nobody gives more than they hold."""
     _check_grant(grant)
     caller.require(Action.MANAGE_GRANTS, _on(grant), absent=no_team(grant.team))
-    decision = decide_grant(caller.actor, grant)
-    if not decision.allow:
-        raise Denied(decision.reason)
+    caller.require_grant(grant)
     with context.database.write() as connection:
-        if grant.team is not None and find_team(connection, grant.team) is None:
-            raise no_team(grant.team)
-        if grant.subject_team is not None and find_team(connection, grant.subject_team) is None:
-            raise no_team(grant.subject_team)
-        if grant.principal is not None and find_principal(connection, grant.principal) is None:
-            raise NotFound(f"there is no principal `{grant.principal}`")
-        kind, _, name = (grant.resource or "").partition("/")
-        if kind == "endpoint":
-            endpoint = find_endpoint(connection, name)
-            if endpoint is None or endpoint.team != grant.team:
-                raise NotFound(f"team `{grant.team}` has no endpoint `{name}`")
+        _check_parties(connection, grant)
         now = context.clock.now()
+        is_new = all(each.grant != grant for each in list_grants(connection))
         stored = add_grant(connection, grant, created_by=caller.actor.principal.id, now=now)
+        if is_new:
+            caller.note(
+                connection, "give", f"grant/{stored.id}", team=grant.team, **_noted(stored.grant)
+            )
+        shown = _shown(connection, stored)
     context.hint()
-    return _shown(stored)
+    return shown
 
 
 @router.delete("/grants/{grant_id}", **needs(Action.MANAGE_GRANTS, "grant"))
@@ -118,10 +128,12 @@ def take(grant_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any
         stored = find_grant(connection, grant_id)
         absent = no_grant(grant_id)
         caller.require(Action.MANAGE_GRANTS, _on(stored.grant), absent=absent)
-        decision = decide_grant(caller.actor, stored.grant)
-        if not decision.allow:
-            raise Denied(decision.reason)
+        caller.require_grant(stored.grant)
+        require_takable(stored)
         delete_grant(connection, grant_id)
+        caller.note(
+            connection, "take", f"grant/{grant_id}", team=stored.grant.team, **_noted(stored.grant)
+        )
     context.hint()
     return {"deleted": grant_id}
 
@@ -143,10 +155,6 @@ def create(new: NewKey, context: ContextDep, caller: CallerDep) -> dict[str, Any
     """Make a key; the answer is the only place where it is ever shown."""
     resource = Resource(kind="key", team=new.team)
     caller.require(Action.MANAGE_KEYS, resource, absent=no_team(new.team))
-    grant = Grant(role=new.role, subject_team=new.team, team=new.team)
-    decision = decide_grant(caller.actor, grant)
-    if not decision.allow:
-        raise Denied(decision.reason)
     with context.database.write() as connection:
         minted = mint_key(
             connection,
@@ -156,6 +164,17 @@ def create(new: NewKey, context: ContextDep, caller: CallerDep) -> dict[str, Any
             name=new.name,
             role=new.role,
             days=new.days,
+        )
+        key = minted.key
+        caller.note(
+            connection,
+            "create",
+            f"key/{key.id}",
+            team=new.team,
+            role=new.role,
+            principal=key.principal.id,
+            expires_at=key.expires_at.isoformat(),
+            holder=new.name,
         )
     context.hint()
     return {**minted.key.model_dump(mode="json"), "token": minted.token}
@@ -169,7 +188,16 @@ def revoke(key_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any
         resource = Resource(kind="key", team=key.principal.team)
         caller.require(Action.MANAGE_KEYS, resource, absent=no_key(key_id))
         require_as_much(connection, caller.actor, key.principal)
-        revoke_key(connection, key_id, context.clock.now())
+        if key.revoked_at is None:
+            revoke_key(connection, key_id, context.clock.now())
+            caller.note(
+                connection,
+                "revoke",
+                f"key/{key_id}",
+                team=key.principal.team,
+                principal=key.principal.id,
+                holder=key.principal.name,
+            )
     context.hint()
     return {"revoked": key_id}
 
@@ -192,9 +220,35 @@ def _on(grant: Grant) -> Resource:
     return Resource(kind=kind, team=grant.team, name=name or None)
 
 
-def _shown(stored: StoredGrant) -> dict[str, Any]:
+def _check_parties(connection: Connection, grant: Grant) -> None:
+    """Return if all that the grant names is there. Raises NotFound."""
+    for team in (grant.team, grant.subject_team):
+        if team is not None and find_team(connection, team) is None:
+            raise no_team(team)
+    if grant.principal is not None and find_member_by_id(connection, grant.principal) is None:
+        raise NotFound(
+            f"there is no principal `{grant.principal}`", hint="`plinth members` lists them"
+        )
+    kind, _, name = (grant.resource or "").partition("/")
+    if kind == "endpoint":
+        endpoint = find_endpoint(connection, name)
+        if endpoint is None or endpoint.team != grant.team:
+            raise NotFound(f"team `{grant.team}` has no endpoint `{name}`")
+
+
+def _noted(grant: Grant) -> dict[str, Any]:
+    """Return what the audit log says of a grant."""
+    to = grant.principal or f"team {grant.subject_team}"
+    return {"role": grant.role, "to": to, "on": grant.resource or "all"}
+
+
+def _shown(connection: Connection, stored: StoredGrant) -> dict[str, Any]:
+    """Return a grant; `name`: of the principal who got it."""
+    grant = stored.grant
+    holder = find_principal(connection, grant.principal) if grant.principal else None
     return {
         "id": stored.id,
-        **stored.grant.model_dump(mode="json"),
+        **grant.model_dump(mode="json"),
+        "name": holder.name if holder else None,
         "created_at": stored.model_dump(mode="json")["created_at"],
     }

@@ -17,6 +17,7 @@ from plinth.api.caller import (
     no_team,
     require_team,
 )
+from plinth.api.uploads import Upload
 from plinth.control.context import Context
 from plinth.control.planning import plan_or_refuse
 from plinth.control.preparation import code_key
@@ -29,6 +30,7 @@ from plinth.control.runs.service import (
 )
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Declared
+from plinth.domain.model import CodeOrigin
 from plinth.domain.workload import Endpoint, Job
 from plinth.kit.errors import Invalid, NotFound
 from plinth.store.events import list_events
@@ -49,10 +51,14 @@ _MOST_ATTEMPTS = 20
 
 
 class Submission(Declared):
-    """A job to run. `code_digest`: the SHA-256 of the snapshot that was uploaded before."""
+    """A job to run. `code_digest`: the SHA-256 of the snapshot that was uploaded before.
+
+    `code`: where that came from; the difference that it names was uploaded before, too.
+    """
 
     workload: Job
     code_digest: str | None = None
+    code: CodeOrigin | None = None
 
 
 @router.put("/code/{digest}", **needs(Action.WRITE, "run"))
@@ -78,7 +84,7 @@ async def put_code(
                 f"the bytes have the digest {upload.digest}, the address says {digest}",
                 hint="upload the file again",
             )
-        await asyncio.to_thread(context.storage.put_file, upload.path, code_key(team, digest))
+        await asyncio.to_thread(_keep_code, context, caller, team, upload)
     return {"digest": digest, "uploaded": True}
 
 
@@ -98,8 +104,17 @@ def submit(submission: Submission, context: ContextDep, caller: CallerDep) -> di
             job,
             plan=plan,
             code_digest=submission.code_digest,
+            code=submission.code,
         )
-        answer = describe(connection, run)
+        caller.note(
+            connection,
+            "run",
+            f"run/{run.id}",
+            team=team,
+            workload=f"job/{job.name}",
+            code=submission.code_digest,
+        )
+        answer = describe(connection, caller, run)
     context.hint()
     return answer
 
@@ -124,7 +139,7 @@ def get(run_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """Show a run with its plan, its attempts and what happened to it."""
     with context.database.read() as connection:
         run = _find(connection, caller, run_id, Action.READ)
-        return describe(connection, run)
+        return describe(connection, caller, run)
 
 
 @router.post("/runs/{run_id}/stop", **needs(Action.STOP, "run"))
@@ -132,8 +147,10 @@ def stop(run_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """Ask a run to stop; nothing happens when it has ended."""
     with context.database.write() as connection:
         run = _find(connection, caller, run_id, Action.STOP)
+        if run.desired != "stop" and not run.phase.is_final:
+            caller.note(connection, "stop", f"run/{run.id}", team=run.team, workload=_workload(run))
         run = stop_run(connection, context, run)
-        answer = describe(connection, run)
+        answer = describe(connection, caller, run)
     context.hint()
     return answer
 
@@ -147,7 +164,9 @@ def delete(run_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any
     # Whoever is killed in between leaves the row, and the next call does the rest.
     forget_files(context, run.id, attempts)
     with context.database.write() as connection:
-        remove_run(connection, _find(connection, caller, run_id, Action.DELETE))
+        run = _find(connection, caller, run_id, Action.DELETE)
+        remove_run(connection, context, run)
+        caller.note(connection, "delete", f"run/{run_id}", team=run.team, workload=_workload(run))
     return {"deleted": run.id}
 
 
@@ -190,22 +209,41 @@ def summary(run: StoredRun) -> dict[str, Any]:
     return {**shown, "kind": run.workload.kind, "name": run.workload.name}
 
 
-def describe(connection: Connection, run: StoredRun) -> dict[str, Any]:
+def describe(connection: Connection, caller: Caller, run: StoredRun) -> dict[str, Any]:
     """Return a run with all that belongs to it; of each replica the newest attempts."""
     replicas = run.workload.replicas if isinstance(run.workload, Endpoint) else 1
     attempts = list_newest_attempts(connection, run.id, replicas=replicas, newest=_MOST_ATTEMPTS)
     shown = {"replica", "number", "phase", "started_at", "ended_at"}
     shown |= {"exit_code", "reason", "isolation"}
+    came_from = run.lineage.data if run.lineage else {}
     return {
         **summary(run),
         "workload": run.workload.model_dump(mode="json"),
         "model": run.model.model_dump(mode="json") if run.model else None,
-        "data": {name: version.model_dump(mode="json") for name, version in run.data.items()},
         "code_digest": run.code_digest,
+        "code": run.code.model_dump(mode="json") if run.code else None,
+        **run.model_dump(
+            mode="json",
+            include={"data", "lineage"},
+            exclude={
+                "data": caller.hidden_of(run.data),
+                "lineage": {"data": caller.hidden_of(came_from)},
+            },
+        ),
         "plan": run.plan.model_dump(mode="json"),
         "attempts": [attempt.model_dump(mode="json", include=shown) for attempt in attempts],
         "events": [e.model_dump(mode="json") for e in list_events(connection, f"run/{run.id}")],
     }
+
+
+def _workload(run: StoredRun) -> str:
+    return f"{run.workload.kind}/{run.workload.name}"
+
+
+def _keep_code(context: Context, caller: Caller, team: str, upload: Upload) -> None:
+    context.storage.put_file(upload.path, code_key(team, upload.digest))
+    with context.database.write() as connection:
+        caller.note(connection, "upload", f"code/{upload.digest}", team=team)
 
 
 def _resource(run: StoredRun) -> Resource:

@@ -42,14 +42,19 @@ class Upload:
 class Uploads:
     """The bodies that are being received, at most `MOST_AT_ONCE`. Used on the event loop only."""
 
-    def __init__(self, home: Home) -> None:
-        self._folder = home.storage / ".uploads"
+    def __init__(self, home: Home, name: str) -> None:
+        """Receive into a folder of the control plane `name`: others of the home have their own."""
+        self._folder = home.storage / ".uploads" / name
         self._active = 0
 
     def sweep(self) -> None:
-        """Remove what a control plane that was killed left half received. Only at the start."""
-        for path in self._folder.glob("*"):
-            path.unlink()
+        """Remove what this control plane left half received when killed. Only at the start.
+
+        Also what lies beside the folders: an earlier Plinth, which had one for all, left it.
+        """
+        for path in (*self._folder.glob("*"), *self._folder.parent.glob("*")):
+            if path.is_file():
+                path.unlink(missing_ok=True)
 
     @asynccontextmanager
     async def receive(self, request: Request, *, most_bytes: int) -> AsyncIterator[Upload]:

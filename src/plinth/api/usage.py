@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from plinth.api.caller import CallerDep, needs
+from plinth.api.caller import CallerDep, ContextDep, needs
 from plinth.control.status import Parts
 from plinth.domain.access import Action, Resource
 
@@ -23,3 +23,12 @@ def usage(request: Request, caller: CallerDep) -> list[dict[str, Any]]:
         for row in parts.metering.totals()
         if caller.may(Action.READ, Resource(kind="usage", team=row.team))
     ]
+
+
+@router.get("/usage/gaps", **needs(Action.READ, "self"))
+def gaps(context: ContextDep, _caller: CallerDep) -> list[dict[str, Any]]:
+    """List the times whose requests may be missing, oldest first.
+
+    Everybody who is charged may know of them: the gateway is one for all teams.
+    """
+    return [gap.model_dump(mode="json") for gap in context.ledger.gaps()]

@@ -72,7 +72,9 @@ def add_data(
 
 
 def show_data(
-    reference: Annotated[str, typer.Argument(metavar="NAME[@VERSION]")],
+    reference: Annotated[
+        str, typer.Argument(metavar="NAME[@VERSION]", help="A data version [default: the newest]")
+    ],
     *,
     team: TeamOption = None,
     as_json: JsonOption = False,
@@ -92,6 +94,52 @@ def show_data(
         console().print(f"  {field:<10}  {version[field]}", markup=False)
     rows = [[column["name"], column["type"]] for column in version["columns"]]
     print_table(["COLUMN", "TYPE"], rows, empty="no columns")
+
+
+def diff_data(
+    before: Annotated[
+        str, typer.Argument(metavar="NAME[@VERSION]", help="A version, such as `flights@1`")
+    ],
+    after: Annotated[
+        str, typer.Argument(metavar="NAME[@VERSION]", help="The one to compare it with")
+    ],
+    *,
+    team: TeamOption = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Say what changed from one version of a dataset to another: rows, size, columns."""
+    try:
+        name, number = parse_data(before)
+        parse_data(after)
+    except ValueError as err:
+        raise Invalid(str(err)) from err
+    with connect(home) as client:
+        change = client.data_change(name, version=number, to=after, team=team)
+    if as_json:
+        print_json(change)
+        return
+    old, new = change["before"], change["after"]
+    names = [f"{each['name']}@{each['version']}" for each in (old, new)]
+    if change["same_bytes"]:
+        note(f"{names[0]} and {names[1]} have the same bytes")
+        return
+    rows = [
+        ["rows", f"{old['rows']:,}", f"{new['rows']:,}", f"{change['rows']:+,}"],
+        [
+            "size",
+            format_bytes(old["size_bytes"]),
+            format_bytes(new["size_bytes"]),
+            f"{change['size_bytes']:+,} B",
+        ],
+        ["digest", old["digest"][:12], new["digest"][:12], "other"],
+    ]
+    rows += [[f"column {c['name']}", None, c["type"], "added"] for c in change["added"]]
+    rows += [[f"column {c['name']}", c["type"], None, "removed"] for c in change["removed"]]
+    rows += [[f"column {c['name']}", c["before"], c["after"], "other"] for c in change["retyped"]]
+    if change["reordered"]:
+        rows.append(["order of columns", None, None, "other"])
+    print_table(["WHAT", *names, ">CHANGE"], rows, empty="")
 
 
 def list_models(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
@@ -122,8 +170,8 @@ COMMANDS = {
     "data": verbs(
         "data",
         list_data,
-        {"list": list_data, "add": add_data, "show": show_data},
-        "Add, list and show versions of datasets.",
+        {"list": list_data, "add": add_data, "show": show_data, "diff": diff_data},
+        "Add, list, show and compare versions of datasets.",
     ),
     "models": verbs(
         "models", list_models, {"list": list_models}, "List model versions in the registry."

@@ -1,4 +1,4 @@
-"""Verbs on identities: teams with their grants, and keys."""
+"""Verbs on identities: teams and keys."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from plinth.cli.output import age, note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.verb import verbs
 from plinth.domain.access import Role
-from plinth.kit.errors import Invalid
 
-TeamArgument = Annotated[str, typer.Argument(metavar="TEAM")]
+TeamArgument = Annotated[str, typer.Argument(metavar="TEAM", help="Such as `research`")]
 
 
 def list_teams(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
@@ -23,8 +22,12 @@ def list_teams(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
     if as_json:
         print_json(teams)
         return
-    rows = [[team["name"], age(team["created_at"])] for team in teams]
-    print_table(["TEAM", ">AGE"], rows, empty="you may see no team; ask an operator for a role")
+    rows = [[team["name"], team["members"], age(team["created_at"])] for team in teams]
+    print_table(
+        ["TEAM", ">MEMBERS", ">AGE"],
+        rows,
+        empty="you may see no team; ask an operator for a role",
+    )
 
 
 def add_team(name: TeamArgument, *, as_json: JsonOption = False, home: HomeOption = None) -> None:
@@ -34,72 +37,7 @@ def add_team(name: TeamArgument, *, as_json: JsonOption = False, home: HomeOptio
     if as_json:
         print_json(team)
     else:
-        note(f"team `{name}` added; `plinth keys create --team {name} NAME` makes a key for it")
-
-
-def list_grants(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """List who has which role on what."""
-    with connect(home) as client:
-        grants = client.grants()
-    if as_json:
-        print_json(grants)
-        return
-    rows = [
-        [
-            grant["id"],
-            grant["principal"] or f"team {grant['subject_team']}",
-            grant["role"],
-            grant["team"] or "the platform",
-            grant["resource"] or ("all" if grant["team"] else None),
-        ]
-        for grant in grants
-    ]
-    print_table(["GRANT", "WHO", "ROLE", "TEAM", "WHAT"], rows, empty="no grants")
-
-
-def grant(
-    role: Annotated[Role, typer.Argument(help="viewer reads and calls; each role adds to it")],
-    *,
-    to_team: Annotated[str | None, typer.Option(help="Give it to all of a team")] = None,
-    to_principal: Annotated[str | None, typer.Option(help="Give it to one principal (id)")] = None,
-    on_team: Annotated[str | None, typer.Option(help="On a team [default: the platform]")] = None,
-    endpoint: Annotated[str | None, typer.Option(help="On one endpoint of that team")] = None,
-    as_json: JsonOption = False,
-    home: HomeOption = None,
-) -> None:
-    """Give a role, to a team or a principal, on the platform, a team or one endpoint."""
-    if (to_team is None) == (to_principal is None):
-        raise Invalid("give one of `--to-team` and `--to-principal`")
-    if endpoint is not None and on_team is None:
-        raise Invalid(f"endpoint `{endpoint}` belongs to a team", hint="add `--on-team TEAM`")
-    wanted = {
-        "role": role.value,
-        "principal": to_principal,
-        "subject_team": to_team,
-        "team": on_team,
-        "resource": f"endpoint/{endpoint}" if endpoint else None,
-    }
-    with connect(home) as client:
-        given = client.give(wanted)
-    if as_json:
-        print_json(given)
-    else:
-        note(f"granted; `plinth teams revoke {given['id']}` takes it away")
-
-
-def revoke_grant(
-    grant_id: Annotated[str, typer.Argument(metavar="GRANT")],
-    *,
-    as_json: JsonOption = False,
-    home: HomeOption = None,
-) -> None:
-    """Take a grant away; it acts at once."""
-    with connect(home) as client:
-        answer = client.take(grant_id)
-    if as_json:
-        print_json(answer)
-    else:
-        note(f"grant `{grant_id}` taken away")
+        note(f"team `{name}` added; `plinth members add NAME --on-team {name}` lets a person in")
 
 
 def list_keys(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
@@ -115,14 +53,16 @@ def list_keys(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
             key["principal"]["team"],
             key["principal"]["name"],
             key["principal"]["id"],
+            key["label"],
             "revoked" if key["revoked_at"] else f"until {key['expires_at'][:16]}",
         ]
         for key in keys
     ]
     print_table(
-        ["KEY", "TEAM", "NAME", "PRINCIPAL", "STATE"],
+        ["KEY", "TEAM", "NAME", "PRINCIPAL", "LABEL", "STATE"],
         rows,
-        empty="no keys; `plinth keys create --team TEAM NAME` makes one",
+        empty="no keys that you manage; an operator of a team makes them: "
+        "`plinth keys create --team TEAM NAME`",
     )
 
 
@@ -147,7 +87,7 @@ def create_key(
 
 
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="KEY")],
+    key_id: Annotated[str, typer.Argument(metavar="KEY", help="Its id, as `plinth keys` shows it")],
     *,
     as_json: JsonOption = False,
     home: HomeOption = None,
@@ -165,14 +105,8 @@ COMMANDS = {
     "teams": verbs(
         "teams",
         list_teams,
-        {
-            "list": list_teams,
-            "add": add_team,
-            "grants": list_grants,
-            "grant": grant,
-            "revoke": revoke_grant,
-        },
-        "Add and list teams; give and take roles.",
+        {"list": list_teams, "add": add_team},
+        "Add and list teams.",
     ),
     "keys": verbs(
         "keys",

@@ -227,13 +227,19 @@ def _running_jobs(home: Home) -> dict[str, str]:
 
 
 def _stop_jobs(home: Home, run_ids: list[str]) -> None:
-    """Have jobs stop as `plinth stop` does, so that they end as stopped and not as failed."""
+    """Have jobs stop as `plinth stop` does, so that they end as stopped and not as failed.
+
+    Where that cannot be written (a full disk) they are stopped with the node all the same.
+    """
     ends_at = time.monotonic() + _STOP_S
-    with connect_as_administrator(home) as client:
-        for run_id in run_ids:
-            client.stop_run(run_id)
-        while client.runs(kind="job", active=True) and time.monotonic() < ends_at:
-            time.sleep(_POLL_S)
+    try:
+        with connect_as_administrator(home) as client:
+            for run_id in run_ids:
+                client.stop_run(run_id)
+            while client.runs(kind="job", active=True) and time.monotonic() < ends_at:
+                time.sleep(_POLL_S)
+    except Temporary as err:
+        note(f"{err.message}: jobs that are stopped now will count as failed")
 
 
 @contextmanager
@@ -258,6 +264,7 @@ def _show_status(seen: Json) -> None:
         ("MLflow", seen["tracking"]["state"]),
         ("isolation", f"level {level} for jobs and model servers"),
     ]
+    lines += _usage_lines(seen["usage"])
     lines += [("building", f"{label}: {step}") for label, step in seen["building"].items()]
     lines += [("error", f"{name}: {text}") for name, text in seen["errors"].items()]
     for name, text in lines:
@@ -267,6 +274,25 @@ def _show_status(seen: Json) -> None:
         note("the node agent does not answer, so nobody can tell which units run")
     else:
         _show_units(seen["units"])
+
+
+def _usage_lines(usage: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is missing in the usage, if anything is."""
+    lines = []
+    if usage["latest_gaps"]:
+        latest = usage["latest_gaps"][-1]
+        lines.append(
+            (
+                "usage",
+                f"{counted(usage['gaps'], 'gap')}, the latest {latest['started_at']} to "
+                f"{latest['ended_at']} ({latest['reason']}); `plinth usage --gaps` lists all",
+            )
+        )
+    if usage["unreadable_lines"]:
+        lines.append(
+            ("usage", f"{counted(usage['unreadable_lines'], 'line')} of logs cannot be read")
+        )
+    return lines
 
 
 def _show_units(units: list[dict[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from plinth.kit.units import format_duration
 
-_SENTENCES = frozenset({"WHY", "MESSAGE", "WHAT WOULD CHANGE IT"})
+_SENTENCES = frozenset({"WHY", "MESSAGE", "SOURCE", "WHAT WOULD CHANGE IT"})
 _ANY_WIDTH = 10_000
 _PHASE_STYLES = {
     "running": "green",

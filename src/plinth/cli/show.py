@@ -20,6 +20,7 @@ def show_run(run: Json) -> None:
         ("exit code", run["exit_code"]),
         ("MLflow run", run["tracking_run"]),
         ("code", run["code_digest"]),
+        *code_facts(run["code"]),
     ]
     for name, version in run["data"].items():
         described = f"{version['name']}@{version['version']} ({version['rows']:,} rows)"
@@ -42,6 +43,18 @@ def show_run(run: Json) -> None:
     print_table(columns, rows, empty="none yet")
     show_plan(run["plan"])
     _events(run["events"])
+
+
+def code_facts(code: Json | None) -> list[tuple[str, Any]]:
+    """Return what is known of where code came from, as names and values."""
+    if code is None:
+        return []
+    return [
+        ("commit", code["commit"]),
+        ("branch", code["branch"]),
+        ("remote", code["remote"]),
+        ("uncommitted", code["diff_digest"] or code["note"] or "nothing"),
+    ]
 
 
 def show_endpoint(endpoint: Json) -> None:

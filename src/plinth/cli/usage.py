@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from plinth.cli.output import print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.verb import verb
 
 
-def usage(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
+def usage(
+    *,
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="Show the times whose requests may be missing instead")
+    ] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
     """Show what was used, by team and workload.
 
     Requests are the caller's team's; seconds are the team's that owns the workload. Seconds of
     what still runs are counted up to now.
     """
+    if gaps:
+        _show_gaps(home, as_json=as_json)
+        return
     with connect(home) as client:
         rows = client.usage()
     if as_json:
@@ -32,6 +47,19 @@ def usage(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
         ["TEAM", "WORKLOAD", ">TRAINING S", ">SERVING S", ">REQUESTS"],
         shown,
         empty="nothing was used yet; `plinth run FILE` runs a job",
+    )
+
+
+def _show_gaps(home: Path | None, *, as_json: bool) -> None:
+    with connect(home) as client:
+        rows = client.usage_gaps()
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ["FROM", "TO", "WHY"],
+        [[row["started_at"], row["ended_at"], row["reason"]] for row in rows],
+        empty="no request is missing: the gateway was never killed",
     )
 
 

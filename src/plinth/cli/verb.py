@@ -44,3 +44,13 @@ def verbs(
     for sub, function in others.items():
         app.command(sub)(function)
     return get_command(app)
+
+
+def group(name: str, subs: Mapping[str, Callable[..., Any]], text: str) -> Any:
+    """Return the command `plinth NAME SUB`; without SUB it says which there are."""
+    app = typer.Typer(
+        name=name, help=text, add_completion=False, rich_markup_mode=None, no_args_is_help=True
+    )
+    for sub, function in subs.items():
+        app.command(sub)(function)
+    return get_command(app)

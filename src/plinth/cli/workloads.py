@@ -16,6 +16,7 @@ from plinth.cli.session import HomeOption, JsonOption, connect, open_home
 from plinth.cli.show import show_endpoint, show_run
 from plinth.cli.verb import verb
 from plinth.client.client import Client, Json
+from plinth.client.git import find_origin
 from plinth.domain.workload import Endpoint, Job
 from plinth.kit.archive import pack
 from plinth.kit.errors import Invalid, NotFound, PlinthError, Temporary
@@ -56,7 +57,8 @@ def run(
 ) -> None:
     """Run a job from its file, and follow what it prints to its end.
 
-    The folder that `code` names is uploaded as it is now; the job runs from that copy.
+    The folder that `code` names is uploaded as it is now; the job runs from that copy. In a git
+    work tree the commit and what is not committed are kept with the run.
     Interrupting (Ctrl-C) leaves the job running. Exit code 1 when the job fails.
     """
     workload = read_workload(file, team)
@@ -67,9 +69,7 @@ def run(
     job = with_packages(workload, file)
     with connect(home) as client:
         owner = job.team or client.whoami()["principal"]["team"]
-        code = pack(file.parent / job.code)
-        client.put_code(code.digest, code.content, team=owner)
-        started = client.submit(job, code_digest=code.digest)
+        started = _submit(client, job, file.parent / job.code, owner)
         if detach:
             if as_json:
                 print_json(started)
@@ -258,6 +258,20 @@ def delete(target: TargetArgument, *, as_json: JsonOption = False, home: HomeOpt
         print_json({"deleted": name})
     else:
         note(f"{kind} `{name}` deleted")
+
+
+def _submit(client: Client, job: Job, folder: Path, team: str) -> Json:
+    """Upload the code, and what git says of where it came from; submit the job."""
+    code = pack(folder)
+    origin = find_origin(folder)
+    client.put_code(code.digest, code.content, team=team)
+    if origin is None:
+        return client.submit(job, code_digest=code.digest)
+    if origin.diff is not None and origin.code.diff_digest is not None:
+        client.put_diff(origin.code.diff_digest, origin.diff, team=team)
+    if origin.code.note is not None:
+        note(f"note: {origin.code.note}")
+    return client.submit(job, code_digest=code.digest, code=origin.code)
 
 
 def _find(client: Client, target: str) -> tuple[str, Json]:

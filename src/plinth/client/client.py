@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
+from plinth.domain.model import CodeOrigin
 from plinth.domain.workload import Endpoint, Job
 from plinth.kit.errors import (
     Conflict,
@@ -66,14 +67,28 @@ class Client:
 
     # -- workloads ------------------------------------------------------------------------------
 
-    def submit(self, job: Job, *, code_digest: str | None = None) -> Json:
-        """Write the intent to run a job; return the run."""
-        body = {"workload": _declared(job), "code_digest": code_digest}
+    def submit(
+        self, job: Job, *, code_digest: str | None = None, code: CodeOrigin | None = None
+    ) -> Json:
+        """Write the intent to run a job; return the run. `code`: where its code came from."""
+        body = {
+            "workload": _declared(job),
+            "code_digest": code_digest,
+            "code": code.model_dump(mode="json") if code is not None else None,
+        }
         return self._json("POST", "/runs", json=body)
 
     def put_code(self, digest: str, content: bytes, *, team: str) -> Json:
         """Upload a code snapshot under its digest."""
         return self._json("PUT", _path("code", digest), params={"team": team}, content=content)
+
+    def put_diff(self, digest: str, content: bytes, *, team: str) -> Json:
+        """Upload the uncommitted difference of a job's code under its digest."""
+        return self._json("PUT", _path("diffs", digest), params={"team": team}, content=content)
+
+    def diff(self, digest: str, *, team: str) -> bytes:
+        """Return an uncommitted difference as it was uploaded."""
+        return self._request("GET", _path("diffs", digest), params={"team": team}).content
 
     def runs(
         self, *, kind: str | None = None, active: bool = False, limit: int = 100
@@ -129,6 +144,10 @@ class Client:
 
     # -- identities -----------------------------------------------------------------------------
 
+    def sign_in(self, page: str) -> Json:
+        """Make a link that signs one browser in for `page`; `url` and `expires_at`."""
+        return self._json("POST", "/sign-in", json={"page": page})
+
     def whoami(self) -> Json:
         """Show the key's holder."""
         return self._json("GET", "/whoami")
@@ -166,6 +185,31 @@ class Client:
         """Revoke a key."""
         return self._json("DELETE", _path("keys", key_id))
 
+    def members(self, *, team: str | None = None) -> list[Json]:
+        """List the members of all teams that may be seen, or of one."""
+        return self._list("/members", {"team": team} if team else None)
+
+    def add_member(self, *, team: str, name: str, role: str, days: float) -> Json:
+        """Make a person a member; `token` in the answer is the first key, shown this once."""
+        body = {"team": team, "name": name, "role": role, "days": days}
+        return self._json("POST", "/members", json=body)
+
+    def set_role(self, *, team: str, name: str, role: str) -> Json:
+        """Give a member another role on its team."""
+        return self._json("PUT", _path("members", team, name), json={"role": role})
+
+    def remove_member(self, *, team: str, name: str) -> Json:
+        """End a membership."""
+        return self._json("DELETE", _path("members", team, name))
+
+    def audit_log(self, **wanted: Any) -> list[Json]:
+        """List entries of the audit log, the newest last.
+
+        `wanted`: `since`, `until` (ISO times with their zone), `who`, `team`, `action`, `subject`,
+        `outcome`, `before` (an entry's id), `limit`; None asks for no such thing.
+        """
+        return self._list("/audit-log", {n: v for n, v in wanted.items() if v is not None})
+
     # -- data, models, usage, node ---------------------------------------------------------------
 
     def add_data(self, name: str, path: Path, *, team: str | None = None) -> Json:
@@ -189,6 +233,36 @@ class Client:
             parameters["team"] = team
         return self._json("GET", _path("data", name), params=parameters)
 
+    def data_change(
+        self, name: str, *, version: int | None, to: str, team: str | None = None
+    ) -> Json:
+        """Say what changed from a data version to `to`, `NAME@VERSION`."""
+        wanted = _given(version=version, to=to, team=team)
+        return self._json("GET", _path("data", name, "diff"), params=wanted)
+
+    def trace(self, response_id: str) -> Json:
+        """Show what made the response with this `x-plinth-id`."""
+        return self._json("GET", _path("trace", response_id))
+
+    def model_lineage(
+        self,
+        name: str,
+        *,
+        alias: str | None = None,
+        version: int | None = None,
+        team: str | None = None,
+    ) -> Json:
+        """Show what a model version came from and where it serves; give alias or version."""
+        wanted = _given(alias=alias, version=version, team=team)
+        return self._json("GET", _path("lineage", "models", name), params=wanted)
+
+    def data_lineage(
+        self, name: str, *, version: int | None = None, team: str | None = None
+    ) -> Json:
+        """Show which runs read a data version, and what came of them."""
+        wanted = _given(version=version, team=team)
+        return self._json("GET", _path("lineage", "data", name), params=wanted)
+
     def models(self) -> list[Json]:
         """List model versions."""
         return self._list("/models")
@@ -196,6 +270,34 @@ class Client:
     def usage(self) -> list[Json]:
         """List what was used, by team and workload."""
         return self._list("/usage")
+
+    def bill(
+        self,
+        *,
+        by: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        team: str | None = None,
+    ) -> Json:
+        """Bill what was used; what is not said is as the server has it: this month so far."""
+        parameters = {"by": by, "from": since, "to": until, "team": team}
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return self._json("GET", "/bill", params=given)
+
+    def prices(self) -> list[Json]:
+        """List every price that is, was or will be in force."""
+        return self._list("/prices")
+
+    def state_price(
+        self, sku: str, amount: str, *, currency: str, valid_from: str | None = None
+    ) -> Json:
+        """State a price from a time on, or from now; return it."""
+        body = {"sku": sku, "amount": amount, "currency": currency, "valid_from": valid_from}
+        return self._json("POST", "/prices", json=body)
+
+    def usage_gaps(self) -> list[Json]:
+        """List the times whose requests may be missing in the usage, oldest first."""
+        return self._list("/usage/gaps")
 
     def status(self, *, memory: bool = False) -> Json:
         """Show the node."""
@@ -244,6 +346,10 @@ class Client:
 def _declared(workload: Job | Endpoint) -> Json:
     # Only what the file says: what is left out stays the server's default, and says so.
     return {"kind": workload.kind, **workload.model_dump(mode="json", exclude_unset=True)}
+
+
+def _given(**parameters: Any) -> Json:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _path(*parts: str) -> str:

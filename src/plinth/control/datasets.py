@@ -8,7 +8,7 @@ from plinth.control.context import Context
 from plinth.control.preparation import data_key
 from plinth.domain.access import Actor
 from plinth.domain.base import Declared
-from plinth.domain.model import DataVersion
+from plinth.domain.model import Column, DataVersion
 from plinth.kit.errors import NotFound
 from plinth.storage.tabular import Table
 from plinth.store.data_versions import add_data_version, find_by_digest, next_version
@@ -23,6 +23,52 @@ class NewData(Declared):
     file_name: str
     digest: str
     size_bytes: int
+
+
+class Retyped(Declared):
+    """A column whose type changed."""
+
+    name: str
+    before: str
+    after: str
+
+
+class DataChange(Declared):
+    """What differs between two data versions; numbers are `after` minus `before`.
+
+    `reordered`: the columns that both have stand in another order.
+    """
+
+    before: DataVersion
+    after: DataVersion
+    same_bytes: bool
+    rows: int
+    size_bytes: int
+    added: tuple[Column, ...]
+    removed: tuple[Column, ...]
+    retyped: tuple[Retyped, ...]
+    reordered: bool
+
+
+def change_between(before: DataVersion, after: DataVersion) -> DataChange:
+    """Compare two data versions by what is known of them; no file is read."""
+    old = {column.name: column for column in before.columns}
+    new = {column.name: column for column in after.columns}
+    return DataChange(
+        before=before,
+        after=after,
+        same_bytes=before.digest == after.digest,
+        rows=after.rows - before.rows,
+        size_bytes=after.size_bytes - before.size_bytes,
+        added=tuple(column for column in after.columns if column.name not in old),
+        removed=tuple(column for column in before.columns if column.name not in new),
+        retyped=tuple(
+            Retyped(name=name, before=column.type, after=new[name].type)
+            for name, column in old.items()
+            if name in new and new[name].type != column.type
+        ),
+        reordered=[name for name in old if name in new] != [name for name in new if name in old],
+    )
 
 
 def stored_at(data: NewData) -> str:

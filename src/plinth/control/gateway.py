@@ -1,22 +1,30 @@
-"""Publish to the gateway what the rows say; remember what it has acknowledged."""
+"""Publish to the gateway what the rows say; remember what it has acknowledged.
+
+One control plane of a node publishes at a time; what it noted, in a file beside the gateway's, all
+of them read.
+"""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection
 
 from plinth.access.rbac import callers_of, writers_of
 from plinth.control.context import PLATFORM_PRINCIPAL, Context
+from plinth.control.duties import Duty
 from plinth.control.preparation import socket_of
 from plinth.domain.access import Grant
 from plinth.domain.run import Phase
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.domain.workload import Endpoint
-from plinth.gateway.snapshot import GatewayState, render
+from plinth.gateway.snapshot import GatewayState, Snapshot, render
 from plinth.gateway.state import Writers
-from plinth.gateway.xds import apply
+from plinth.gateway.xds import apply, is_on_disk
+from plinth.kit.errors import Permanent
 from plinth.store.endpoints import StoredEndpoint, list_endpoints
 from plinth.store.identities import list_grants, list_revoked, list_teams
 from plinth.store.runs import StoredRun, list_runs
@@ -24,26 +32,66 @@ from plinth.store.runs import StoredRun, list_runs
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What the gateway runs: the version, and what serves each endpoint."""
+    """What the gateway runs: the version, and what serves each endpoint.
+
+    `is_settled`: not while another version is being handed over, which it may run already.
+    """
 
     version: str
     serving: dict[str, str | None]
     deployments: frozenset[str]
+    is_settled: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "version": self.version,
+            "serving": self.serving,
+            "deployments": sorted(self.deployments),
+            "is_settled": self.is_settled,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Published:
+        """Read what `to_json` wrote."""
+        return cls(**{**value, "deployments": frozenset(value["deployments"])})
 
 
 class GatewayReconciler:
-    """Bring Envoy's configuration to what the rows say; called again and again."""
+    """Bring Envoy's configuration to what the rows say; called again and again.
 
-    def __init__(self, context: Context) -> None:
+    With a duty, `publish` is called only while it is ours, and writes nothing after that.
+    """
+
+    def __init__(self, context: Context, duty: Duty | None = None) -> None:
         self._context = context
-        self._lock = threading.Lock()
-        self._published: Published | None = None
+        self._duty = duty
+        self._record = context.home.gateway_record
+        # The term of the duty and the version for which Envoy's answer was seen.
+        self._settled: tuple[int, str] | None = None
 
     @property
     def published(self) -> Published | None:
-        """What Envoy has acknowledged; None before the first time."""
-        with self._lock:
-            return self._published
+        """What Envoy has acknowledged, whoever published it; None before the first time."""
+        try:
+            return Published.from_json(json.loads(self._record.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            # It is not synced to the disk: after a power cut it may be empty. Another version of
+            # Plinth may have noted more.
+            return None
+
+    @property
+    def settled(self) -> Published | None:
+        """What Envoy certainly runs; None when it may run something else by now."""
+        published = self.published
+        return published if published is not None and published.is_settled else None
+
+    def note(self, published: Published) -> None:
+        """Let every control plane of this node know what Envoy has acknowledged."""
+        draft = self._record.with_name(f".{self._record.name}.{os.getpid()}.tmp")
+        draft.write_text(json.dumps(published.to_json()))
+        self._check_duty()
+        draft.replace(self._record)
 
     def deployments(self) -> frozenset[str]:
         """Return the deployments that Envoy routes to, candidates among them."""
@@ -53,31 +101,47 @@ class GatewayReconciler:
     def publish(self) -> None:
         """Render the rows; when that is new, write it and wait until Envoy has it.
 
-        Raises Temporary when Envoy does not answer, Permanent with its reason when it refuses;
-        the configuration that runs stays as it is.
+        When the files are not those of what was published, it publishes anew: whoever had the
+        duty before and was paused in the midst of a write may have replaced one.
+
+        Raises Temporary when Envoy does not answer, or the duty is over; Permanent with its reason
+        when Envoy refuses: the configuration that runs stays as it is.
         """
         with self._context.database.read() as connection:
             state = self._state(connection)
         snapshot = render(state)
-        published = self.published
-        if published is not None and published.version == snapshot.version:
+        term = self._duty.term if self._duty is not None else 0
+        if self._settled == (term, snapshot.version) and self._is_as_published(snapshot):
             return
-        home = self._context.home
-        apply(snapshot, home.gateway, home.socket("envoy-admin"))
-        with self._lock:
-            self._published = Published(
-                version=snapshot.version,
-                serving={
-                    route.name: route.serving.id if route.serving else None
-                    for route in state.endpoints
-                },
-                deployments=frozenset(
-                    deployment.id
-                    for route in state.endpoints
-                    for deployment in (*route.candidates, *filter(None, [route.serving]))
-                ),
-            )
+        self._settled = None
+        self._hand_over(snapshot)
+        self.note(_published(state, snapshot.version))
+        self._settled = (term, snapshot.version)
         self._context.hint()
+
+    def _is_as_published(self, snapshot: Snapshot) -> bool:
+        published, folder = self.settled, self._context.home.gateway
+        return (
+            published is not None
+            and published.version == snapshot.version
+            and is_on_disk(snapshot, folder)
+        )
+
+    def _hand_over(self, snapshot: Snapshot) -> None:
+        home, before = self._context.home, self.published
+        if before is not None:
+            self.note(replace(before, is_settled=False))
+        try:
+            apply(snapshot, home.gateway, home.socket("envoy-admin"), fence=self._check_duty)
+        except Permanent:
+            # It was refused, and what ran before runs on.
+            if before is not None:
+                self.note(before)
+            raise
+
+    def _check_duty(self) -> None:
+        if self._duty is not None:
+            self._duty.check()
 
     def _state(self, connection: Connection) -> GatewayState:
         context = self._context
@@ -128,6 +192,16 @@ class GatewayReconciler:
             elif run.phase is Phase.STARTING:
                 candidates.append(deployment)
         return serving, candidates
+
+
+def _published(state: GatewayState, version: str) -> Published:
+    serving = {route.name: route.serving.id if route.serving else None for route in state.endpoints}
+    deployments = frozenset(
+        deployment.id
+        for route in state.endpoints
+        for deployment in (*route.candidates, *filter(None, [route.serving]))
+    )
+    return Published(version, serving, deployments)
 
 
 def _writers(team: str, grants: list[Grant]) -> Writers:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from plinth.access.rbac import decide_grant
+from plinth.access.rbac import decide_grant, holds
 from plinth.control.context import (
     ADMIN_PRINCIPAL,
     DEFAULT_TEAM,
@@ -17,16 +17,18 @@ from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role, T
 from plinth.domain.base import Declared
 from plinth.kit.errors import Conflict, Denied, NotFound
 from plinth.kit.files import write_atomic
+from plinth.store.audit import Entry, add_entry
 from plinth.store.identities import (
     Key,
     add_grant,
     add_key,
     add_principal,
     add_team,
+    find_member,
     find_principal,
-    find_service,
     find_team,
     grants_to,
+    grants_to_team_of,
     load_actor,
 )
 
@@ -53,60 +55,86 @@ def mint_key(
     role: Role,
     days: float,
 ) -> MintedKey:
-    """Make a key for the service `name` of `team`, with `role` on that team
-    (every member is a viewer).
+    """Make a key for the member `name` of `team`, who has `role` on that team.
 
-    A second key for the same service is the same principal: both may be used while one is
-    exchanged for the other. Raises NotFound when there is no such team, Conflict when the service
-    has another role, Denied when it may do more than the actor.
+    A name that no member has becomes a program's. A second key for the same member is the same
+    principal: both may be used while one is exchanged for the other. Raises NotFound when there
+    is no such team, Conflict when the member has another role, Denied when it may do more than
+    the actor.
     """
     if find_team(connection, team) is None:
         raise NotFound(f"there is no team `{team}`", hint="`plinth teams` lists them")
     now = context.clock.now()
-    principal = find_service(connection, team, name)
-    if principal is None:
+    principal = find_member(connection, team, name)
+    if principal is not None:
+        require_as_much(connection, actor, principal)
+        _check_role(connection, principal, role)
+    else:
         principal = add_principal(
             connection, kind=PrincipalKind.SERVICE, name=name, team=team, now=now
         )
-    else:
-        _check_role(connection, principal, role)
-    require_as_much(connection, actor, principal)
+        require_as_much(connection, actor, principal)
+        give_role(connection, context, actor, principal, role)
+    return add_member_key(connection, context, principal, label=name, days=days)
+
+
+def give_role(
+    connection: Connection, context: Context, actor: Actor, principal: Principal, role: Role
+) -> None:
+    """Give a member that has no role of its own this one on its team.
+
+    Raises Denied when the actor may not give it there.
+    """
+    grant = Grant(role=role, principal=principal.id, team=principal.team)
+    decision = decide_grant(actor, grant)
+    if not decision.allow:
+        raise Denied(decision.reason, rule=decision.rule)
     if role is not MEMBER_ROLE:
-        grant = Grant(role=role, principal=principal.id, team=team)
+        now = context.clock.now()
         add_grant(connection, grant, created_by=actor.principal.id, now=now)
-    return _mint(connection, context, principal, label=name, days=days)
 
 
 def _check_role(connection: Connection, principal: Principal, role: Role) -> None:
-    """Raise Conflict when the service holds another role: all its keys are one principal."""
+    """Raise Conflict when the member holds another role: all its keys are one principal."""
     held = [
         grant.role
         for grant in grants_to(connection, principal)
-        if grant.team == principal.team and grant.resource is None
+        if grant.team in (None, principal.team) and grant.resource is None
     ]
     best = max((*held, MEMBER_ROLE), key=list(Role).index)
     if best is not role:
         raise Conflict(
-            f"service `{principal.name}` of team `{principal.team}` has role `{best}`, and so has "
-            f"every key of it; `{role}` was asked for",
-            hint=f"choose another name for a key of another role, or `--role {best}`",
+            f"`{principal.name}` of team `{principal.team}` has role `{best}`, and so has every "
+            f"key of it; `{role}` was asked for",
+            hint=f"`--role {best}`, another name, or `plinth members set-role {principal.name} "
+            f"--on-team {principal.team} --role {role}` for all of its keys",
         )
 
 
 def require_as_much(connection: Connection, actor: Actor, principal: Principal) -> None:
     """Return if the actor could have granted all that the principal holds.
 
-    A key is its holder: who could make or revoke keys of someone mightier would be that one.
-    Raises Denied.
+    A key is its holder: who could make or revoke keys of someone mightier would be that one. What
+    was given to the whole team the actor must hold, as those of the team do. Raises Denied.
     """
     if principal.id == PLATFORM_PRINCIPAL:
-        raise Denied(f"`{principal.name}` is Plinth itself, and gets no keys")
+        raise Denied(f"`{principal.name}` is Plinth itself, and gets no keys", rule="plinth-itself")
     for grant in grants_to(connection, principal):
         decision = decide_grant(actor, grant)
         if not decision.allow:
             raise Denied(
                 f"`{principal.name}` holds role `{grant.role}`: {decision.reason}",
                 hint="choose another name, or ask who holds that role",
+                rule=decision.rule,
+            )
+    for grant in grants_to_team_of(connection, principal):
+        if not holds(actor, grant):
+            raise Denied(
+                f"all of team `{principal.team}` have role `{grant.role}` on "
+                f"{grant.resource or 'all'} of {grant.team or 'the platform'}, and "
+                f"`{actor.principal.name}` has not",
+                hint="ask an operator who is of that team",
+                rule="more-than-held",
             )
 
 
@@ -147,8 +175,26 @@ def make_first(context: Context) -> None:
         admin = find_principal(connection, ADMIN_PRINCIPAL)
         assert admin is not None
         if not _is_current(connection, context):
-            minted = _mint(connection, context, admin, label="token file", days=_ADMIN_KEY_DAYS)
+            minted = add_member_key(
+                connection, context, admin, label="token file", days=_ADMIN_KEY_DAYS
+            )
+            _note_first(connection, minted.key)
             write_atomic(context.home.admin_token, minted.token.encode(), mode=0o600)
+
+
+def add_member_key(
+    connection: Connection, context: Context, principal: Principal, *, label: str, days: float
+) -> MintedKey:
+    """Add a key's row and sign the key; who may have one was decided before."""
+    now = context.clock.now()
+    key = add_key(
+        connection,
+        principal=principal,
+        label=label,
+        expires_at=now + timedelta(days=days),
+        now=now,
+    )
+    return MintedKey(key=key, token=context.mint(principal, key.id, key.expires_at))
 
 
 def platform_key(context: Context) -> str:
@@ -160,18 +206,24 @@ def platform_key(context: Context) -> str:
     return context.mint(principal, "k_platform", now + timedelta(minutes=10))
 
 
-def _mint(
-    connection: Connection, context: Context, principal: Principal, *, label: str, days: float
-) -> MintedKey:
-    now = context.clock.now()
-    key = add_key(
+def _note_first(connection: Connection, key: Key) -> None:
+    platform = find_principal(connection, PLATFORM_PRINCIPAL)
+    assert platform is not None
+    add_entry(
         connection,
-        principal=principal,
-        label=label,
-        expires_at=now + timedelta(days=days),
-        now=now,
+        Entry(
+            at=key.created_at,
+            principal=platform,
+            team=key.principal.team,
+            action="create",
+            subject=f"key/{key.id}",
+            detail={
+                "holder": key.principal.name,
+                "label": key.label,
+                "expires_at": key.expires_at.isoformat(),
+            },
+        ),
     )
-    return MintedKey(key=key, token=context.mint(principal, key.id, key.expires_at))
 
 
 def _is_current(connection: Connection, context: Context) -> bool:

@@ -6,15 +6,24 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Table
 
+from plinth.control.duties import Duty
 from plinth.kit.clock import Clock
 from plinth.kit.errors import NotFound, PlinthError, Temporary
-from plinth.store.leases import Claim, any_due, apply_leased, claim_due, release_all
+from plinth.store.leases import (
+    Claim,
+    Holder,
+    any_due,
+    apply_leased,
+    claim_due,
+    release_all,
+    rouse_all,
+)
 from plinth.store.session import Database
 
 log = logging.getLogger(__name__)
@@ -23,6 +32,8 @@ LEASE_S = 60.0
 _WORKERS = 8
 _SCAN_S = 0.2
 _UNKNOWN_RETRY_S = 2.0
+# A wall clock that fell behind by more than this was set back; less is the clock's own trimming.
+_SET_BACK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +64,11 @@ class Reconciler(Protocol):
         """Read all that `work` needs. Raises NotFound when the row is gone."""
         ...
 
-    def work(self, state: Any) -> Outcome:
-        """Decide and act. Raises Temporary to be called again, Permanent to give up."""
+    def work(self, state: Any, claim: Claim) -> Outcome:
+        """Decide and act. Raises Temporary to be called again, Permanent to give up.
+
+        Whatever an engine is told carries `claim.valid_until`: another may have the row after it.
+        """
         ...
 
     def failed(self, state: Any, error: PlinthError) -> Outcome:
@@ -66,12 +80,24 @@ class Loop:
     """Drive the reconcilers until `stop`; a hint wakes it, a periodic scan always runs.
 
     No row is taken that a worker of this loop still has, and none that no worker is free for.
+    Other loops may drive the same rows (docs/explanation/leases.md). `lease_s`: after how long
+    they may take what this one has claimed.
     """
 
-    def __init__(self, database: Database, clock: Clock, reconcilers: Sequence[Reconciler]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        reconcilers: Sequence[Reconciler],
+        *,
+        holder: Holder | None = None,
+        lease_s: float = LEASE_S,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._reconcilers = reconcilers
+        self._holder = holder or Holder.begin("control")
+        self._lease_s = lease_s
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="reconcile")
@@ -80,18 +106,22 @@ class Loop:
         self._in_flight: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._turn = 0
+        self._wall_ahead_s = self._measure_wall()
         self._thread = threading.Thread(target=self._run, name="loop", daemon=True)
 
     def start(self) -> None:
-        """Free what an earlier control plane held, and begin."""
+        """Free what this control plane held in an earlier life, and begin."""
         self.release()
         self._thread.start()
 
     def release(self) -> None:
-        """Free every lease: whoever held one was killed, since a node has one control plane."""
+        """Free the leases of this control plane's earlier lives: they ended before this began."""
         with self._database.write() as connection:
+            now = self._database.now(connection, self._clock)
             for reconciler in self._reconcilers:
-                release_all(connection, reconciler.table, self._clock.now())
+                release_all(connection, reconciler.table, now, self._holder)
+                # Nor may a row wait longer because the clock was set back meanwhile.
+                rouse_all(connection, reconciler.table, now)
 
     def hint(self) -> None:
         """Say that something became due. Carries nothing: the rows decide."""
@@ -129,6 +159,7 @@ class Loop:
 
     def _claim(self) -> list[Future[None]]:
         futures = []
+        self._rouse_after_set_back()
         # Each time another one is first, so that none takes all workers for itself.
         self._turn = (self._turn + 1) % len(self._reconcilers)
         for reconciler in (*self._reconcilers[self._turn :], *self._reconcilers[: self._turn]):
@@ -138,22 +169,52 @@ class Loop:
             ]
         return futures
 
+    def _measure_wall(self) -> float:
+        """Return how far the wall clock is ahead of the one that nobody can set."""
+        return self._clock.now().timestamp() - self._clock.monotonic()
+
+    def _rouse_after_set_back(self) -> None:
+        """Let no row wait for a time that the clock, set back, shows only much later."""
+        before, self._wall_ahead_s = self._wall_ahead_s, self._measure_wall()
+        if self._wall_ahead_s > before - _SET_BACK_S:
+            return
+        log.warning("the clock was set back by %.0f s", before - self._wall_ahead_s)
+        with self._database.write() as connection:
+            now = self._database.now(connection, self._clock)
+            for reconciler in self._reconcilers:
+                rouse_all(connection, reconciler.table, now)
+
     def _claim_rows(self, reconciler: Reconciler) -> list[Claim]:
-        table, now = reconciler.table, self._clock.now()
+        table = reconciler.table
         with self._lock:
             skip = [key for name, key in self._in_flight if name == table.name]
             free = _WORKERS - len(self._in_flight)
         if free <= 0:
             return []
         with self._database.read() as connection:
+            now = self._database.now(connection, self._clock)
             # Most scans find nothing, and a reader never waits for a writer.
             if not any_due(connection, table, now, skip):
                 return []
-        with self._database.write() as connection:
-            claims = claim_due(connection, table, now=now, lease_s=LEASE_S, limit=free, skip=skip)
+        claims = self._claim_due(table, free, skip)
         with self._lock:
             self._in_flight.update((table.name, claim.key) for claim in claims)
         return claims
+
+    def _claim_due(self, table: Table, limit: int, skip: Sequence[str]) -> list[Claim]:
+        # Counted from before the claim, so that it ends here before it ends for the others.
+        valid_until = self._clock.since_boot_s() + self._lease_s
+        with self._database.write(alone=False) as connection:
+            claims = claim_due(
+                connection,
+                table,
+                holder=self._holder,
+                now=self._database.now(connection, self._clock),
+                lease_s=self._lease_s,
+                limit=limit,
+                skip=skip,
+            )
+        return [replace(claim, valid_until=valid_until) for claim in claims]
 
     def _reconcile(self, reconciler: Reconciler, claim: Claim) -> None:
         at_once = False
@@ -177,9 +238,13 @@ class Loop:
             with self._database.read() as connection:
                 state = reconciler.load(connection, claim.key)
         except NotFound:
+            # The lease is given back, and the row waits for a hint.
+            return Outcome()
+        if self._clock.since_boot_s() >= claim.valid_until:
+            log.info("%s %s: lease over before the work began", reconciler.table.name, claim.key)
             return None
         try:
-            return reconciler.work(state)
+            return reconciler.work(state, claim)
         except PlinthError as err:
             log.debug("%s %s: %s", reconciler.table.name, claim.key, err.message)
             return reconciler.failed(state, err)
@@ -191,10 +256,10 @@ class Loop:
             return reconciler.failed(state, unexpected)
 
     def _apply(self, reconciler: Reconciler, claim: Claim, outcome: Outcome) -> bool:
-        now = self._clock.now()
         after = outcome.again_after_s
-        due_at = None if after is None else now + timedelta(seconds=after)
         with self._database.write() as connection:
+            now = self._database.now(connection, self._clock)
+            due_at = None if after is None else now + timedelta(seconds=after)
             if outcome.still is not None and not outcome.still(connection):
                 apply_leased(connection, reconciler.table, claim, {}, now)
                 return False
@@ -208,12 +273,22 @@ class Loop:
 
 
 class Periodic:
-    """Call a function again and again in a thread of its own, at once when hinted."""
+    """Call a function again and again in a thread of its own, at once when hinted.
 
-    def __init__(self, name: str, function: Callable[[], None], period_s: float) -> None:
+    With a duty: only while it is ours, so that one control plane at a time does it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[], None],
+        period_s: float,
+        duty: Duty | None = None,
+    ) -> None:
         self.name = name
         self._function = function
         self._period_s = period_s
+        self._duty = duty
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -236,7 +311,8 @@ class Periodic:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._function()
+                if self._duty is None or self._duty.hold():
+                    self._function()
                 self.last_error = None
             except PlinthError as err:
                 if self.last_error != err.message:

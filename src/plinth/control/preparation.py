@@ -5,6 +5,8 @@ Called by the runs' reconciler with no transaction open. Every step is "create i
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import shutil
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from plinth.control.context import Context
+from plinth.control.tags import tags_of
 from plinth.domain.model import ModelVersion
 from plinth.domain.workload import Endpoint, Environment, Job
 from plinth.engines.base import Mount, ReplicaSpec
@@ -39,6 +42,11 @@ class Prepared:
 def code_key(team: str, digest: str) -> str:
     """Return where a team's code snapshot lies in the storage."""
     return f"code/{team}/{digest}.tar.gz"
+
+
+def diff_key(team: str, digest: str) -> str:
+    """Return where the uncommitted difference of a team's code lies in the storage."""
+    return f"diffs/{team}/{digest}.patch"
 
 
 def model_folder(context: Context, model: ModelVersion) -> Path:
@@ -184,6 +192,8 @@ def with_key(context: Context, spec: ReplicaSpec, run: StoredRun, key: str) -> R
             "MLFLOW_TRACKING_TOKEN": key,
             "MLFLOW_EXPERIMENT_NAME": run.workload.name,
             "MLFLOW_RUN_ID": run.tracking_run,
+            # Tags of the runs that the job makes itself: what they log is traced to it too.
+            "MLFLOW_RUN_CONTEXT": json.dumps(tags_of(run)),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             # The page behind the address that it would print is not served yet.
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -200,13 +210,20 @@ def _make_folder(context: Context, run: StoredRun, code: Path | None) -> Path:
     folder = context.home.runs / run.id
     if folder.exists():
         return folder
-    partial = folder.with_name(f".{run.id}.partial")
+    # A control plane that was paused here may go on while another one makes the folder.
+    partial = folder.with_name(f".{run.id}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     for name in ("work", "home", "tmp"):
         make_private(partial / name)
     if code is not None:
         unpack(code, partial / "work")
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except OSError as err:
+        shutil.rmtree(partial, ignore_errors=True)
+        # One that is not empty is never replaced: another was faster.
+        if err.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
     return folder
 
 

@@ -10,6 +10,7 @@ from plinth.control.context import Context
 from plinth.control.gateway import GatewayReconciler
 from plinth.control.loop import Periodic
 from plinth.control.metering import Metering
+from plinth.control.refusals import Refusals
 from plinth.control.tracking import TrackingKeeper
 from plinth.kit.errors import NotFound, Temporary
 from plinth.store.runs import list_runs
@@ -18,6 +19,7 @@ from plinth.units.logs import read
 from plinth.units.spec import check_id
 
 _REPLICA_PARTS = 3
+_LATEST_GAPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Parts:
     gateway: GatewayReconciler
     tracking: TrackingKeeper
     metering: Metering
+    refusals: Refusals
     periodic: tuple[Periodic, ...]
 
 
@@ -52,10 +55,25 @@ def node_status(context: Context, parts: Parts, *, with_memory: bool) -> dict[st
             "version": published.version if published else None,
         },
         "tracking": {"ready": parts.tracking.state == "ready", "state": parts.tracking.state},
+        "usage": _usage(context),
         "building": context.builder.progress(),
         "errors": {p.name: p.last_error for p in parts.periodic if p.last_error},
         "units": units,
     }
+
+
+def _usage(context: Context) -> dict[str, Any]:
+    """Return what the ledger knows to be missing in it; None where it cannot be read now."""
+    try:
+        return {
+            "gaps": context.ledger.count_gaps(),
+            "latest_gaps": [
+                gap.model_dump(mode="json") for gap in context.ledger.gaps(newest=_LATEST_GAPS)
+            ],
+            "unreadable_lines": context.ledger.count_unreadable(),
+        }
+    except Temporary:
+        return {"gaps": None, "latest_gaps": [], "unreadable_lines": None}
 
 
 def _with_workloads(context: Context, units: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -46,6 +46,15 @@ class Team(Declared):
     created_at: datetime
 
 
+def workspace_of(team: str) -> str:
+    """Return the name of the team's workspace in MLflow.
+
+    Never MLflow's own workspace `default`: its artifacts lie above those of all others, and a path
+    like `./workspaces/other/...` leads into them.
+    """
+    return f"team-{team}"
+
+
 class Principal(Declared):
     """Who acts; `team` is charged for what it uses. `id` is at most 12 characters."""
 

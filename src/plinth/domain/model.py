@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 
@@ -35,20 +36,23 @@ class DataVersion(Declared):
 class CodeOrigin(Declared):
     """Where a code snapshot came from, as git said on the caller's machine.
 
-    `diff_digest`: the SHA-256 of the uncommitted difference, which is kept; None: there was none.
+    `diff_digest`: the SHA-256 of the uncommitted difference, which is kept; None: there was none,
+    unless `note` says why it is not kept.
     """
 
-    commit: str
-    branch: str | None = None
-    remote: str | None = None
-    diff_digest: str | None = None
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
+    branch: Annotated[str | None, Field(max_length=250)] = None
+    remote: Annotated[str | None, Field(max_length=500)] = None
+    diff_digest: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
+    note: Annotated[str | None, Field(max_length=300)] = None
 
 
 class Lineage(Declared):
     """What a model version came from, as known when it was deployed; what nobody knows is None.
 
     `reference`: the name and alias or version that the file asked for. `run`: our job that logged
-    it. It outlives all that it names: a trace must not depend on what somebody deletes later.
+    it, `run_by`: the principal that submitted that job. It outlives all that it names: a trace must
+    not depend on what somebody deletes later.
     """
 
     reference: str

@@ -52,7 +52,8 @@ class Observation(Declared):
     """What an engine saw of one replica.
 
     `phase` is starting, running, or final. `gone`: the engine knows nothing of it (never started,
-    or its traces were collected). `isolation` is the level it runs at.
+    or its traces were collected). `isolation` is the level it runs at. `age_s`: for how long a
+    running one has run, by a clock that nobody can set, where the engine has one.
     """
 
     phase: Phase
@@ -63,3 +64,4 @@ class Observation(Declared):
     reason: str | None = None
     isolation: int | None = None
     memory_bytes: int | None = None
+    age_s: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -53,3 +54,26 @@ class Gap(Declared):
     reason: str
     started_at: datetime
     ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSum:
+    """What was used of one meter in [since, until), summed over the records that are alike.
+
+    `millionths` is the quantity in millionths of the meter's unit: whole microseconds, so that no
+    sum ever rounds. Fields that were not asked for are None. `seen_at` is set where the replicas
+    still run: usage was counted up to then, and more will follow.
+    """
+
+    meter: Meter
+    millionths: int
+    since: datetime
+    until: datetime
+    team: str
+    workload: str | None = None
+    principal: str | None = None
+    run: str | None = None
+    platform: str | None = None
+    cpu: float | None = None
+    memory_bytes: int | None = None
+    seen_at: datetime | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -50,6 +51,11 @@ class Engine(Protocol):
 
     An engine holds no state in memory: everything it needs to find a replica again stands in the
     Handle. Every method may raise Temporary when the place cannot be reached.
+
+    An order (`start`, `stop`, `forget`) is valid until a moment of `Clock.since_boot_s()` on this
+    machine: the end of the lease that it was given under. One that arrives later is refused with
+    Temporary, code `stale_order`, and changes nothing: whoever gave it may have been paused, and
+    another may have decided since. An engine of another place sends the seconds that are left.
     """
 
     @property
@@ -70,7 +76,7 @@ class Engine(Protocol):
         """Return the handle that `start(spec)` will have; pure, so that it is stored first."""
         ...
 
-    def start(self, spec: ReplicaSpec) -> Handle:
+    def start(self, spec: ReplicaSpec, *, valid_until: float = math.inf) -> Handle:
         """Start the attempt if it was never started; return fast, before it is ready.
 
         Idempotent: the same (run, replica, attempt) never starts twice, not even after it ended.
@@ -83,14 +89,14 @@ class Engine(Protocol):
         """Return what is seen of each handle, in order. A missing replica is `gone`, no error."""
         ...
 
-    def stop(self, handle: Handle, grace_s: float) -> None:
+    def stop(self, handle: Handle, grace_s: float, *, valid_until: float = math.inf) -> None:
         """Ask the replica to stop; return when the engine accepted, not when it is gone.
 
         A replica that no longer exists is success. `grace_s`: seconds between SIGTERM and SIGKILL.
         """
         ...
 
-    def forget(self, handle: Handle) -> None:
+    def forget(self, handle: Handle, *, valid_until: float = math.inf) -> None:
         """Remove what is kept of a replica that ended, its output too; gone is success.
 
         Raises Conflict while it may run.

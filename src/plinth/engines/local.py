@@ -6,6 +6,7 @@ Used by the control plane on the same machine. Holds no state: a replica's unit 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,10 +53,10 @@ class LocalEngine:
         unit = f"{spec.run}.{spec.replica}.{spec.attempt}"
         return {"engine": self.name, "node": os.uname().nodename, "unit": unit}
 
-    def start(self, spec: ReplicaSpec) -> Handle:
+    def start(self, spec: ReplicaSpec, *, valid_until: float = math.inf) -> Handle:
         """Start the attempt if it was never started; see Engine.start."""
         handle = self.handle(spec)
-        self._agent.start(_unit_of(spec, handle["unit"]))
+        self._agent.start(_unit_of(spec, handle["unit"]), valid_until=valid_until)
         return handle
 
     def observe(self, handles: Sequence[Handle]) -> list[Observation]:
@@ -64,13 +65,13 @@ class LocalEngine:
         known = {state.id: state for state in states}
         return [_observation(known.get(handle["unit"])) for handle in handles]
 
-    def stop(self, handle: Handle, grace_s: float) -> None:
+    def stop(self, handle: Handle, grace_s: float, *, valid_until: float = math.inf) -> None:
         """Have the replica stop; see Engine.stop."""
-        self._agent.stop(handle["unit"], grace_s)
+        self._agent.stop(handle["unit"], grace_s, valid_until=valid_until)
 
-    def forget(self, handle: Handle) -> None:
+    def forget(self, handle: Handle, *, valid_until: float = math.inf) -> None:
         """Remove the traces of a replica that ended; see Engine.forget."""
-        self._agent.forget(handle["unit"])
+        self._agent.forget(handle["unit"], valid_until=valid_until)
 
     def logs(self, handle: Handle, offset: int, limit: int) -> tuple[bytes, int]:
         """Return up to `limit` bytes of output from byte `offset`, and the next offset.
@@ -119,6 +120,7 @@ def _observation(state: UnitState | None) -> Observation:
         reason=state.reason,
         isolation=state.isolation,
         memory_bytes=state.memory_bytes,
+        age_s=state.age_s,
     )
 
 

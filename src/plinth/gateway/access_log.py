@@ -32,7 +32,8 @@ class AccessRecord:
     `key_id` come from a verified key. `endpoint`: whose address was asked, also when refused;
     None for other addresses and for candidates, which the platform checks at nobody's charge.
     `deployment`: who the request was meant for; `was_served` tells whether anybody had it, as
-    `attempts` also counts those at which nobody was there. `flags`: Envoy's, empty when all went
+    `attempts` also counts those at which nobody was there. `upstream`: the socket of the last one
+    that was tried; None in the lines of an older Plinth. `flags`: Envoy's, empty when all went
     well. `path` has no query. `rx`, `tx`: bytes of the bodies read from and sent to the caller.
     """
 
@@ -52,6 +53,15 @@ class AccessRecord:
     rx: int
     tx: int
     attempts: int
+    upstream: str | None = None
+
+    @property
+    def replica(self) -> int | None:
+        """The replica of the deployment that had the request last, by its socket's name."""
+        socket = (self.upstream or "").rpartition("/")[2]
+        run, _, number = socket.removesuffix(".sock").rpartition(".")
+        is_replica = run == self.deployment and number.isascii() and number.isdigit()
+        return int(number) if is_replica else None
 
     @property
     def was_served(self) -> bool:
@@ -77,7 +87,7 @@ def parse(chunk: bytes) -> tuple[list[AccessRecord], int]:
     over: a crash may leave one, and one bad line must not stop all metering.
     """
     consumed = chunk.rfind(b"\n") + 1
-    records = (_record(line) for line in chunk[:consumed].split(b"\n"))
+    records = (_record(line) for line in chunk[:consumed].split(b"\n") if line)
     return [record for record in records if record is not None], consumed
 
 
@@ -103,6 +113,7 @@ def _record(line: bytes) -> AccessRecord | None:
             rx=int(value["rx"]),
             tx=int(value["tx"]),
             attempts=int(value["attempts"]),
+            upstream=_text(value.get("upstream")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
         return None

@@ -1,6 +1,7 @@
-"""The three filters that say who calls and whether they may.
+"""The filters that say who calls and whether they may.
 
 `who`: verify the key's signature and put its claims into headers that no client can set.
+`page` (in `browser.py`): refuse what a strange page makes a signed-in browser ask.
 `revocation`: refuse keys by their id. `grants`: refuse callers of what they were not granted.
 Later filters, the routes, the access log and the servers read the headers.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from plinth.gateway.browser import cookie_rules, page_filter, read_cookie
 from plinth.gateway.envoy_types import Json, config, file_source, typed
 from plinth.gateway.state import Writers
 
@@ -16,6 +18,7 @@ WHO = "plinth.who"
 REVOCATION = "plinth.revocation"
 GRANTS = "plinth.grants"
 
+KEY_HEADERS = ("authorization", "api-key", "x-api-key")
 PRINCIPAL_HEADER = "x-plinth-principal"
 TEAM_HEADER = "x-plinth-team"
 KEY_HEADER = "x-plinth-key"
@@ -29,12 +32,13 @@ HEALTH_PATH = "/health"
 _JWT = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _RBAC = "extensions.filters.http.rbac.v3.RBAC"
 _HEADER_INPUT = "type.matcher.v3.HttpRequestHeaderMatchInput"
+_KEY, _COOKIE = "plinth", "browser"
 _CLOCK_SKEW_S = 10
 # A verified key is remembered for each worker, so that its signature is checked once.
 _REMEMBERED_KEYS = 4096
 
 
-def filters(folder: str) -> list[Json]:
+def filters(folder: str, port: int) -> list[Json]:
     """Return the filters in their order, without what changes while Envoy runs."""
     who = {
         "name": WHO,
@@ -46,18 +50,35 @@ def filters(folder: str) -> list[Json]:
         },
     }
     # Closed unless a route opens it, so that a forgotten route is a refusal and not a hole.
-    return [who, typed(REVOCATION, _RBAC), typed(GRANTS, _RBAC, matcher=_matcher(deny="none"))]
+    grants = typed(GRANTS, _RBAC, matcher=_matcher(deny="none"))
+    return [who, page_filter(port), typed(REVOCATION, _RBAC), grants]
 
 
-def verification(jwks: str) -> Json:
-    """Return the configuration of `who`: which signing keys count and where a key may stand."""
-    provider = {
-        "local_jwks": {"inline_string": jwks},
+def verification(jwks: str, port: int) -> Json:
+    """Return the configuration of `who`: which signing keys count and where a key may stand.
+
+    In a cookie only where a browser signed in, and only when no header names a key: a cookie goes
+    along with everything that a browser sends, a header is there because somebody put it.
+    """
+    key = {
+        **_claims(jwks),
         "from_headers": [
-            {"name": "authorization", "value_prefix": "Bearer plk_"},
-            {"name": "api-key", "value_prefix": "plk_"},
-            {"name": "x-api-key", "value_prefix": "plk_"},
+            {"name": name, "value_prefix": f"{'Bearer ' if name == 'authorization' else ''}plk_"}
+            for name in KEY_HEADERS
         ],
+    }
+    rules = [
+        {"match": {"path": HEALTH_PATH}},
+        *cookie_rules(port, without=KEY_HEADERS, provider=_COOKIE),
+        {"match": {"prefix": "/"}, "requires": {"provider_name": _KEY}},
+    ]
+    cookie = read_cookie(_claims(jwks), port)
+    return typed(WHO, _JWT, providers={_KEY: key, _COOKIE: cookie}, rules=rules)
+
+
+def _claims(jwks: str) -> Json:
+    return {
+        "local_jwks": {"inline_string": jwks},
         # The control plane verifies the key by itself; the routes take it off for others.
         "forward": True,
         "require_expiration": True,
@@ -72,11 +93,6 @@ def verification(jwks: str) -> Json:
             {"header_name": KEY_HEADER, "claim_name": "jti"},
         ],
     }
-    rules = [
-        {"match": {"path": HEALTH_PATH}},
-        {"match": {"prefix": "/"}, "requires": {"provider_name": "plinth"}},
-    ]
-    return typed(WHO, _JWT, providers={"plinth": provider}, rules=rules)
 
 
 def refuse_keys(key_ids: Sequence[str]) -> Json:

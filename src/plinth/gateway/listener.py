@@ -5,8 +5,9 @@ from __future__ import annotations
 from plinth.gateway.envoy_types import LISTENER, Json, config, file_source, first_of, typed
 from plinth.gateway.identity import ID_HEADER, KEY_HEADER, PRINCIPAL_HEADER, TEAM_HEADER, filters
 from plinth.gateway.replies import local_replies
-from plinth.gateway.routes import ROUTE_CONFIGURATION, WORKSPACE_HEADER
+from plinth.gateway.routes import ROUTE_CONFIGURATION
 from plinth.gateway.state import GatewayState
+from plinth.gateway.tracking_routes import WORKSPACE_HEADER
 
 STAT_PREFIX = "gateway"
 _MANAGER = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -22,6 +23,7 @@ LOG_FIELDS = {
     "key": f"%REQ({KEY_HEADER})%",
     "route": "%ROUTE_NAME%",
     "cluster": "%UPSTREAM_CLUSTER%",
+    "upstream": "%UPSTREAM_HOST%",
     "method": "%REQ(:METHOD)%",
     "path": "%PATH(NQ:ORIG_OR_PATH):256%",
     "code": "%RESPONSE_CODE%",
@@ -54,7 +56,7 @@ def _manager(state: GatewayState) -> Json:
         **_reading(),
         "early_header_mutation_extensions": [_distrust()],
         "http_filters": [
-            *filters(state.folder),
+            *filters(state.folder, state.port),
             typed(
                 "envoy.filters.http.router",
                 "extensions.filters.http.router.v3.Router",
@@ -98,7 +100,8 @@ def _distrust() -> Json:
     """Take off what only we may say, before anything reads it.
 
     `x-request-id` identifies usage: a client that repeated one would be charged once.
-    `x-envoy-*` would let a client choose retries and time limits.
+    `x-envoy-*` would let a client choose retries and time limits. `x-forwarded-*` say where a
+    request came from: we say it.
     """
     return typed(
         "distrust",
@@ -106,6 +109,8 @@ def _distrust() -> Json:
         mutations=[
             {"remove_on_match": {"key_matcher": {"prefix": "x-plinth-"}}},
             {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+            {"remove_on_match": {"key_matcher": {"prefix": "x-forwarded-"}}},
+            {"remove": "forwarded"},
             {"remove": WORKSPACE_HEADER},
             {"remove": "x-request-id"},
         ],

@@ -1,15 +1,19 @@
 """The answers that Envoy gives by itself, in our one shape of an error.
 
-On `/v2` paths they have the shape that the Open Inference Protocol demands.
+On `/v2` paths they have the shape that the Open Inference Protocol demands. A person whose browser
+asks for MLflow's pages gets a page.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plinth.domain.traffic import TRACKING_HOST
+from plinth.gateway.browser import STRANGE_PAGE_POLICY
 from plinth.gateway.envoy_types import Json, first_of, header, typed
 from plinth.gateway.identity import ID_HEADER, NO_WRITER_POLICY, REVOKED_POLICY, TEAM_HEADER
 from plinth.gateway.routes import NOTHING_GRANTED
+from plinth.kit.page import CONTENT_TYPE, HEADERS, page
 
 # Envoy's flags for a request that got no answer from the server behind it.
 _NO_ANSWER_FLAGS = ("UF", "UC", "UR", "LR", "UH", "UO", "NC", "URX", "UPE")
@@ -37,6 +41,7 @@ def local_replies() -> Json:
     replies = _replies()
     return {
         "mappers": [
+            *_pages(),
             *(_mapper(reply, v2=True) for reply in replies),
             *(_mapper(reply, v2=False) for reply in replies),
             _others(),
@@ -54,8 +59,8 @@ def _about_keys() -> tuple[_Reply, ...]:
         _details(f"jwt_authn_access_denied{{Jwt_is_{what}}}") for what in ("missing", "expired")
     )
     # RBAC answers 403, but a revoked key is nobody's key.
-    revoked = _details(f"rbac_access_denied_matched_policy[{REVOKED_POLICY}]")
-    no_writer = _details(f"rbac_access_denied_matched_policy[{NO_WRITER_POLICY}]")
+    revoked = _denied_by(REVOKED_POLICY)
+    no_writer, strange_page = _denied_by(NO_WRITER_POLICY), _denied_by(STRANGE_PAGE_POLICY)
     team = f"team `%REQ({TEAM_HEADER})%`"
     return (
         _Reply(401, "unauthenticated", "this request carries no key", _NEW_KEY, (missing,)),
@@ -69,6 +74,13 @@ def _about_keys() -> tuple[_Reply, ...]:
             f"`contributor` on {team}",
             f"an operator of {team} can grant the role",
             (no_writer,),
+        ),
+        _Reply(
+            403,
+            "strange_page",
+            "another page made this browser ask, and who signed in did not",
+            "open MLflow's own page; programs send `Authorization: Bearer plk_...`",
+            (strange_page,),
         ),
         _Reply(
             403,
@@ -104,6 +116,44 @@ def _about_servers() -> tuple[_Reply, ...]:
         _Reply(503, "unavailable", _BODY, _RETRY),
         _Reply(504, "timeout", f"{server} did not answer in time", _RETRY),
     )
+
+
+def _pages() -> list[Json]:
+    """Answer a person who is not signed in, or for whom MLflow does not answer."""
+    not_signed_in = page(
+        "This browser is not signed in",
+        "It never was, or its sign-in has ended. On a terminal, this signs it in:",
+        command="plinth open mlflow",
+    )
+    away = page(
+        "MLflow does not answer yet",
+        "It may still be starting. Try again in a moment; on a terminal, this shows what runs:",
+        command="plinth status",
+    )
+    return [
+        _page([_status("EQ", 401)], 401, not_signed_in),
+        _page([_status("EQ", 403), _denied_by(REVOKED_POLICY)], 401, not_signed_in),
+        _page([_status("EQ", 503)], 503, away),
+    ]
+
+
+def _page(conditions: list[Json], status: int, text: str) -> Json:
+    host = {"name": ":authority", "string_match": {"prefix": TRACKING_HOST}}
+    wanted = {"name": "accept", "string_match": {"contains": "text/html"}}
+    headers = [{"header_filter": {"header": each}} for each in (host, wanted)]
+    return {
+        "filter": {"and_filter": {"filters": [*conditions, *headers]}},
+        "status_code": status,
+        "headers_to_add": [_identity(), *(header(*each) for each in HEADERS.items())],
+        "body_format_override": {
+            "text_format_source": {"inline_string": text},
+            "content_type": CONTENT_TYPE,
+        },
+    }
+
+
+def _denied_by(policy: str) -> Json:
+    return _details(f"rbac_access_denied_matched_policy[{policy}]")
 
 
 def _details(exact: str) -> Json:

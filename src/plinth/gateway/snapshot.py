@@ -58,7 +58,7 @@ def render(state: GatewayState) -> Snapshot:
     """Return the whole configuration for `state`."""
     parts = {
         "clusters": resources(clusters(state)),
-        "filters": resources([{"@type": FILTER, **verification(state.jwks)}]),
+        "filters": resources([{"@type": FILTER, **verification(state.jwks, state.port)}]),
         "listeners": resources(listeners(state)),
         "routes": resources(routes(state)),
     }

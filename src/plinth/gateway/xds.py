@@ -1,7 +1,10 @@
 """Hand a snapshot to Envoy through files, and wait until Envoy says what it made of it.
 
 The gateway's reconciler (`control/gateway.py`) calls `apply`, `plinth up` calls `write` before
-Envoy's first start. Nobody else writes below the folder; one writer at a time.
+Envoy's first start. Nobody else writes below the folder; one writer at a time, who is asked by
+`fence` right before each file is replaced, since somebody else may have become the writer while
+this one was paused. What it writes all the same, in the instant after it was asked, the other one
+finds by `is_on_disk` and puts right.
 """
 
 from __future__ import annotations
@@ -16,13 +19,28 @@ from plinth.gateway.admin import Acknowledgement, Admin
 from plinth.gateway.snapshot import Resources, Snapshot, resources
 from plinth.gateway.validation import complaint
 from plinth.kit.errors import Permanent, Temporary
-from plinth.kit.files import locked, make_private, read_json, write_atomic
+from plinth.kit.files import make_private, read_json, write_atomic
+
+# Raises when its caller may not write any more.
+Fence = Callable[[], None]
 
 _POLL_S = 0.01
 
 
+def is_on_disk(snapshot: Snapshot, folder: Path) -> bool:
+    """Tell whether the files are those of `snapshot`, byte for byte."""
+    return all(
+        _read(_path(folder, kind)) == content.to_bytes()
+        for kind, content in snapshot.by_kind().items()
+    )
+
+
 def write(
-    snapshot: Snapshot, folder: Path, *, kinds: Container[str] | None = None
+    snapshot: Snapshot,
+    folder: Path,
+    *,
+    kinds: Container[str] | None = None,
+    fence: Fence | None = None,
 ) -> tuple[str, ...]:
     """Write the kinds that changed (of `kinds`, if given), clusters first; return their names.
 
@@ -31,7 +49,7 @@ def write(
     return tuple(
         kind
         for kind, content in snapshot.by_kind().items()
-        if (kinds is None or kind in kinds) and _write(folder, kind, content)
+        if (kinds is None or kind in kinds) and _write(folder, kind, content, fence)
     )
 
 
@@ -42,23 +60,30 @@ def acknowledged(admin_socket: Path) -> dict[str, Acknowledgement]:
 
 
 def apply(
-    snapshot: Snapshot, folder: Path, admin_socket: Path, *, deadline_s: float = 10.0
+    snapshot: Snapshot,
+    folder: Path,
+    admin_socket: Path,
+    *,
+    deadline_s: float = 10.0,
+    fence: Fence | None = None,
 ) -> None:
     """Make Envoy use `snapshot`; return when it does. Doing it again changes nothing.
 
     Clusters that are no longer wanted go last, so that no request is sent to a missing one.
     Blocks up to `deadline_s`. Raises Permanent with Envoy's reason when it refuses: then it goes
     on with what it had, and so do the files. Raises Temporary when Envoy cannot be reached or
-    does not answer in time: then the files hold the new configuration for its next start.
+    does not answer in time: then the files hold the new configuration for its next start. Raises
+    what `fence` raises; then somebody else writes.
     """
     make_private(folder)
-    with locked(folder / "lock"), Admin(admin_socket) as admin:
+    # No lock: who is paused with it would keep the next writer out.
+    with Admin(admin_socket) as admin:
         try:
             admin.acknowledged()
         except Temporary:
-            write(snapshot, folder)
+            write(snapshot, folder, fence=fence)
             raise
-        step = _Step(snapshot, folder, admin, time.monotonic() + deadline_s)
+        step = _Step(snapshot, folder, admin, time.monotonic() + deadline_s, fence)
         kinds = snapshot.by_kind()
         wanted = kinds.pop("cds")
         step.take("cds", _union(wanted, read_json(_path(folder, "cds"))))
@@ -75,13 +100,14 @@ class _Step:
     folder: Path
     admin: Admin
     deadline: float
+    fence: Fence | None
 
     def take(self, kind: str, content: Resources) -> None:
         """Write one kind and wait until Envoy uses it, or put the old one back."""
         path = _path(self.folder, kind)
-        before = path.read_bytes() if path.exists() else None
+        before = _read(path)
         rejected = self.admin.acknowledged()[kind].rejected
-        _write(self.folder, kind, content)
+        _write(self.folder, kind, content, self.fence)
 
         def settled() -> bool:
             answer = self.admin.acknowledged()[kind]
@@ -102,7 +128,7 @@ class _Step:
         if before is None:
             path.unlink()
         else:
-            write_atomic(path, before)
+            write_atomic(path, before, before_rename=self.fence)
         raise Permanent(
             f"Envoy refuses the {kind} version `{version}`: {reason}",
             hint="it goes on with the version before; this is a defect of Plinth",
@@ -117,14 +143,21 @@ def _wait(settled: Callable[[], bool], deadline: float) -> bool:
     return True
 
 
-def _write(folder: Path, kind: str, content: Resources) -> bool:
+def _write(folder: Path, kind: str, content: Resources, fence: Fence | None) -> bool:
     path = _path(folder, kind)
     make_private(path.parent)
     text = content.to_bytes()
-    if path.exists() and path.read_bytes() == text:
+    if _read(path) == text:
         return False
-    write_atomic(path, text)
+    write_atomic(path, text, before_rename=fence)
     return True
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _path(folder: Path, kind: str) -> Path:

@@ -77,6 +77,12 @@ def pack(folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> Archive:
     return Archive(content, digest_of(content))
 
 
+def packed_names(folder: Path) -> frozenset[str]:
+    """Return which files `pack` would take, by their paths relative to `folder`."""
+    root = folder.resolve()
+    return frozenset(entry.name for entry in _entries(root, root))
+
+
 def _entries(folder: Path, root: Path) -> Iterator[_Entry]:
     with os.scandir(folder) as found:
         children = list(found)

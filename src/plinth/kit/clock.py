@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]+(Z|[+-][0-9:]+)?)?", re.ASCII)
+# No clock of ours showed less, and adding a day to the last never overflows.
+_YEARS = range(2000, 2100)
+
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -18,6 +25,13 @@ class Clock(Protocol):
         """Return seconds that never go backwards."""
         ...
 
+    def since_boot_s(self) -> float:
+        """Return the seconds since the machine's start: one count for all of its processes.
+
+        Nobody can set it, and it goes on while the machine sleeps.
+        """
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -29,6 +43,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds that never go backwards."""
         return time.monotonic()
+
+    def since_boot_s(self) -> float:
+        """Return the seconds since the machine's start; on macOS those that it was awake."""
+        return time.clock_gettime(_SINCE_BOOT)
 
 
 class FakeClock:
@@ -46,6 +64,14 @@ class FakeClock:
         """Return the seconds it was moved by."""
         return self._monotonic
 
+    def since_boot_s(self) -> float:
+        """Return the seconds it was moved by."""
+        return self._monotonic
+
+    def set_wall(self, seconds: float) -> None:
+        """Set the wall clock forward, or back where less than 0; no time passes."""
+        self._now += timedelta(seconds=seconds)
+
     def advance(self, seconds: float) -> None:
         """Move both clocks forward."""
         self._now += timedelta(seconds=seconds)
@@ -60,3 +86,20 @@ def to_text(moment: datetime) -> str:
 def from_text(text: str) -> datetime:
     """Read what `to_text` wrote. Raises ValueError for anything else."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def parse_moment(text: str) -> datetime:
+    """Read what a person wrote: a day (its beginning) or a time; in UTC if no zone is said.
+
+    Raises ValueError naming the accepted forms.
+    """
+    try:
+        moment = datetime.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.year not in _YEARS:
+        raise ValueError(
+            f"`{text[:40]}` is not a day or a time; write it like `2026-11-01` or "
+            f"`2026-11-01T08:30Z`, from {_YEARS[0]} to {_YEARS[-1]}"
+        )
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -42,10 +42,21 @@ class Unauthenticated(PlinthError):
 
 
 class Denied(PlinthError):
-    """The caller is known and may not do this."""
+    """The caller is known and may not do this. `rule` names why, for the audit log."""
 
     code = "denied"
     status = 403
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        code: str | None = None,
+        rule: str = "denied",
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.rule = rule
 
 
 class NotFound(PlinthError):

@@ -5,16 +5,23 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def write_atomic(
+    path: Path,
+    content: bytes,
+    *,
+    mode: int = 0o600,
+    before_rename: Callable[[], None] | None = None,
+) -> None:
     """Write, sync, then rename over `path`, so that a crash leaves the old file or the new one.
 
-    The folder must exist. Raises OSError (a full disk, no permission) with `path` untouched.
+    The folder must exist. `before_rename` may still raise to leave `path` as it is. Raises OSError
+    (a full disk, no permission) with `path` untouched.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -23,6 +30,8 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+        if before_rename is not None:
+            before_rename()
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

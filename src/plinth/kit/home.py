@@ -12,6 +12,8 @@ from plinth.kit.errors import Invalid
 from plinth.kit.files import make_private
 
 DEFAULT_PORT = 8470
+# The unit of a node's control plane; others beside it are `control-2` and so on.
+CONTROL = "control"
 # sockaddr_un.sun_path: 108 bytes on Linux, 104 on macOS, one of them the closing zero.
 SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 _LONGEST_SOCKET_NAME = 40
@@ -64,6 +66,11 @@ class Home:
         return self.root / "gateway"
 
     @property
+    def gateway_record(self) -> Path:
+        """What Envoy has acknowledged: noted by who publishes, read by every control plane."""
+        return self.gateway / "published.json"
+
+    @property
     def environments(self) -> Path:
         """Managed environments, a folder for each digest."""
         return self.root / "environments"
@@ -88,6 +95,11 @@ class Home:
         """MLflow's database and artifacts."""
         return self.root / "mlflow"
 
+    @staticmethod
+    def control_planes(count: int) -> tuple[str, ...]:
+        """Return the units of so many control planes of a node; the first one serves the API."""
+        return (CONTROL, *(f"{CONTROL}-{number}" for number in range(2, count + 1)))
+
     def socket(self, name: str) -> Path:
         """Return the path of the Unix socket `name`."""
         return self.sockets / f"{name}.sock"
@@ -108,11 +120,8 @@ class Home:
             self.tracking,
         )
 
-    def prepare(self) -> None:
-        """Make every folder, private to its owner.
-
-        Raises Invalid when the path is too long for Unix sockets or cannot be written.
-        """
+    def check_length(self) -> None:
+        """Return if Unix sockets fit below the home. Raises Invalid."""
         length = len(os.fsencode(self.sockets)) + 1 + _LONGEST_SOCKET_NAME
         if length > SOCKET_PATH_BYTES:
             room = SOCKET_PATH_BYTES - _LONGEST_SOCKET_NAME - len("/run/")
@@ -121,6 +130,13 @@ class Home:
                 f"below it allow {room}",
                 hint="choose a shorter folder: `plinth up --home DIR` or PLINTH_HOME",
             )
+
+    def prepare(self) -> None:
+        """Make every folder, private to its owner.
+
+        Raises Invalid when the path is too long for Unix sockets or cannot be written.
+        """
+        self.check_length()
         try:
             for folder in self.folders():
                 make_private(folder)

@@ -55,6 +55,13 @@ class Settings:
         least=1,
         most=600,
     )
+    control_planes: int = _setting(
+        1,
+        "How many control planes run on this node; more than one needs PostgreSQL, and goes on "
+        "when one of them is killed or stands still.",
+        least=1,
+        most=4,
+    )
     sign_in_hours: float = _setting(
         8.0,
         "For how many hours a browser that signed in stays so.",

@@ -1,7 +1,7 @@
 """From the times a replica ran to usage records: whole minutes while it runs, the rest at its end.
 
-Pure. Called by the control plane with what it observed. Observing again, later or after a crash,
-gives the same records for the same interval, so that the ledger never holds one twice.
+Called by the control plane with what it observed. Observing again, later or after a crash, gives
+the same records for the same interval, so that the ledger never holds one twice.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from plinth.domain.usage import Meter, UsageRecord
+from plinth.metering.ledger import Ledger
 
 INTERVAL_S = 60
 _INTERVAL = timedelta(seconds=INTERVAL_S)
@@ -21,7 +22,8 @@ class ReplicaSpan:
     """One attempt of one replica, as observed.
 
     `seen_at` is when it was last seen running; `ended_at` is set once it ended. Both are times
-    that were observed and written down before, never the time of reading.
+    that were observed and written down before, never the time of reading. `platform`, `cpu` and
+    `memory_bytes` say where it ran and what it was given, for whoever prices its seconds.
     """
 
     run: str
@@ -34,11 +36,25 @@ class ReplicaSpan:
     seen_at: datetime
     ended_at: datetime | None = None
     principal: str | None = None
+    platform: str | None = None
+    cpu: float | None = None
+    memory_bytes: int | None = None
 
     @property
     def source(self) -> str:
         """The name of this attempt as a source of usage."""
         return f"engine:{self.run}.{self.replica}.{self.attempt}"
+
+
+def record_usage(ledger: Ledger, span: ReplicaSpan) -> None:
+    """Commit what the ledger does not have yet of this span.
+
+    Raises Conflict when another reader was faster, Temporary when the ledger cannot be written.
+    """
+    cursor = ledger.cursor(span.source)
+    records, following = usage_of(span, cursor)
+    if following is not None and following != cursor:
+        ledger.commit(span.source, records, expected=cursor, cursor=following)
 
 
 def usage_of(span: ReplicaSpan, cursor: str | None) -> tuple[list[UsageRecord], str | None]:
@@ -73,6 +89,10 @@ def _record(span: ReplicaSpan, index: int, length: timedelta) -> UsageRecord:
         workload=span.workload,
         principal=span.principal,
         run=span.run,
+        replica=span.replica,
+        platform=span.platform,
+        cpu=span.cpu,
+        memory_bytes=span.memory_bytes,
         started_at=started_at,
         ended_at=started_at + length,
     )

@@ -1,9 +1,11 @@
-"""Read Envoy's access log into the ledger: every line once, whatever dies in between.
+"""Read logs into the ledger: every line once, whatever dies in between.
 
-Called by the control plane every second or so. A log file is known by the digest of its first
-line, which holds a random request id: so a file keeps its identity when it is renamed or copied,
+Called by the control plane every second or so, for the gateway's access log and for the ends of
+the gateway's unit. A log file is known by the digest of its beginning, up to the end of its first
+whole record, which is like no other: so a file keeps its identity when it is renamed or copied,
 and one that was emptied and begun again is another file, although name and inode are the same.
-A record's position is the byte where its line begins.
+A record's position is the byte where it begins. So what a record is called follows from what the
+files hold, and never from when they were read: `replay.py` depends on it.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum, auto
 from pathlib import Path
 
-from plinth.domain.usage import Meter, UsageRecord
-from plinth.kit.errors import Invalid
+from plinth.domain.usage import Gap, Meter, UsageRecord
 from plinth.kit.ids import digest_of
 from plinth.metering.ledger import Ledger
 
-# A line has a path of 256 bytes and some 20 short fields.
+# A line of the access log has a path of 256 bytes and some 20 short fields.
 _LONGEST_LINE = 64 * 1024
 _CHUNK = 1024 * 1024
 _TAIL = 256
@@ -39,15 +41,43 @@ class UsageDraft:
     principal: str | None = None
     run: str | None = None
     request_id: str | None = None
+    replica: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GapDraft:
+    """A time that one line of a log says may be missing in another."""
+
+    reason: str
+    started_at: datetime
+    ended_at: datetime
+
+
+Draft = UsageDraft | GapDraft
 # Returns None for a line that is no usage. Raises ValueError for one that cannot be read.
-Parse = Callable[[bytes], UsageDraft | None]
+Parse = Callable[[bytes], Draft | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a log is read. `origin`: the first word of its sources' names.
+
+    `chunk`: bytes read at once, more than `longest`, the bytes of the longest line there can be.
+    Other values of the two give the same records of lines that are not longer.
+    """
+
+    parse: Parse
+    origin: str = "gateway"
+    chunk: int = _CHUNK
+    longest: int = _LONGEST_LINE
 
 
 @dataclass(slots=True)
 class Collected:
-    """What one reading found. `malformed` lines could not be read: their usage is lost."""
+    """What one reading committed. `malformed` lines could not be read: what they said is lost.
+
+    `rewritten`: how many files were found cut or written over, after they were read.
+    """
 
     records: int = 0
     lines: int = 0
@@ -59,7 +89,8 @@ class Collected:
 class _Cursor:
     """How far a file was read; `tail` is the digest of the bytes just before `offset`.
 
-    `generation` counts how often a file with this first line was found cut or rewritten.
+    `generation` counts how often a file of this identity was found cut or rewritten. It stays 0
+    as long as no byte that was read is lost.
     """
 
     generation: int = 0
@@ -79,20 +110,45 @@ class _Cursor:
 
 @dataclass(slots=True)
 class _Batch:
-    """The records of one piece of a file, and where the next piece begins."""
+    """What one piece of a file holds, and where the next piece begins."""
 
     end: int
     records: list[UsageRecord] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    lines: int = 0
+    malformed: int = 0
+
+    def add(self, source: str, position: str, draft: Draft | None) -> None:
+        if isinstance(draft, UsageDraft):
+            self.records.append(_record(source, position, draft))
+        elif isinstance(draft, GapDraft):
+            self.gaps.append(_gap(source, position, draft))
 
 
-class AccessJournal:
+class _Step(Enum):
+    """How the reading of one piece ended."""
+
+    COMMITTED = auto()
+    AT_END = auto()
+    CHANGED = auto()
+
+
+# What a file's `stat` says of its content: unchanged as long as these are.
+FileState = tuple[int, int, int]
+
+
+class Journal:
     """The reader of `path` and of the rotated files beside it (`path` + `.` + anything)."""
 
-    def __init__(self, path: Path, ledger: Ledger, parse: Parse, *, chunk: int = _CHUNK) -> None:
+    def __init__(self, path: Path, ledger: Ledger, reading: Reading) -> None:
+        """Remember what to read. `ledger` may have been filled by other readers before."""
         self._path = path
         self._ledger = ledger
-        self._parse = parse
-        self._chunk = chunk
+        self._reading = reading
+        self._known: dict[Path, tuple[FileState, str]] = {}
+        self._ended: dict[str, FileState] = {}
+        self._suspected: set[str] = set()
+        self._found: dict[str, list[Path]] = {}
 
     def collect(self) -> Collected:
         """Read all complete lines that no one has read; commit piece by piece.
@@ -100,84 +156,219 @@ class AccessJournal:
         A crash at any point loses nothing and doubles nothing. Raises Conflict when another
         reader is at work (call again later), Temporary when the ledger cannot be written.
         """
-        found = Collected()
-        for source, path in self._files().items():
+        collected = Collected()
+        self._found = self._files()
+        self._ended = {name: at for name, at in self._ended.items() if name in self._found}
+        for source, (path, *_) in self._found.items():
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue  # rotated since it was listed: its new name comes with the next call
             try:
-                while self._read_piece(source, descriptor, found):
-                    pass
+                self._read(source, descriptor, collected)
             finally:
                 os.close(descriptor)
-        return found
+        return collected
 
-    def _files(self) -> dict[str, Path]:
-        """Return the files by source; of two with the same first line the longer one.
+    def finished(self) -> dict[Path, FileState]:
+        """Return the rotated files that the last `collect` had read to their end, as it saw them.
+
+        Another file may have the name by now, or more may be written: then its state is another.
+        Not those that are a copy of what the log still holds: the copy may be in the making.
+        """
+        return {
+            path: self._known[path][0]
+            for source, paths in self._found.items()
+            if self._ended.get(source) == self._known[paths[0]][0] and self._path not in paths
+            for path in paths
+        }
+
+    def _files(self) -> dict[str, list[Path]]:
+        """Return the files by source; of several with the same beginning the longest comes first.
 
         A log that is being copied away has two names for a moment, one of them incomplete.
         """
-        found: dict[str, tuple[int, Path]] = {}
-        rotated = sorted(self._path.parent.glob(f"{self._path.name}.*"))
-        for path in (*rotated, self._path):
-            try:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
-            try:
-                source, size = _source_of(descriptor), os.fstat(descriptor).st_size
-            finally:
-                os.close(descriptor)
-            if source is not None and size > found.get(source, (0, path))[0]:
-                found[source] = (size, path)
-        return {source: path for source, (_, path) in found.items()}
+        found: dict[str, list[tuple[int, Path]]] = {}
+        known: dict[Path, tuple[FileState, str]] = {}
+        # The log itself first: if it is renamed or copied away now, it is among the others then.
+        for path in self._paths():
+            seen = self._identify(path)
+            if seen is not None:
+                known[path] = seen
+                found.setdefault(seen[1], []).append((seen[0][1], path))
+        self._known = known
+        return {
+            source: [path for _, path in sorted(paths, key=lambda each: -each[0])]
+            for source, paths in found.items()
+        }
 
-    def _read_piece(self, source: str, descriptor: int, found: Collected) -> bool:
-        """Commit the next piece; return whether there may be more."""
+    def _paths(self) -> Iterator[Path]:
+        yield self._path
+        yield from sorted(self._path.parent.glob(f"{self._path.name}.*"))
+
+    def _identify(self, path: Path) -> tuple[FileState, str] | None:
+        """Return the file's state and source; None while it has no whole record."""
+        try:
+            known = self._known.get(path)
+            if known is not None and known[0] == state_of(os.stat(path)):
+                return known
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            state = state_of(os.fstat(descriptor))
+            source = self._source_of(descriptor)
+        finally:
+            os.close(descriptor)
+        return None if source is None else (state, source)
+
+    def _read(self, source: str, descriptor: int, collected: Collected) -> None:
+        # Taken before the reading: what is added meanwhile is seen as a change.
+        state = state_of(os.fstat(descriptor))
+        if self._ended.get(source) == state:
+            return
+        self._ended.pop(source, None)
+        step = _Step.COMMITTED
+        while step is _Step.COMMITTED:
+            step = self._read_piece(source, descriptor, collected)
+        if step is _Step.AT_END:
+            self._ended[source] = state
+
+    def _read_piece(self, source: str, descriptor: int, collected: Collected) -> _Step:
         text = self._ledger.cursor(source)
         cursor = _Cursor.from_text(text)
-        if _tail(descriptor, cursor.offset) != cursor.tail:
-            found.rewritten += 1
+        before, content = self._piece(descriptor, cursor.offset)
+        was_cut = _tail(before) != cursor.tail
+        if was_cut and not self._is_certain(source):
+            return _Step.CHANGED
+        if was_cut:
             cursor = _Cursor(generation=cursor.generation + 1)
-        content = os.pread(descriptor, self._chunk, cursor.offset)
-        batch = self._batch(source, cursor, content, found)
-        unchanged = _tail(descriptor, cursor.offset) == cursor.tail
-        if batch.end == cursor.offset or not unchanged or _source_of(descriptor) != source:
-            return False  # nothing new, or the file was emptied while it was read
-        moved = replace(cursor, offset=batch.end, tail=_tail(descriptor, batch.end))
-        self._ledger.commit(source, batch.records, expected=text, cursor=moved.to_text())
-        found.records += len(batch.records)
-        return True
+            before, content = self._piece(descriptor, 0)
+        batch = self._batch(source, cursor, content)
+        if self._source_of(descriptor) != source:
+            return _Step.CHANGED  # the file was emptied while it was read
+        if not was_cut:
+            self._suspected.discard(source)
+        if batch.end == cursor.offset:
+            return _Step.AT_END
+        tail = _tail(before + content[: batch.end - cursor.offset])
+        moved = replace(cursor, offset=batch.end, tail=tail)
+        self._ledger.commit(
+            source,
+            batch.records,
+            expected=text,
+            cursor=moved.to_text(),
+            gaps=batch.gaps,
+            unreadable=batch.malformed,
+        )
+        collected.records += len(batch.records) + len(batch.gaps)
+        collected.lines += batch.lines
+        collected.malformed += batch.malformed
+        collected.rewritten += was_cut
+        return _Step.COMMITTED
 
-    def _batch(self, source: str, cursor: _Cursor, content: bytes, found: Collected) -> _Batch:
-        end = content.rfind(b"\n") + 1
-        if end == 0 and len(content) == self._chunk:
-            end = len(content)  # no line is that long: skip what it is, or reading ends for ever
+    def _is_certain(self, source: str) -> bool:
+        """Tell whether a file was found cut before.
+
+        Once may mean that its whole copy was just being renamed, and was not found.
+        """
+        was_suspected = source in self._suspected
+        self._suspected ^= {source}
+        return was_suspected
+
+    def _piece(self, descriptor: int, offset: int) -> tuple[bytes, bytes]:
+        """Return some bytes before `offset` and a piece from there on, as of one moment.
+
+        Two readings could see two files: one may be emptied and written again in between.
+        """
+        start = max(0, offset - _TAIL)
+        content = os.pread(descriptor, offset - start + self._reading.chunk, start)
+        return content[: offset - start], content[offset - start :]
+
+    def _batch(self, source: str, cursor: _Cursor, content: bytes) -> _Batch:
+        lines, end = _lines(content, self._reading.longest)
         batch = _Batch(cursor.offset + end)
-        for start, line in _lines(content[:end]):
-            found.lines += 1
-            seen = self._read_line(line)
+        for start, line in lines:
+            batch.lines += 1
+            seen = _read_line(line, self._reading.parse)
             if seen is None:
-                found.malformed += 1
-            elif seen[1] is not None:
-                position = f"{cursor.generation}.{cursor.offset + start + seen[0]:015d}"
-                batch.records.append(_record(source, position, seen[1]))
+                batch.malformed += 1
+                continue
+            position = f"{cursor.generation}.{cursor.offset + start + seen[0]:015d}"
+            batch.add(source, position, seen[1])
         return batch
 
-    def _read_line(self, line: bytes) -> tuple[int, UsageDraft | None] | None:
-        """Return where in the line its record begins and what it says; None: unreadable.
+    def _source_of(self, descriptor: int) -> str | None:
+        """Return the file's identity; None while it has no whole record.
 
-        An Envoy that was killed leaves half a line, and the next one writes on behind it: the
-        second record is whole and counts.
+        Not its first line only: that may be the rest of one whose beginning was copied away, and
+        the rests of two lines can be alike.
         """
-        start = 0
-        while start != -1:
-            try:
-                return start, self._parse(line[start:])
-            except ValueError:
-                start = line.find(b'{"', start + 1)
-        return None
+        before = b""
+        while True:
+            content = os.pread(descriptor, self._reading.longest + 1, len(before))
+            lines, end = _lines(content, self._reading.longest)
+            for start, line in lines:
+                if _read_line(line, self._reading.parse) is not None:
+                    known = before + content[: start + len(line) + 1]
+                    return f"{self._reading.origin}:{digest_of(known)[:_DIGEST_LENGTH]}"
+            if end == 0:
+                return None
+            before += content[:end]
+
+
+def _read_line(line: bytes, parse: Parse) -> tuple[int, Draft | None] | None:
+    """Return where in the line its record begins and what it says; None: unreadable.
+
+    A writer that was killed leaves half a line, and the next one writes on behind it: the second
+    record is whole and counts.
+    """
+    start = 0
+    while start != -1:
+        try:
+            return start, parse(line[start:])
+        except ValueError:
+            start = line.find(b'{"', start + 1)
+    return None
+
+
+def _lines(content: bytes, longest: int) -> tuple[list[tuple[int, bytes]], int]:
+    """Cut content into its whole lines, each with its place; return where the rest begins.
+
+    What is longer than any line is cut after each `longest` bytes, be its end there or not: else
+    what is found would depend on how much was written when it was read.
+    """
+    found = list(_cut(content, longest))
+    end = found[-1][0] + len(found[-1][1]) if found else 0
+    if content[end : end + 1] == b"\n":
+        end += 1
+    return [(start, line) for start, line in found if line.strip()], end
+
+
+def _cut(content: bytes, longest: int) -> Iterator[tuple[int, bytes]]:
+    start = 0
+    while True:
+        # Not splitlines(): it also cuts at a carriage return, which is part of a damaged line.
+        end = content.find(b"\n", start)
+        known = (len(content) if end == -1 else end) - start
+        if known > longest:
+            yield start, content[start : start + longest]
+            start += longest
+        elif end == -1:
+            return
+        else:
+            yield start, content[start:end]
+            start = end + 1
+
+
+def state_of(seen: os.stat_result) -> FileState:
+    """Return what tells a file, and what it holds, from what had its name before."""
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def _tail(before: bytes) -> str:
+    """Return the digest of the last bytes before a place; the empty text at the beginning."""
+    return digest_of(before[-_TAIL:])[:_DIGEST_LENGTH] if before else ""
 
 
 def _record(source: str, position: str, draft: UsageDraft) -> UsageRecord:
@@ -191,52 +382,17 @@ def _record(source: str, position: str, draft: UsageDraft) -> UsageRecord:
         principal=draft.principal,
         run=draft.run,
         request_id=draft.request_id,
+        replica=draft.replica,
         started_at=draft.started_at,
         ended_at=draft.ended_at,
     )
 
 
-def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
-    start = 0
-    # Not splitlines(): it also cuts at a carriage return, which is part of a damaged line.
-    for line in content.split(b"\n"):
-        if line.strip():
-            yield start, line
-        start += len(line) + 1
-
-
-def _source_of(descriptor: int) -> str | None:
-    """Return the file's identity; None while its first line is not complete."""
-    head = os.pread(descriptor, _LONGEST_LINE, 0)
-    end = head.find(b"\n")
-    if end == -1 and len(head) < _LONGEST_LINE:
-        return None
-    first = head if end == -1 else head[: end + 1]
-    return f"gateway:{digest_of(first)[:_DIGEST_LENGTH]}"
-
-
-def _tail(descriptor: int, offset: int) -> str:
-    """Return the digest of the bytes before `offset`; of fewer when the file is shorter."""
-    if offset == 0:
-        return ""
-    start = max(0, offset - _TAIL)
-    return digest_of(os.pread(descriptor, offset - start, start))[:_DIGEST_LENGTH]
-
-
-def rotate(path: Path) -> Path:
-    """Rename the log to the next free number (`access.log.000001`) and return the new path.
-
-    Envoy writes on into the renamed file until it is told to reopen its logs; both are read.
-    Raises Invalid when there is no log.
-    """
-    numbers = [
-        int(name.suffix[1:])
-        for name in path.parent.glob(f"{path.name}.*")
-        if name.suffix[1:].isdigit()
-    ]
-    target = path.with_name(f"{path.name}.{max(numbers, default=0) + 1:06d}")
-    try:
-        os.rename(path, target)
-    except FileNotFoundError as err:
-        raise Invalid(f"there is no log `{path.name}` to rotate") from err
-    return target
+def _gap(source: str, position: str, draft: GapDraft) -> Gap:
+    return Gap(
+        source=source,
+        position=position,
+        reason=draft.reason,
+        started_at=draft.started_at,
+        ended_at=draft.ended_at,
+    )

@@ -1,11 +1,13 @@
 """The ledger: every usage record once, and how far each source was read, in one SQLite file.
 
 Called by the journals (commit) and by whoever reports usage. Append-only: no record is ever
-changed. It has a file of its own, so that reading logs never waits for the store's locks.
+changed. It has a file of its own, so that reading logs never waits for the store's locks; reports
+have connections of their own, so that a commit never waits for a sum.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -18,8 +20,11 @@ from typing import Any
 from plinth.domain.usage import Gap, Meter, UsageRecord
 from plinth.kit.clock import from_text, to_text
 from plinth.kit.errors import Conflict, Temporary
+from plinth.metering.view import UsageView
 
 _VERSION = 2
+# For whoever looks at a ledger without opening it as one.
+LEDGER_VERSION = _VERSION
 _BUSY_TIMEOUT_S = 5.0
 
 _SCHEMA = """
@@ -43,6 +48,7 @@ create table usage (
 ) without rowid;
 create unique index usage_request on usage (request_id, meter) where request_id is not null;
 create index usage_started on usage (started_at, team);
+create index usage_spans on usage (started_at, ended_at) where meter <> 'requests';
 create table cursors (source text primary key, position text not null) without rowid;
 create table gaps (
     source text not null,
@@ -52,6 +58,7 @@ create table gaps (
     ended_at text not null,
     primary key (source, position)
 ) without rowid;
+create table unreadable (source text primary key, lines integer not null) without rowid;
 """
 # What brings a ledger of each version to the next one.
 _UPGRADES = {
@@ -60,6 +67,7 @@ alter table usage add column replica integer;
 alter table usage add column platform text;
 alter table usage add column cpu real;
 alter table usage add column memory_bytes integer;
+create index usage_spans on usage (started_at, ended_at) where meter <> 'requests';
 create table gaps (
     source text not null,
     position text not null,
@@ -68,6 +76,7 @@ create table gaps (
     ended_at text not null,
     primary key (source, position)
 ) without rowid;
+create table unreadable (source text primary key, lines integer not null) without rowid;
 """
 }
 
@@ -104,10 +113,11 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Open the file and make it when absent. Raises Conflict if a newer Plinth wrote it."""
         self._lock = threading.Lock()
+        self._path = path
+        # Connections that only read and that nobody uses now; threads take and add at the end.
+        self._idle: list[sqlite3.Connection] = []
         with _translated():
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-            )
+            self._connection = self._connect()
             self._connection.execute("pragma journal_mode = wal")
             # A record that was acknowledged survives a power cut.
             self._connection.execute("pragma synchronous = full")
@@ -129,8 +139,29 @@ class Ledger:
             )
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file. Nobody may be reading or committing."""
+        for connection in (*self._idle, self._connection):
+            connection.close()
+        self._idle.clear()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a reader a connection of its own: it sees every commit that came before."""
+        with _translated():
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+                connection.execute("pragma query_only = on")
+            try:
+                yield connection
+            finally:
+                self._idle.append(connection)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -146,8 +177,8 @@ class Ledger:
 
     def cursor(self, source: str) -> str | None:
         """Return how far `source` was read, as its reader wrote it; None: never."""
-        with self._lock, _translated():
-            row = self._connection.execute(
+        with self._reading() as connection:
+            row = connection.execute(
                 "select position from cursors where source = ?", (source,)
             ).fetchone()
         return None if row is None else str(row[0])
@@ -160,11 +191,13 @@ class Ledger:
         expected: str | None,
         cursor: str,
         gaps: Iterable[Gap] = (),
+        unreadable: int = 0,
     ) -> None:
         """Add the records and gaps and move the source's cursor, all or nothing.
 
-        `expected` is the cursor that the reader started from. Raises Conflict when it has moved
-        meanwhile: another reader was there, and nothing of this one's is kept.
+        `expected` is the cursor that the reader started from; `unreadable`: how many lines between
+        the two said nothing. Raises Conflict when the cursor has moved meanwhile: another reader
+        was there, and nothing of this one's is kept.
         """
         with self._transaction() as connection:
             self._move(connection, source, expected, cursor)
@@ -173,6 +206,12 @@ class Ledger:
                 f"insert into gaps ({_GAP_COLUMNS}) values (?, ?, ?, ?, ?)",
                 (_gap_row_of(gap) for gap in gaps),
             )
+            if unreadable:
+                connection.execute(
+                    "insert into unreadable (source, lines) values (?, ?) "
+                    "on conflict (source) do update set lines = lines + excluded.lines",
+                    (source, unreadable),
+                )
 
     def _move(
         self, connection: sqlite3.Connection, source: str, expected: str | None, cursor: str
@@ -190,12 +229,25 @@ class Ledger:
         if moved.rowcount != 1:
             raise Conflict(f"another reader of `{source}` was faster than the one at {expected}")
 
+    @contextmanager
+    def view(self) -> Iterator[UsageView]:
+        """Open the ledger as it stands now, for several readings that must fit together."""
+        with _translated():
+            connection = self._connect()
+            try:
+                connection.execute("begin")
+                # A transaction sees the file as of its first reading, not of its beginning.
+                connection.execute("select 1 from cursors limit 1").fetchone()
+                yield UsageView(connection)
+            finally:
+                connection.close()
+
     def totals(
         self, since: datetime, until: datetime, *, team: str | None = None
     ) -> list[UsageTotal]:
         """Return the sums by team, workload and meter of what started in [since, until)."""
-        with self._lock, _translated():
-            rows = self._connection.execute(
+        with self._reading() as connection:
+            rows = connection.execute(
                 "select team, workload, meter, sum(quantity), count(*) from usage "
                 "where started_at >= ? and started_at < ? and (? is null or team = ?) "
                 "group by team, workload, meter order by team, workload, meter",
@@ -208,8 +260,8 @@ class Ledger:
 
     def records(self, *, source: str | None = None) -> list[UsageRecord]:
         """Return every record, or those of one source, in the order of their identity."""
-        with self._lock, _translated():
-            rows = self._connection.execute(
+        with self._reading() as connection:
+            rows = connection.execute(
                 f"select {_COLUMNS} from usage where ? is null or source = ? "
                 "order by source, position",
                 (source, source),
@@ -218,20 +270,52 @@ class Ledger:
 
     def find_request(self, request_id: str) -> UsageRecord | None:
         """Return the record of the request that was answered with this id, or None."""
-        with self._lock, _translated():
-            row = self._connection.execute(
+        with self._reading() as connection:
+            row = connection.execute(
                 f"select {_COLUMNS} from usage where request_id = ? and meter = ?",
                 (request_id, Meter.REQUESTS.value),
             ).fetchone()
         return None if row is None else _record_of(row)
 
-    def gaps(self) -> list[Gap]:
-        """Return the times whose usage may be missing, oldest first."""
-        with self._lock, _translated():
-            rows = self._connection.execute(
-                f"select {_GAP_COLUMNS} from gaps order by started_at, source, position"
+    def gaps(self, *, newest: int | None = None) -> list[Gap]:
+        """Return the times whose usage may be missing, oldest first; only the `newest` if given."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"select {_GAP_COLUMNS} from gaps order by started_at desc, source desc, "
+                "position desc limit ?",
+                (-1 if newest is None else newest,),
             ).fetchall()
-        return [Gap.model_validate(_with_times(_GAP_COLUMNS, row)) for row in rows]
+        return [Gap.model_validate(_with_times(_GAP_COLUMNS, row)) for row in reversed(rows)]
+
+    def count_gaps(self) -> int:
+        """Return how many gaps there are."""
+        return self._count("select count(*) from gaps")
+
+    def count_unreadable(self) -> int:
+        """Return how many lines of all sources could not be read, ever: what they said is lost."""
+        return self._count("select coalesce(sum(lines), 0) from unreadable")
+
+    def _count(self, query: str) -> int:
+        with self._reading() as connection:
+            return int(connection.execute(query).fetchone()[0])
+
+    def dump(self) -> bytes:
+        """Return everything that was read, as lines of JSON in the order of its identity.
+
+        Two ledgers of the same sources give the same bytes; how far they were read is left out.
+        """
+        queries = (
+            f"select 'usage', {_COLUMNS} from usage order by source, position",
+            f"select 'gap', {_GAP_COLUMNS} from gaps order by source, position",
+            "select 'unreadable', source, lines from unreadable order by source",
+        )
+        with self._reading() as connection:
+            connection.execute("begin")
+            try:
+                rows = [row for query in queries for row in connection.execute(query)]
+            finally:
+                connection.execute("rollback")
+        return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 def _upgrades(version: int) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, func, insert, select
 
 from plinth.domain.model import DataVersion
+from plinth.kit.errors import NotFound
 from plinth.store import tables
 
 
@@ -46,6 +49,20 @@ def find_data_version(
         query = query.where(table.c.version == version)
     row = connection.execute(query).one_or_none()
     return DataVersion(**row._mapping) if row else None
+
+
+def no_data_version(
+    team: str, name: str, version: int | None, *, elsewhere: Sequence[str] = ()
+) -> NotFound:
+    """Return the error for a data version that is absent, or that the caller may not see.
+
+    `elsewhere`: the other teams that have one, and whose data the caller may read.
+    """
+    options = " or ".join(f"`--team {other}`" for other in elsewhere)
+    return NotFound(
+        f"team `{team}` has no data version `{name}@{version or 'latest'}`",
+        hint=f"{options} has one" if options else "`plinth data` lists all",
+    )
 
 
 def list_data_versions(connection: Connection, name: str | None = None) -> list[DataVersion]:

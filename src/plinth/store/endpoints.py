@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from plinth.domain.base import Declared
 from plinth.store import tables
 from plinth.store.events import delete_events
-from plinth.store.leases import due_now
+from plinth.store.leases import by_now, due_now
 
 
 class StoredEndpoint(Declared):
@@ -34,7 +34,9 @@ class StoredEndpoint(Declared):
 def add_endpoint(connection: Connection, endpoint: StoredEndpoint) -> None:
     """Add an endpoint; it is due at once."""
     connection.execute(
-        insert(tables.endpoint).values(**endpoint.model_dump(), due_at=endpoint.created_at)
+        insert(tables.endpoint).values(
+            **endpoint.model_dump(), due_at=by_now(connection, endpoint.created_at)
+        )
     )
 
 
@@ -60,7 +62,10 @@ def want(
         update(tables.endpoint)
         .where(tables.endpoint.c.name == name)
         .values(
-            desired=desired, next=next_run, updated_at=now, due_at=due_now(tables.endpoint, now)
+            desired=desired,
+            next=next_run,
+            updated_at=now,
+            due_at=due_now(connection, tables.endpoint, now),
         )
     )
 

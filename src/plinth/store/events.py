@@ -21,6 +21,11 @@ class Event(Declared):
     message: str
 
 
+def clipped(text: str) -> str:
+    """Return the text as a column for messages takes it: PostgreSQL holds both rules."""
+    return text[:MESSAGE_LENGTH].replace("\0", "?")
+
+
 def add_event(connection: Connection, subject: str, event: Event) -> None:
     """Write down a change of `subject` (`run/ID` or `endpoint/NAME`)."""
     connection.execute(
@@ -29,7 +34,7 @@ def add_event(connection: Connection, subject: str, event: Event) -> None:
             at=event.at,
             phase=event.phase,
             reason=event.reason,
-            message=event.message[:MESSAGE_LENGTH],
+            message=clipped(event.message),
         )
     )
 

@@ -1,17 +1,19 @@
-"""Teams, principals, grants and keys."""
+"""Teams with their members, principals, grants and keys."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role, Team
 from plinth.domain.base import Declared
 from plinth.kit.errors import Conflict, NotFound
 from plinth.kit.ids import new_id
 from plinth.store import tables
+
+MEMBER_KINDS = (PrincipalKind.USER, PrincipalKind.SERVICE)
 
 
 class StoredGrant(Declared):
@@ -31,6 +33,14 @@ class Key(Declared):
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None = None
+
+
+class Member(Declared):
+    """A person or program of a team. `keys`: how many of its keys are valid now."""
+
+    principal: Principal
+    created_at: datetime
+    keys: int
 
 
 def add_team(connection: Connection, name: str, now: datetime) -> Team:
@@ -69,31 +79,76 @@ def add_principal(
 
 
 def find_principal(connection: Connection, principal_id: str) -> Principal | None:
-    """Return the principal, or None."""
+    """Return the principal, also one whose membership ended, or None."""
     row = connection.execute(
         select(tables.principal).where(tables.principal.c.id == principal_id)
     ).one_or_none()
     return _principal(row._mapping) if row else None
 
 
-def find_service(connection: Connection, team: str, name: str) -> Principal | None:
-    """Return the team's service principal of that name, or None."""
+def find_member(connection: Connection, team: str, name: str) -> Principal | None:
+    """Return the person or program of that name in the team, or None. Names are unique there."""
     table = tables.principal
     row = connection.execute(
         select(table).where(
-            table.c.team == team, table.c.name == name, table.c.kind == PrincipalKind.SERVICE
+            table.c.team == team,
+            table.c.name == name,
+            table.c.kind.in_(MEMBER_KINDS),
+            table.c.removed_at.is_(None),
         )
     ).first()
     return _principal(row._mapping) if row else None
 
 
+def find_member_by_id(connection: Connection, principal_id: str) -> Principal | None:
+    """Return the principal if its membership has not ended, or None."""
+    table = tables.principal
+    row = connection.execute(
+        select(table).where(table.c.id == principal_id, table.c.removed_at.is_(None))
+    ).one_or_none()
+    return _principal(row._mapping) if row else None
+
+
+def list_members(connection: Connection, now: datetime) -> list[Member]:
+    """Return the people and programs of all teams, by team and name; runs are none."""
+    table, key = tables.principal, tables.key
+    valid = (
+        select(key.c.principal, func.count().label("live"))
+        .where(key.c.revoked_at.is_(None), key.c.expires_at > now)
+        .group_by(key.c.principal)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(table, func.coalesce(valid.c.live, 0).label("live"))
+        .outerjoin(valid, valid.c.principal == table.c.id)
+        .where(table.c.kind.in_(MEMBER_KINDS), table.c.removed_at.is_(None))
+        .order_by(table.c.team, table.c.name, table.c.id)
+    )
+    return [
+        Member(principal=_principal(row._mapping), created_at=row.created_at, keys=row.live)
+        for row in rows
+    ]
+
+
+def end_membership(connection: Connection, principal_id: str, now: datetime) -> None:
+    """Revoke every key of a principal and take away its own grants; its row and history stay."""
+    table = tables.principal
+    connection.execute(update(table).where(table.c.id == principal_id).values(removed_at=now))
+    connection.execute(delete(tables.grant).where(tables.grant.c.principal == principal_id))
+    revoke_keys_of(connection, principal_id, now)
+
+
 def load_actor(connection: Connection, principal_id: str, key_id: str) -> Actor | None:
-    """Return who holds the key, with the grants that hold now; None when unknown or revoked."""
+    """Return who holds the key, with the grants that hold now.
+
+    None when either is unknown, the key was revoked, or the holder is no member any more.
+    """
     row = connection.execute(
         select(tables.principal)
         .join(tables.key, tables.key.c.principal == tables.principal.c.id)
         .where(
             tables.principal.c.id == principal_id,
+            tables.principal.c.removed_at.is_(None),
             tables.key.c.id == key_id,
             tables.key.c.revoked_at.is_(None),
         )
@@ -143,7 +198,7 @@ def find_grant(connection: Connection, grant_id: str) -> StoredGrant:
 
 def no_grant(grant_id: str) -> NotFound:
     """Return the error for a grant that is absent, or that the caller may not see."""
-    return NotFound(f"there is no grant `{grant_id}`", hint="`plinth teams grants` lists them")
+    return NotFound(f"there is no grant `{grant_id}`", hint="`plinth grants` lists them")
 
 
 def delete_grant(connection: Connection, grant_id: str) -> None:
@@ -197,10 +252,16 @@ def list_keys(connection: Connection, *, kinds: Sequence[PrincipalKind]) -> list
 
 
 def revoke_key(connection: Connection, key_id: str, now: datetime) -> None:
-    """Mark a key as revoked; the first time counts."""
+    """Mark a key, and those of the browsers that signed in by it, as revoked; once counts."""
+    browsers = select(tables.sign_in.c.made).where(
+        tables.sign_in.c.key == key_id, tables.sign_in.c.made.is_not(None)
+    )
     connection.execute(
         update(tables.key)
-        .where(tables.key.c.id == key_id, tables.key.c.revoked_at.is_(None))
+        .where(
+            or_(tables.key.c.id == key_id, tables.key.c.id.in_(browsers)),
+            tables.key.c.revoked_at.is_(None),
+        )
         .values(revoked_at=now)
     )
 
@@ -259,6 +320,11 @@ def _keys(connection: Connection, condition: object) -> list[Key]:
 def grants_to(connection: Connection, principal: Principal) -> list[Grant]:
     """Return what was granted to the principal itself, not to its whole team."""
     return [grant for grant in _grants_of(connection, principal) if grant.principal]
+
+
+def grants_to_team_of(connection: Connection, principal: Principal) -> list[Grant]:
+    """Return what was granted to the principal's whole team."""
+    return [grant for grant in _grants_of(connection, principal) if grant.subject_team]
 
 
 def _grants_of(connection: Connection, principal: Principal) -> list[Grant]:

@@ -1,7 +1,11 @@
-"""Leases: rows that are due are taken by one reconciler at a time, each under a token."""
+"""Leases: rows that are due are taken by one reconciler at a time, each under a token.
+
+Docs: docs/explanation/leases.md. `now` is always the time of `Database.now`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,9 +14,11 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Interval,
     Table,
     and_,
     case,
+    func,
     literal,
     or_,
     select,
@@ -27,11 +33,32 @@ FARTHEST = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """One life of a control plane. `name` stays the same in its next one, `life` is new."""
+
+    name: str
+    life: str
+
+    @classmethod
+    def begin(cls, name: str) -> Holder:
+        """Return a new life of the control plane `name` (at most 21 characters)."""
+        return cls(name, new_id("", 6))
+
+    def __str__(self) -> str:
+        return f"{self.name}.{self.life}"
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to change one row until its lease ends: the row's key and the token."""
+    """The right to change one row until its lease ends: the row's key and the token.
+
+    `valid_until`: when it ends at the latest, in `Clock.since_boot_s()` of the claimer's machine.
+    What is told to others beyond the database is valid until then and no longer.
+    """
 
     key: str
     token: str
+    valid_until: float = math.inf
 
 
 def any_due(
@@ -46,6 +73,7 @@ def claim_due(
     connection: Connection,
     table: Table,
     *,
+    holder: Holder,
     now: datetime,
     lease_s: float,
     limit: int,
@@ -54,11 +82,12 @@ def claim_due(
     """Take up to `limit` rows that are due, or whose holder let its lease end; none in `skip`.
 
     A claimed row is due when its lease ends; a hint that comes in between changes that, which is
-    how `apply_leased` sees it.
+    how `apply_leased` sees it. Rows that another is claiming at this moment are passed over.
     """
     identity = _identity(table)
     rows = select(identity).where(_is_due(table, now, skip)).order_by(table.c.due_at).limit(limit)
-    claims = [Claim(str(key), new_id("l_")) for key in connection.execute(rows).scalars()]
+    keys = connection.execute(rows.with_for_update(skip_locked=True)).scalars().all()
+    claims = [Claim(str(key), new_id(f"{holder}.")) for key in keys]
     until = now + timedelta(seconds=lease_s)
     for claim in claims:
         connection.execute(
@@ -94,22 +123,43 @@ def apply_leased(
     return result.rowcount == 1
 
 
-def due_now(table: Table, now: datetime) -> ColumnElement[Any]:
+def due_now(connection: Connection, table: Table, now: datetime) -> ColumnElement[Any]:
     """Return the `due_at` that makes a row due now, whoever holds it: what a hint writes.
 
-    Who holds the row keeps the lease, and the row is due again after it.
+    Who holds the row keeps the lease, and the row is due again after it. `now`: this machine's.
     """
+    at = by_now(connection, now)
     # Only an unhinted row is due at the very moment when its lease ends.
-    just_before = literal(now - timedelta(microseconds=1), Utc)
-    return case((table.c.lease_until == now, just_before), else_=literal(now, Utc))
+    just_before = by_now(connection, now - timedelta(microseconds=1))
+    if connection.dialect.name == "postgresql":
+        just_before = at - literal(timedelta(microseconds=1), Interval)
+    return case((table.c.lease_until == at, just_before), else_=at)
 
 
-def release_all(connection: Connection, table: Table, now: datetime) -> None:
-    """Free every lease; only for the one control plane of a node, as it starts."""
+def by_now(connection: Connection, now: datetime) -> ColumnElement[Any]:
+    """Return `now`, this machine's, but no later than the database's own time where it has one.
+
+    Else a row of a machine whose clock is ahead would be due late for the others.
+    """
+    mine = literal(now, Utc)
+    if connection.dialect.name != "postgresql":
+        return mine
+    return func.least(mine, func.statement_timestamp(), type_=Utc)
+
+
+def release_all(connection: Connection, table: Table, now: datetime, holder: Holder) -> None:
+    """Free the leases of every life of this control plane, as a new one starts; no other's."""
     connection.execute(
         update(table)
-        .where(table.c.lease_token.is_not(None))
+        .where(table.c.lease_token.startswith(f"{holder.name}.", autoescape=True))
         .values(lease_token=None, lease_until=None, due_at=now)
+    )
+
+
+def rouse_all(connection: Connection, table: Table, now: datetime) -> None:
+    """Make every row due that waits for a time ahead: the clock it was reckoned by was set back."""
+    connection.execute(
+        update(table).where(table.c.lease_token.is_(None), table.c.due_at > now).values(due_at=now)
     )
 
 

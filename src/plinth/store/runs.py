@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from plinth.domain.base import Declared
 from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
@@ -15,8 +15,8 @@ from plinth.domain.run import ACTIVE, FINAL, Observation, Phase, may_become
 from plinth.domain.workload import WORKLOAD, Endpoint, Job
 from plinth.kit.errors import NotFound
 from plinth.store import tables
-from plinth.store.events import MESSAGE_LENGTH, Event, add_event, delete_events
-from plinth.store.leases import due_now
+from plinth.store.events import Event, add_event, clipped, delete_events
+from plinth.store.leases import by_now, due_now
 
 
 class StoredRun(Declared):
@@ -80,7 +80,7 @@ def add_run(connection: Connection, run: StoredRun) -> None:
             kind=run.workload.kind,
             name=run.workload.name,
             created_at=run.created_at,
-            due_at=run.created_at,
+            due_at=by_now(connection, run.created_at),
         )
     )
     event = Event(at=run.created_at, phase=run.phase, reason=run.reason, message=run.message)
@@ -88,11 +88,17 @@ def add_run(connection: Connection, run: StoredRun) -> None:
 
 
 def find_run(connection: Connection, run_id: str) -> StoredRun:
-    """Return the run. Raises NotFound."""
-    row = connection.execute(select(tables.run).where(tables.run.c.id == run_id)).one_or_none()
-    if row is None:
+    """Return the run. Raises NotFound, also for one that was deleted."""
+    run = find_kept_run(connection, run_id)
+    if run is None or run.deleted_at is not None:
         raise no_run(run_id)
-    return _run(row)
+    return run
+
+
+def find_kept_run(connection: Connection, run_id: str) -> StoredRun | None:
+    """Return the run, also one that was deleted and is kept for traces; else None."""
+    row = connection.execute(select(tables.run).where(tables.run.c.id == run_id)).one_or_none()
+    return run_of(row) if row else None
 
 
 def no_run(run_id: str) -> NotFound:
@@ -114,13 +120,14 @@ def list_runs(
     """
     table = tables.run
     query = select(table).order_by(table.c.created_at.desc(), table.c.id).limit(limit)
+    query = query.where(table.c.deleted_at.is_(None))
     if kind is not None:
         query = query.where(table.c.kind == kind)
     if active:
         query = query.where(table.c.phase.in_(ACTIVE))
     if teams is not None:
         query = query.where(table.c.team.in_(teams))
-    return [_run(row) for row in connection.execute(query)]
+    return [run_of(row) for row in connection.execute(query)]
 
 
 def list_endpoint_runs(
@@ -137,11 +144,14 @@ def list_endpoint_runs(
     """
     table = tables.run
     query = select(table).where(
-        table.c.kind == "endpoint", table.c.team == team, table.c.name == endpoint
+        table.c.kind == "endpoint",
+        table.c.team == team,
+        table.c.name == endpoint,
+        table.c.deleted_at.is_(None),
     )
     query = query.where(table.c.phase.in_(ACTIVE)) if active else query.limit(limit)
     rows = connection.execute(query.order_by(table.c.created_at.desc()))
-    return [_run(row) for row in rows]
+    return [run_of(row) for row in rows]
 
 
 def want_stop(connection: Connection, run_id: str, now: datetime) -> None:
@@ -149,7 +159,7 @@ def want_stop(connection: Connection, run_id: str, now: datetime) -> None:
     connection.execute(
         update(tables.run)
         .where(tables.run.c.id == run_id, tables.run.c.phase.not_in(FINAL))
-        .values(desired="stop", due_at=due_now(tables.run, now))
+        .values(desired="stop", due_at=due_now(connection, tables.run, now))
     )
 
 
@@ -157,7 +167,7 @@ def change_of(run: StoredRun, phase: Phase, reason: str, message: str) -> dict[s
     """Return the columns that take the run to `phase`; an illegal transition is our own bug."""
     if not may_become(run.phase, phase):
         raise AssertionError(f"run {run.id} may not go from {run.phase} to {phase}")
-    return {"phase": phase.value, "reason": reason, "message": message[:MESSAGE_LENGTH]}
+    return {"phase": phase.value, "reason": reason, "message": clipped(message)}
 
 
 def note_change(
@@ -215,6 +225,17 @@ def list_unmetered(connection: Connection) -> list[Attempt]:
     return [Attempt(**row._mapping) for row in rows]
 
 
+def list_started(connection: Connection) -> list[Attempt]:
+    """Return every attempt that ran, also those of deleted runs that are kept for traces."""
+    table = tables.attempt
+    rows = connection.execute(
+        select(table)
+        .where(table.c.started_at.is_not(None))
+        .order_by(table.c.run, table.c.replica, table.c.number)
+    )
+    return [Attempt(**row._mapping) for row in rows]
+
+
 def note_metered(connection: Connection, attempt: Attempt) -> None:
     """Remember that the whole usage of an attempt stands in the ledger."""
     connection.execute(update(tables.attempt).where(*_is_attempt(attempt)).values(metered=True))
@@ -233,18 +254,56 @@ def note_observed(
             started_at=seen.started_at,
             ended_at=seen.ended_at,
             exit_code=seen.exit_code,
-            reason=seen.reason,
+            reason=None if seen.reason is None else clipped(seen.reason),
             isolation=seen.isolation,
             seen_at=at,
         )
     )
 
 
-def delete_run(connection: Connection, run_id: str) -> None:
-    """Delete an ended run with its attempts and events; usage stays in the ledger."""
-    connection.execute(delete(tables.attempt).where(tables.attempt.c.run == run_id))
-    connection.execute(delete(tables.run).where(tables.run.c.id == run_id))
+def find_attempt_at(
+    connection: Connection, run_id: str, replica: int, at: datetime
+) -> Attempt | None:
+    """Return the attempt of a replica that ran at a time: the newest that had started then."""
+    table = tables.attempt
+    # What was started and not seen since has no `started_at` yet; what never was, has ended.
+    started_at = func.coalesce(table.c.started_at, table.c.created_at)
+    row = connection.execute(
+        select(table)
+        .where(table.c.run == run_id, table.c.replica == replica, started_at <= at)
+        .where(or_(table.c.started_at.is_not(None), table.c.phase.not_in(FINAL)))
+        .order_by(table.c.number.desc())
+        .limit(1)
+    ).one_or_none()
+    return Attempt(**row._mapping) if row else None
+
+
+def delete_run(connection: Connection, run_id: str, now: datetime) -> None:
+    """Hide an ended run from all but traces, and forget its events. See `purge_runs`."""
+    connection.execute(
+        update(tables.run)
+        .where(tables.run.c.id == run_id, tables.run.c.deleted_at.is_(None))
+        .values(deleted_at=now, due_at=None)
+    )
     delete_events(connection, f"run/{run_id}")
+
+
+def any_deleted(connection: Connection, before: datetime) -> bool:
+    """Tell whether there is a run that was deleted before then."""
+    query = select(tables.run.c.id).where(tables.run.c.deleted_at < before).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def purge_runs(connection: Connection, before: datetime, limit: int) -> int:
+    """Remove up to `limit` runs that were deleted before then, with their attempts; return how
+    many. Their usage stays in the ledger.
+    """
+    run, attempt = tables.run, tables.attempt
+    query = select(run.c.id).where(run.c.deleted_at < before).order_by(run.c.deleted_at)
+    ids = connection.execute(query.limit(limit)).scalars().all()
+    connection.execute(delete(attempt).where(attempt.c.run.in_(ids)))
+    connection.execute(delete(run).where(run.c.id.in_(ids)))
+    return len(ids)
 
 
 def _is_attempt(attempt: Attempt) -> tuple[Any, ...]:
@@ -256,7 +315,8 @@ def _is_attempt(attempt: Attempt) -> tuple[Any, ...]:
     )
 
 
-def _run(row: Row[Any]) -> StoredRun:
+def run_of(row: Row[Any]) -> StoredRun:
+    """Return the run that a row of its table holds."""
     fields = {name: row._mapping[name] for name in StoredRun.model_fields}
     fields["workload"] = WORKLOAD.validate_python(fields["workload"])
     return StoredRun(**fields)

@@ -3,121 +3,119 @@
 from __future__ import annotations
 
 import errno
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from plinth.kit.errors import Temporary
+from plinth.kit.clock import Clock
+from plinth.kit.home import Home
+from plinth.kit.settings import Settings
+from plinth.store.postgresql import Postgresql
+from plinth.store.schema import check_known, migrate_to
+from plinth.store.sqlite import Sqlite
+from plinth.store.trouble import disk_full
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
-# How long a writer waits for another before it says that the database is busy.
-_BUSY_TIMEOUT_MS = 10_000
-_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+# How long a writer on PostgreSQL may stand still within a transaction.
+LONGEST_PAUSE_S = 10.0
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Database:
-    """The store's database: SQLite in WAL mode at `path`.
+    """The store's database: SQLite in WAL mode at a path, or PostgreSQL at a URL.
 
     `read()` and `write()` each give a connection inside one transaction, which commits when the
     block ends and rolls back when it raises. Neither may span a call over the network. Both raise
-    Temporary when another writer holds the database for too long, or the disk is full.
+    Temporary when other writers hold the database for too long, it is away, or the disk is full.
+    `where` is its address for people: without the password.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.url = f"sqlite:///{path}"
-        self._engine = create_engine(self.url)
-        event.listen(self._engine, "connect", _configure)
-        event.listen(self._engine, "begin", _begin)
+    def __init__(self, where: Path | str, *, longest_pause_s: float = LONGEST_PAUSE_S) -> None:
+        """Open nothing yet. Raises Invalid for a bad URL, Permanent when the driver is missing."""
+        self._driver: Sqlite | Postgresql = (
+            Sqlite(where) if isinstance(where, Path) else Postgresql(where, longest_pause_s)
+        )
+        self.where = self._driver.where
+
+    @classmethod
+    def of(cls, home: Home, settings: Settings) -> Database:
+        """Return the store of a home, as its settings say. Raises as the constructor does."""
+        # Who stands still holds the others up no longer than it may keep what it has claimed.
+        pause_s = min(settings.lease_s, LONGEST_PAUSE_S)
+        return cls(settings.database or home.database, longest_pause_s=pause_s)
+
+    @property
+    def is_shared(self) -> bool:
+        """Tell whether several control planes may use it, each of which may stand still."""
+        return isinstance(self._driver, Postgresql)
+
+    def check(self) -> None:
+        """Return if it answers. Raises Temporary when it does not, and Conflict when a newer
+        Plinth wrote it.
+        """
+        with self.read() as connection:
+            connection.execute(select(1))
+            check_known(connection)
 
     def migrate(self) -> None:
-        """Bring the schema to the newest version; does nothing when it is there."""
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
-        with self.write() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        """Bring the schema to the newest version; does nothing when it is there.
+
+        Several may do so at once: one does it, the others wait. Raises Conflict when a newer
+        Plinth wrote it.
+        """
+        with self.write(alone=False) as connection:
+            self._driver.prepare_migration(connection)
+            check_known(connection)
+            migrate_to(connection, "head")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a transaction that sees one snapshot and changes nothing."""
-        with _temporary(), self._engine.connect() as connection, connection.begin():
+        with self._translated(), self._driver.reader.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Open a transaction that holds the write lock from its start."""
-        options: dict[str, Any] = {"plinth_write": True}
-        with (
-            _temporary(),
-            self._engine.connect().execution_options(**options) as connection,
-            connection.begin(),
-        ):
+    def write(self, *, alone: bool = True) -> Iterator[Connection]:
+        """Open a transaction beside which no other one of this kind is open.
+
+        So what it reads stays true until it commits. Not `alone`, on PostgreSQL: for what locks
+        the very rows that it changes, and reads no others.
+        """
+        with self._translated(), self._driver.writer.connect() as connection, connection.begin():
+            if alone:
+                self._driver.exclude_writers(connection)
             yield connection
+
+    def now(self, connection: Connection, clock: Clock) -> datetime:
+        """Return the time by which leases count.
+
+        That of the database where machines share it, else that of this machine: `clock`'s.
+        """
+        return self._driver.now(connection, clock)
 
     def close(self) -> None:
         """Close every pooled connection."""
-        self._engine.dispose()
+        self._driver.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn what passes by itself, or when space is made, into Temporary."""
+        try:
+            yield
+        except SQLAlchemyError as err:
+            translated = self._driver.translate(err)
+            if translated is None:
+                raise
+            raise translated from err
+        except OSError as err:
+            if err.errno in _FULL:
+                raise disk_full() from err
+            raise
 
 
 def engine_of(database: Database) -> Engine:
     """Return the SQLAlchemy engine, for tests that look at the schema."""
-    return database._engine
-
-
-@contextmanager
-def _temporary() -> Iterator[None]:
-    """Turn what passes by itself, or when space is made, into Temporary."""
-    try:
-        yield
-    except OperationalError as err:
-        # The lower byte is the kind; the rest says more about it.
-        code = getattr(err.orig, "sqlite_errorcode", 0) & 0xFF
-        if code in _BUSY:
-            raise _busy() from err
-        if code == sqlite3.SQLITE_FULL:
-            raise _full() from err
-        raise
-    except OSError as err:
-        if err.errno in _FULL:
-            raise _full() from err
-        raise
-
-
-def _busy() -> Temporary:
-    return Temporary(
-        f"the database was busy for {_BUSY_TIMEOUT_MS // 1000} s",
-        hint="again in a moment",
-        code="database_busy",
-    )
-
-
-def _full() -> Temporary:
-    return Temporary(
-        "the disk is full", retry_after_s=10, hint="free some space, then again", code="disk_full"
-    )
-
-
-def _configure(connection: sqlite3.Connection, _record: object) -> None:
-    # The driver's own BEGIN comes too late and is always deferred; `_begin` sends ours.
-    connection.isolation_level = None
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        f"busy_timeout={_BUSY_TIMEOUT_MS}",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    # A deferred transaction that turns into a writer fails when another wrote in between.
-    writes = connection.get_execution_options().get("plinth_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    return database._driver.engine

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -55,6 +56,10 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+# SQLite has integers of one size only, and reflects them by this name.
+_Long = BigInteger().with_variant(Integer, "sqlite")
+
+
 def _lease() -> tuple[Column[Any], ...]:
     # A row is due at `due_at`; who holds `lease_token` until `lease_until` may change it.
     return (
@@ -79,6 +84,8 @@ principal = Table(
     Column("name", String(80), nullable=False),
     Column("team", String(24), ForeignKey("team.name"), nullable=False),
     Column("created_at", Utc, nullable=False),
+    # Its membership ended: the row stays for what it did, and none of its keys counts.
+    Column("removed_at", Utc, nullable=True),
 )
 
 grant = Table(
@@ -133,7 +140,7 @@ run = Table(
     Column("code", JSON, nullable=True),
     Column("lineage", JSON, nullable=True),
     # Hidden from all but traces from then on, and removed when no response can ask for it.
-    Column("deleted_at", Utc, nullable=True, index=True),
+    Column("deleted_at", Utc, nullable=True),
     *_lease(),
     # Runs that ended are never due: the reconciler's scan does not grow with history.
     Index(
@@ -141,6 +148,13 @@ run = Table(
         "due_at",
         sqlite_where=text("due_at IS NOT NULL"),
         postgresql_where=text("due_at IS NOT NULL"),
+    ),
+    # Only what was deleted: it is no way to what is there.
+    Index(
+        "ix_run_deleted_at",
+        "deleted_at",
+        sqlite_where=text("deleted_at IS NOT NULL"),
+        postgresql_where=text("deleted_at IS NOT NULL"),
     ),
     Index(None, "team", "kind", "name", "phase"),
 )
@@ -211,8 +225,8 @@ data_version = Table(
     Column("digest", String(64), nullable=False),
     Column("uri", String(1000), nullable=False),
     Column("file_name", String(200), nullable=False),
-    Column("size_bytes", Integer, nullable=False),
-    Column("rows", Integer, nullable=False),
+    Column("size_bytes", _Long, nullable=False),
+    Column("rows", _Long, nullable=False),
     Column("columns", JSON, nullable=False),
     Column("created_by", String(12), nullable=False),
     Column("created_at", Utc, nullable=False),
@@ -258,6 +272,9 @@ sign_in = Table(
     metadata,
     Column("digest", String(64), primary_key=True),
     Column("principal", String(12), ForeignKey("principal.id"), nullable=False),
+    # The key that asked for the link, and the browser's own that was made when it was used.
+    Column("key", String(12), ForeignKey("key.id"), nullable=False, index=True),
+    Column("made", String(12), ForeignKey("key.id"), nullable=True, index=True),
     Column("created_at", Utc, nullable=False),
     Column("expires_at", Utc, nullable=False, index=True),
     Column("used_at", Utc, nullable=True),
@@ -270,4 +287,14 @@ duty = Table(
     Column("name", String(80), primary_key=True),
     Column("holder", String(40), nullable=False),
     Column("until", Utc, nullable=False),
+)
+
+# Which Plinth brought the schema to which revision, so that an older one can name it.
+release = Table(
+    "release",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("revision", String(32), nullable=False),
+    Column("plinth", String(40), nullable=False),
+    Column("at", Utc, nullable=False),
 )

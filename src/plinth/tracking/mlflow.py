@@ -7,14 +7,17 @@ be reached; no method holds state, so a call may be repeated after a crash.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import quote
 
+from plinth.domain.access import workspace_of
 from plinth.domain.model import ModelVersion
 from plinth.domain.workload import ModelName
 from plinth.kit.clock import Clock, SystemClock
@@ -29,6 +32,15 @@ _PAGE = 200
 
 # The final states of an MLflow run.
 FinalStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRun:
+    """What MLflow says of one run; of each metric the last value. Whoever may log can say it."""
+
+    tags: dict[str, str]
+    parameters: dict[str, str]
+    metrics: dict[str, float]
 
 
 class Tracking:
@@ -62,11 +74,12 @@ class Tracking:
 
         Raises Invalid for a name that MLflow refuses (it wants 2 to 63 characters).
         """
+        name = workspace_of(team)
         try:
-            self._rest.get(f"{_WORKSPACES}/{quote(team, safe='')}")
+            self._rest.get(f"{_WORKSPACES}/{quote(name, safe='')}")
         except NotFound:
             try:
-                self._rest.post(_WORKSPACES, {"name": team})
+                self._rest.post(_WORKSPACES, {"name": name})
             except Conflict:
                 return  # somebody else made it between the two calls
 
@@ -157,6 +170,21 @@ class Tracking:
             "end_time": _milliseconds(ended_at or self._clock.now()),
         }
         self._rest.post(f"{API}/runs/update", body, team=team)
+
+    def describe_run(self, team: str, tracking_run_id: str) -> TrackedRun:
+        """Return what was logged to a run. Raises NotFound when the team has none of that id."""
+        run = self._rest.get(f"{API}/runs/get", {"run_id": tracking_run_id}, team=team)["run"]
+        logged = run.get("data", {})
+        return TrackedRun(
+            tags={str(each["key"]): str(each["value"]) for each in logged.get("tags", ())},
+            parameters={str(each["key"]): str(each["value"]) for each in logged.get("params", ())},
+            metrics={
+                str(each["key"]): float(each["value"])
+                for each in logged.get("metrics", ())
+                # JSON has no infinity and no NaN; MLflow writes them as texts.
+                if isinstance(each["value"], int | float) and math.isfinite(each["value"])
+            },
+        )
 
     def resolve_model(self, team: str, name: ModelName) -> ModelVersion:
         """Return the version that the reference means now.

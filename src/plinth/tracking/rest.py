@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 import httpx
 
+from plinth.domain.access import workspace_of
 from plinth.kit.errors import Conflict, Invalid, NotFound, PlinthError, Temporary
 
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 API = "/api/2.0/mlflow"
 _MESSAGE_LENGTH = 300
+# Fewer than the control plane has workers: where MLflow hangs, the rest must go on without it.
+_MOST_AT_ONCE = 4
+_TURN_S = 1.0
 _NOT_READY_HINT = "MLflow may still be starting: `plinth status` shows it, `plinth logs mlflow` why"
 
 
@@ -35,6 +40,7 @@ class Rest:
             timeout=timeout_s,
             trust_env=False,
         )
+        self._turns = BoundedSemaphore(_MOST_AT_ONCE)
 
     def close(self) -> None:
         """Close the connections."""
@@ -44,12 +50,12 @@ class Rest:
         self, path: str, parameters: Mapping[str, str] | None = None, *, team: str | None = None
     ) -> dict[str, Any]:
         """Read; return the JSON object that MLflow answered."""
-        with self._answer("GET", path, team, parameters=parameters) as response:
+        with self._turn(), self._answer("GET", path, team, parameters=parameters) as response:
             return _json_of(response)
 
     def post(self, path: str, body: Mapping[str, Any], *, team: str | None = None) -> Any:
         """Write; return the JSON object that MLflow answered."""
-        with self._answer("POST", path, team, body=body) as response:
+        with self._turn(), self._answer("POST", path, team, body=body) as response:
             return _json_of(response)
 
     @contextmanager
@@ -57,6 +63,18 @@ class Rest:
         """Read a body piece by piece inside the block."""
         with self._answer("GET", path, team) as response:
             yield response.iter_bytes()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for one of few turns. Raises Temporary when those who have them wait too long."""
+        if not self._turns.acquire(timeout=_TURN_S):
+            raise Temporary(
+                f"MLflow is slow: {_MOST_AT_ONCE} calls wait for its answer", hint=_NOT_READY_HINT
+            )
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     @contextmanager
     def _answer(
@@ -68,7 +86,7 @@ class Rest:
         parameters: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Iterator[httpx.Response]:
-        headers = {} if team is None else {WORKSPACE_HEADER: team}
+        headers = {} if team is None else {WORKSPACE_HEADER: workspace_of(team)}
         try:
             with self._client.stream(
                 method, path, params=parameters, json=body, headers=headers

@@ -11,6 +11,7 @@ import argparse
 import fcntl
 import gc
 import logging
+import math
 import os
 import selectors
 import signal
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from plinth.kit.clock import SystemClock, to_text
-from plinth.kit.errors import Invalid, PlinthError
+from plinth.kit.errors import Invalid, PlinthError, Temporary
 from plinth.kit.home import Home, find_home
 from plinth.kit.log import set_up
 from plinth.units import kernel, processes
@@ -117,12 +118,34 @@ class Agent:
     def _make_operations(self) -> dict[str, Operation]:
         return {
             "ping": lambda _: self._info.to_json(),
-            "start": lambda r: self._keeper.start(UnitSpec.from_json(r["spec"])).to_json(),
-            "stop": self._stop,
+            "start": self._in_time(self._start),
+            "stop": self._in_time(self._stop),
             "observe": self._observe,
-            "forget": self._forget,
+            "forget": self._in_time(self._forget),
             "shutdown": self._shutdown,
         }
+
+    def _in_time(self, operation: Operation) -> Operation:
+        """Return the operation, refused when its order comes too late (docs: leases.md).
+
+        Whoever gave it was paused meanwhile, and another may have decided otherwise.
+        """
+
+        def in_time(request: dict[str, Any]) -> dict[str, Any]:
+            late_s = self._clock.since_boot_s() - float(request.get("valid_until", math.inf))
+            if late_s >= 0:
+                log.warning("an order to %s came %.1f s too late", request["op"], late_s)
+                raise Temporary(
+                    f"the order came {late_s:.1f} s after its lease had ended",
+                    hint="whoever holds the lease now goes on",
+                    code="stale_order",
+                )
+            return operation(request)
+
+        return in_time
+
+    def _start(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._keeper.start(UnitSpec.from_json(request["spec"])).to_json()
 
     def _stop(self, request: dict[str, Any]) -> dict[str, Any]:
         self._keeper.stop(request["id"], float(request["grace_s"]))

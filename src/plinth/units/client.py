@@ -7,6 +7,7 @@ new agent is found by itself.
 from __future__ import annotations
 
 import json
+import math
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,11 @@ _ERRORS: dict[str, type[errors.PlinthError]] = {
 
 
 class AgentClient:
-    """Start, stop and observe units through the agent. Safe to share between threads."""
+    """Start, stop and observe units through the agent. Safe to share between threads.
+
+    An order with `valid_until`, a moment of `Clock.since_boot_s()`, is refused with Temporary,
+    code `stale_order`, when the agent takes it up later.
+    """
 
     def __init__(self, socket_path: Path | str, *, timeout_s: float = 5.0) -> None:
         """Remember where the agent listens; nothing is opened before the first call."""
@@ -33,22 +38,23 @@ class AgentClient:
         """Return who answers and what its node can do. Raises Temporary when nobody does."""
         return NodeInfo.from_json(self._ask({"op": "ping"}))
 
-    def start(self, spec: UnitSpec) -> UnitState:
+    def start(self, spec: UnitSpec, *, valid_until: float = math.inf) -> UnitState:
         """Start a unit; idempotent: an id never starts twice, not even after it ended.
 
         Only a unit with `restart="always"` takes a new spec: now if it was stopped or does not
         live, else when it starts next.
         Raises Permanent (isolation), Conflict (a later attempt exists), Invalid, Temporary.
         """
-        return UnitState.from_json(self._ask({"op": "start", "spec": spec.to_json()}))
+        request = {"op": "start", "spec": spec.to_json()}
+        return UnitState.from_json(self._order(request, valid_until))
 
-    def stop(self, unit: str, grace_s: float = 10.0) -> None:
+    def stop(self, unit: str, grace_s: float = 10.0, *, valid_until: float = math.inf) -> None:
         """Have a unit stop; returns when that is written down. One that is gone is success.
 
         `grace_s`: seconds between SIGTERM and SIGKILL, for every process of the unit. Asked again
         with fewer seconds, the shorter time counts.
         """
-        self._ask({"op": "stop", "id": unit, "grace_s": grace_s})
+        self._order({"op": "stop", "id": unit, "grace_s": grace_s}, valid_until)
 
     def observe(
         self, units: Sequence[str] | None = None, *, memory: bool = False
@@ -61,9 +67,9 @@ class AgentClient:
         answer = self._ask({"op": "observe", "ids": ids, "memory": memory})
         return [UnitState.from_json(item) for item in answer["units"]]
 
-    def forget(self, unit: str) -> None:
+    def forget(self, unit: str, *, valid_until: float = math.inf) -> None:
         """Remove the folder of a unit that ended, its log too. Raises Conflict if it has not."""
-        self._ask({"op": "forget", "id": unit})
+        self._order({"op": "forget", "id": unit}, valid_until)
 
     def shutdown(self) -> None:
         """Have all units stopped and the agent leave; returns when it began.
@@ -72,6 +78,11 @@ class AgentClient:
         is gone when `ping` raises Temporary.
         """
         self._ask({"op": "shutdown"})
+
+    def _order(self, request: dict[str, Any], valid_until: float) -> dict[str, Any]:
+        # JSON has no infinity.
+        limit = {} if math.isinf(valid_until) else {"valid_until": valid_until}
+        return self._ask(request | limit)
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -104,4 +115,4 @@ def _read_line(connection: socket.socket) -> bytes:
 
 def _error(content: dict[str, Any]) -> errors.PlinthError:
     kind = _ERRORS.get(content["code"], errors.Temporary)
-    return kind(content["message"], hint=content.get("hint"))
+    return kind(content["message"], hint=content.get("hint"), code=content["code"])

@@ -9,7 +9,9 @@ The protocol, which holds against kill -9 of anybody at any point:
 - `identity.json` without `exit.json`, lock free: its supervisor was killed; it is lost.
 - `exit.draft`: room for `exit.json`, taken before the start, so that a full disk hides no end.
 - `exit.json`: it ended. `stop.json`: somebody wants it stopped, so it never starts again.
+- `stop.draft`: room for `stop.json`, taken before the unit is accepted: a full disk stops no stop.
 - `previous.json`: the run before this one, with how often it was restarted.
+- `ends`: how every run before this one ended, a line each, where the unit is always restarted.
 """
 
 from __future__ import annotations
@@ -26,11 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from plinth.kit.files import read_json, write_json
+from plinth.units.ends import note_end, written_at
 from plinth.units.spec import UnitSpec
 
 Record = dict[str, Any]
 
-_EXIT_BYTES = 4096
+_RECORD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +81,11 @@ class UnitFolder:
     def last_sign(self) -> datetime:
         """Return the latest time at which a started unit certainly still lived.
 
-        Output, its start and a wish to stop it are signs; how long it lived on in silence, nobody
-        knows.
+        Output, its start, a wish to stop it and what its spec names are signs; how long it lived on
+        in silence, nobody knows.
         """
-        paths = (self.log, self.path / "identity.json", self.path / "stop.json")
+        named = [Path(sign) for sign in self.spec().signs]
+        paths = (self.log, self.path / "identity.json", self.path / "stop.json", *named)
         times = [path.stat().st_mtime for path in paths if path.exists()]
         return datetime.fromtimestamp(max(times), UTC)
 
@@ -91,30 +95,24 @@ class UnitFolder:
 
     def reserve_exit(self) -> None:
         """Take the room on the disk that `write_exit` will need."""
-        self._draft_exit(b"")
+        _fill(self.path / "exit.draft", b"")
 
     def write_exit(self, record: Record) -> None:
         """Say how it ended, in the room that was kept for it. The caller holds the lock."""
-        self._draft_exit(json.dumps(record, separators=(",", ":")).encode())
-        os.replace(self._exit_draft, self.path / "exit.json")
-
-    def _draft_exit(self, content: bytes) -> None:
-        # Written over in place and filled with spaces, which JSON allows: it needs no new block.
-        whole = content.ljust(_EXIT_BYTES)
-        descriptor = os.open(self._exit_draft, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(whole)
-            stream.flush()
-            stream.truncate()
-            os.fsync(stream.fileno())
-
-    @property
-    def _exit_draft(self) -> Path:
-        return self.path / "exit.draft"
+        _fill(self.path / "exit.draft", _to_bytes(record))
+        os.replace(self.path / "exit.draft", self.path / "exit.json")
 
     def write_stop_wish(self, record: Record) -> None:
-        """Say that it shall stop, before anybody is told."""
-        write_json(self.path / "stop.json", record)
+        """Say that it shall stop, before anybody is told, in the room that was kept for it.
+
+        A wish that is there already is written over in place: it needs no room either.
+        """
+        wish = self.path / "stop.json"
+        if wish.exists():
+            _fill(wish, _to_bytes(record))
+            return
+        _fill(self.path / "stop.draft", _to_bytes(record))
+        os.replace(self.path / "stop.draft", wish)
 
     def archive(self, failures: int) -> None:
         """Make room for the next run of an ended unit, counting it exactly once.
@@ -122,6 +120,7 @@ class UnitFolder:
         The caller holds the lock. A kill between the steps leaves `exit.json`, so that the next
         caller comes here again and finds the same end already counted.
         """
+        self.note_end()
         ended = self.exit()
         before = self.previous()
         if before is None or before.get("exit") != ended:
@@ -131,14 +130,24 @@ class UnitFolder:
         (self.path / "identity.json").unlink(missing_ok=True)
         (self.path / "exit.json").unlink(missing_ok=True)
 
+    def note_end(self) -> None:
+        """Add the end of the run before to `ends`, exactly once; the caller holds the lock."""
+        ended = self.exit()
+        if ended is not None:
+            noticed_at = written_at(self.path / "exit.json")
+            note_end(self.path / "ends", self.path.name, ended, noticed_at)
+
     def renew(self, spec: UnitSpec) -> None:
         """Take a new spec for a unit that was stopped, and let it start again.
 
         Only for an ended unit. The wish to stop goes last: until then nothing starts.
         """
+        self.note_end()
         self.write_spec(spec)
-        for name in ("previous.json", "identity.json", "exit.json", "stop.json"):
+        for name in ("previous.json", "identity.json", "exit.json"):
             (self.path / name).unlink(missing_ok=True)
+        # Its room is kept for the next wish.
+        os.replace(self.path / "stop.json", self.path / "stop.draft")
 
     def remove(self) -> None:
         """Remove the folder; a kill on the way leaves a hidden one for `sweep`."""
@@ -164,6 +173,7 @@ def claim(units: Path, spec: UnitSpec) -> bool:
     try:
         draft.mkdir(mode=0o700)
         write_json(draft / "spec.json", spec.to_json())
+        _fill(draft / "stop.draft", b"")
         os.close(os.open(draft / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         os.rename(draft, target)
     except OSError:
@@ -212,3 +222,18 @@ def holding(folder: UnitFolder) -> Iterator[bool]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _to_bytes(record: Record) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def _fill(path: Path, content: bytes) -> None:
+    # Written over in place and filled with spaces, which JSON allows: it needs no new block.
+    whole = content.ljust(_RECORD_BYTES)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(whole)
+        stream.flush()
+        stream.truncate()
+        os.fsync(stream.fileno())

@@ -20,7 +20,9 @@ from typing import Any
 from plinth.kit.clock import Clock, from_text, to_text
 from plinth.kit.errors import Conflict, Permanent, PlinthError, Temporary
 from plinth.units import logs, processes, view
+from plinth.units.beginning import Beginning
 from plinth.units.folder import UnitFolder, claim, holding, sweep
+from plinth.units.lost import ANOTHER_BOOT, SUPERVISOR_KILLED, kill_left, write_lost
 from plinth.units.processes import Process
 from plinth.units.spec import UnitSpec, UnitState, attempt_of, check_grace, check_id
 from plinth.units.supervisor import HANDLED, supervise
@@ -302,26 +304,19 @@ class Keeper:
         """Kill what a killed supervisor left; True when nothing is left."""
         if identity["boot_id"] != self._boot:
             return True
-        main = Process(**identity["child"])
-        left = processes.left_behind(main, str(unit.folder.path))
-        if processes.is_alive(main):
-            left.append(main)
-        for process in left:
-            processes.send(process, signal.SIGKILL)
-        unit.was_seen_alive = unit.was_seen_alive or bool(left)
-        return not left
+        was_any_left = kill_left(unit.folder, identity)
+        unit.was_seen_alive = unit.was_seen_alive or was_any_left
+        return not was_any_left
 
     def _write_lost(self, name: str, unit: _Unit, identity: dict[str, Any]) -> None:
-        same_boot = identity["boot_id"] == self._boot
-        reason = "its supervisor was killed" if same_boot else "the machine was started anew"
+        reason = SUPERVISOR_KILLED if identity["boot_id"] == self._boot else ANOTHER_BOOT
         log.warning("unit %s is lost: %s", name, reason)
-        ending = {**self._ending(reason), "phase": "lost", "started_at": identity["started_at"]}
+        beginning = Beginning.of(identity, self._boot)
+        ended_at = beginning.until_now() if beginning else self._clock.now()
         if not unit.was_seen_alive:
             # Nobody is charged for the time in which this node was down.
-            ending["ended_at"] = to_text(min(unit.folder.last_sign(), self._clock.now()))
-        unit.folder.write_exit(ending)
-        if unit.spec.socket is not None:
-            Path(unit.spec.socket).unlink(missing_ok=True)
+            ended_at = min(unit.folder.last_sign(), ended_at)
+        write_lost(unit.folder, identity, reason, ended_at)
 
     def _ending(self, reason: str, *, stopped: bool = False) -> dict[str, Any]:
         ended_at = to_text(self._clock.now())

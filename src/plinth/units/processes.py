@@ -7,6 +7,7 @@ Used by the supervisor for its own tree and by the agent for what a killed super
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 from collections.abc import Iterable
@@ -42,6 +43,7 @@ class _Stat:
     ticks: int
 
 
+@functools.cache
 def boot_id() -> str:
     """Return what changes when the machine starts anew."""
     if not IS_LINUX:

@@ -67,7 +67,8 @@ class UnitSpec:
 
     `env` is its complete environment. `socket`: a Unix socket that is bound for it and passed as
     file descriptor 3. `confinement` None: a trusted unit of the system, not confined.
-    `memory_bytes` limits each process's private memory; None is no limit.
+    `memory_bytes` limits each process's private memory; None is no limit. `signs`: files that it
+    writes to, whose last change shows that it lived then.
     """
 
     id: str
@@ -79,6 +80,7 @@ class UnitSpec:
     grace_s: float = 10.0
     memory_bytes: int | None = None
     confinement: Confinement | None = None
+    signs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what could never be started. Raises Invalid."""
@@ -106,6 +108,7 @@ class UnitSpec:
         known = _pick(cls, value)
         try:
             known["argv"] = tuple(map(str, known["argv"]))
+            known["signs"] = tuple(map(str, known.get("signs", ())))
             known["env"] = {str(key): str(item) for key, item in known["env"].items()}
             known["grace_s"] = float(known.get("grace_s", 10.0))
             if known.get("confinement") is not None:
@@ -121,6 +124,7 @@ class UnitState:
 
     `pid` is the main process. `exit_code` is 128 + the signal when a signal ended it. `isolation`
     is the level it runs at, None for a trusted unit. `memory_bytes` is measured on request only.
+    `age_s`: for how long a running one has run, by a clock that nobody can set.
     A unit that will start again is `starting`, with the reason of its last end.
     """
 
@@ -135,6 +139,7 @@ class UnitState:
     restarts: int = 0
     memory_bytes: int | None = None
     isolation: int | None = None
+    age_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""

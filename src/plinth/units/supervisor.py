@@ -17,14 +17,15 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
 from plinth.kit.clock import to_text
 from plinth.units import kernel, processes
+from plinth.units.beginning import Beginning
 from plinth.units.child import Start, become
 from plinth.units.folder import Record, UnitFolder, take_lock
+from plinth.units.guard import stand_guard
 from plinth.units.spec import UnitSpec
 
 # What the agent has handlers for: they are blocked while it forks, until the child has its own.
@@ -67,15 +68,16 @@ def _supervise(folder: UnitFolder, level: int) -> None:
     _redirect(folder.log)
     spec = folder.spec()
     wakeup = _listen_to_signals()
-    kernel.become_subreaper()
-    started_at = datetime.now(UTC)
+    beginning = Beginning.now()
     try:
         folder.reserve_exit()
+        guard = stand_guard(folder)
+        kernel.become_subreaper()
         start = _prepare(folder, spec, level)
         main = _fork_main(start)
-        _write_identity(folder, start, main, started_at)
+        _write_identity(folder, start, beginning, {"child": main, "guard": guard})
     except OSError as err:
-        folder.write_exit(_ending(started_at, reason=str(err)))
+        folder.write_exit(_ending(beginning, reason=str(err)))
         return
     tree = _Tree(folder, spec, main, wakeup)
     start.release()
@@ -83,7 +85,7 @@ def _supervise(folder: UnitFolder, level: int) -> None:
     failure = start.failure()
     _remove_socket(spec)
     ending = _ending(
-        started_at,
+        beginning,
         status=tree.status,
         stopped=tree.is_stopped,
         reason=failure or _reason(tree),
@@ -169,21 +171,24 @@ def _fork_main(start: Start) -> processes.Process:
 
 
 def _write_identity(
-    folder: UnitFolder, start: Start, main: processes.Process, started_at: datetime
+    folder: UnitFolder,
+    start: Start,
+    beginning: Beginning,
+    others: dict[str, processes.Process],
 ) -> None:
     folder.write_identity(
         {
             "boot_id": processes.boot_id(),
             "supervisor": processes.identify(os.getpid()).to_json(),
-            "child": main.to_json(),
-            "started_at": to_text(started_at),
+            **{name: process.to_json() for name, process in others.items()},
+            **beginning.to_json(),
             "isolation": start.level,
         }
     )
 
 
 def _ending(
-    started_at: datetime,
+    beginning: Beginning,
     *,
     status: int | None = None,
     stopped: bool = False,
@@ -196,8 +201,8 @@ def _ending(
         "signal": -code if code is not None and code < 0 else None,
         "stopped": stopped,
         "reason": reason,
-        "started_at": to_text(started_at),
-        "ended_at": to_text(datetime.now(UTC)),
+        "started_at": to_text(beginning.at),
+        "ended_at": to_text(beginning.until_now()),
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from plinth.units import processes
+from plinth.units.beginning import Beginning
 from plinth.units.folder import UnitFolder
 from plinth.units.spec import Phase, UnitSpec, UnitState
 
@@ -26,7 +27,8 @@ def state_of(spec: UnitSpec, folder: UnitFolder, *, may_restart: bool) -> UnitSt
         isolation=identity.get("isolation"),
     )
     if ended is None:
-        return state
+        beginning = Beginning.of(identity, processes.boot_id())
+        return replace(state, age_s=beginning.age_s()) if beginning else state
     # One that waits to start again may be stopped after its end, another may not.
     is_called_off = spec.restart == "always" and folder.stop_wish() is not None
     final: Phase = "lost" if ended.get("phase") == "lost" else "exited"

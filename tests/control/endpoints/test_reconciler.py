@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from sqlalchemy import update
+
 from plinth.control.endpoints.service import remove_endpoint, stop_endpoint
 from plinth.domain.access import Grant, Role
 from plinth.domain.run import Phase
 from plinth.kit.errors import Permanent, Temporary
+from plinth.store import tables
 from plinth.store.identities import add_grant, list_grants
+from plinth.store.leases import Claim
 from tests.control.plane import TEAM, Plane
 
 
@@ -129,10 +133,12 @@ def test_a_switch_that_was_decided_before_a_new_file_is_discarded(plane: Plane) 
     serving(plane)
     first = next_version(plane)
     with plane.write() as connection:
-        connection.exec_driver_sql("update run set phase = 'running' where id = ?", (first,))
+        connection.execute(
+            update(tables.run).where(tables.run.c.id == first).values(phase="running")
+        )
     with plane.database.read() as connection:
         state = plane.endpoints.load(connection, "delay")
-    outcome = plane.endpoints.work(state)
+    outcome = plane.endpoints.work(state, Claim("delay", "l_x"))
     assert outcome.changes["serving"] == first
     second = next_version(plane)
     assert outcome.still is not None
@@ -231,7 +237,7 @@ def test_a_deletion_that_was_killed_half_way_goes_on(plane: Plane) -> None:
     plane.parts.metering.collect()
     with plane.database.read() as connection:
         state = plane.endpoints.load(connection, "delay")
-    plane.endpoints.work(state)
+    plane.endpoints.work(state, Claim("delay", "l_x"))
     assert not (plane.home.runs / run).exists()
     plane.restart()
     plane.until(lambda: plane.endpoint() is None)

@@ -63,6 +63,19 @@ def test_a_replica_that_dies_while_serving_is_started_again(plane: Plane) -> Non
     assert specs[0].socket == specs[1].socket
 
 
+def test_a_server_that_ran_well_starts_again_at_once_however_often_it_did_before(
+    plane: Plane,
+) -> None:
+    run = deploy(plane)
+    for number in range(1, 11):
+        unit = f"{run}.0.{number}"
+        plane.until(lambda: unit in plane.world.starts, most=8)  # noqa: B023 - called at once
+        plane.clock.advance(12)
+        plane.step()
+        plane.world.end(unit, 1)
+    plane.until(lambda: f"{run}.0.11" in plane.world.starts, most=8)
+
+
 def test_a_crash_loop_slows_down(plane: Plane) -> None:
     run = deploy(plane)
     running(plane, run)

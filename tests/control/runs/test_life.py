@@ -106,7 +106,7 @@ class Life(RuleBasedStateMachine):
         if not (found.closed and is_metered(self.plane.attempts(run))):
             return run
         with self.plane.write() as connection:
-            remove_run(connection, found)
+            remove_run(connection, self.plane.context, found)
         del self.phases[run]
         return multiple()
 

@@ -293,8 +293,8 @@ def arm(plane: Plane, point: str) -> None:
     elif point == "started":
         begin = engine.start
 
-        def start(spec: Any) -> Any:
-            begin(spec)
+        def start(spec: Any, **options: Any) -> Any:
+            begin(spec, **options)
             raise Killed
 
         engine.start = start  # type: ignore[method-assign]

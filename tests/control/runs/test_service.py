@@ -38,7 +38,7 @@ def test_a_deployment_is_stopped_with_its_endpoint(plane: Plane) -> None:
 def test_a_run_is_deleted_only_when_all_of_its_end_was_done(plane: Plane) -> None:
     run = plane.submit()
     with pytest.raises(Conflict, match="only a run that has ended"), plane.write() as connection:
-        remove_run(connection, plane.run(run))
+        remove_run(connection, plane.context, plane.run(run))
 
 
 def ended(plane: Plane) -> str:
@@ -59,7 +59,7 @@ def test_a_deletion_that_was_killed_after_the_files_can_be_repeated(plane: Plane
     assert not (plane.home.runs / run).exists()
     assert plane.world.replicas == {}
     with plane.write() as connection:
-        remove_run(connection, plane.run(run))
+        remove_run(connection, plane.context, plane.run(run))
     assert plane.describe() == []
 
 
@@ -67,13 +67,13 @@ def test_a_deployment_is_deleted_alone_only_when_its_endpoint_is_gone(plane: Pla
     run = plane.apply().deployment
     plane.until(lambda: plane.serves(run))
     with plane.write() as connection:
-        connection.exec_driver_sql("update run set phase = 'failed', closed = 1")
-        connection.exec_driver_sql("update attempt set phase = 'failed', metered = 1")
+        connection.exec_driver_sql("update run set phase = 'failed', closed = true")
+        connection.exec_driver_sql("update attempt set phase = 'failed', metered = true")
     with pytest.raises(Conflict, match="deployment of endpoint"), plane.write() as connection:
-        remove_run(connection, plane.run(run))
+        remove_run(connection, plane.context, plane.run(run))
     with plane.write() as connection:
         connection.exec_driver_sql("delete from endpoint")
-        remove_run(connection, plane.run(run))
+        remove_run(connection, plane.context, plane.run(run))
     assert plane.describe() == []
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from plinth.domain.run import Phase
 from plinth.store.identities import find_key, list_revoked
+from plinth.store.leases import Claim
 from tests.control.plane import Plane
 
 
@@ -40,7 +41,7 @@ def test_what_has_not_changed_is_not_written(plane: Plane) -> None:
     running(plane, run)
     plane.step()
     with plane.database.read() as connection:
-        outcome = plane.runs.work(plane.runs.load(connection, run))
+        outcome = plane.runs.work(plane.runs.load(connection, run), Claim(run, "l_x"))
     assert outcome.changes == {}
 
 

@@ -16,8 +16,9 @@ from plinth.domain.run import Phase
 from plinth.kit.errors import NotFound, PlinthError, Temporary
 from plinth.store import tables
 from plinth.store.endpoints import StoredEndpoint, delete_endpoint, find_endpoint
-from plinth.store.events import Event, add_event
+from plinth.store.events import Event, add_event, clipped
 from plinth.store.identities import delete_grants_on
+from plinth.store.leases import Claim
 from plinth.store.runs import (
     Attempt,
     StoredRun,
@@ -77,10 +78,10 @@ class EndpointReconciler:
         ]
         return EndpointState(endpoint, tuple(runs), tuple(ended))
 
-    def work(self, state: EndpointState) -> Outcome:
+    def work(self, state: EndpointState, claim: Claim) -> Outcome:
         """Do the next step: write what is intended; only a deleted endpoint's files go at once."""
         if state.endpoint.desired != "run":
-            return self._wind_down(state)
+            return self._wind_down(state, claim)
         endpoint = state.endpoint
         following = state.run(endpoint.next)
         if following is not None and following.phase is Phase.RUNNING:
@@ -129,7 +130,7 @@ class EndpointReconciler:
             return None
         return self._stop(self._left(state))
 
-    def _wind_down(self, state: EndpointState) -> Outcome:
+    def _wind_down(self, state: EndpointState, claim: Claim) -> Outcome:
         """Take the traffic away first, then end the processes, then forget the name."""
         endpoint = state.endpoint
         deletes = endpoint.desired == "delete"
@@ -150,7 +151,7 @@ class EndpointReconciler:
             return self._to(state, "Stopped", "was stopped", None, columns=columns)
 
         if state.ended:
-            return self._delete_runs(state, columns)
+            return self._delete_runs(state, columns, claim)
 
         def delete(connection: Connection) -> None:
             delete_grants_on(connection, endpoint.team, f"endpoint/{endpoint.name}")
@@ -158,7 +159,7 @@ class EndpointReconciler:
 
         return Outcome(columns, None, delete, self._still(state))
 
-    def _delete_runs(self, state: EndpointState, columns: dict[str, Any]) -> Outcome:
+    def _delete_runs(self, state: EndpointState, columns: dict[str, Any], claim: Claim) -> Outcome:
         """Delete deployments that ended: files first, as what is killed half-way begins again."""
         done = [
             (run, attempts) for run, attempts in state.ended if run.closed and is_metered(attempts)
@@ -167,11 +168,11 @@ class EndpointReconciler:
             message = "waits until the usage of its deployments is in the ledger"
             return self._to(state, "Deleting", message, _METERED_S, columns=columns)
         for run, attempts in done:
-            forget_files(self._context, run.id, attempts)
+            forget_files(self._context, run.id, attempts, valid_until=claim.valid_until)
 
         def delete(connection: Connection) -> None:
             for run, _ in done:
-                delete_run(connection, run.id)
+                delete_run(connection, run.id, self._context.clock.now())
 
         message = "its deployments are being deleted"
         return self._to(state, "Deleting", message, 0, columns=columns, also=delete)
@@ -203,7 +204,7 @@ class EndpointReconciler:
             if also is not None:
                 also(connection)
 
-        changes = {**(columns or {}), "reason": reason, "message": message[:2000]}
+        changes = {**(columns or {}), "reason": reason, "message": clipped(message)}
         new = {name: value for name, value in changes.items() if getattr(endpoint, name) != value}
         return Outcome(new, after_s, write, self._still(state))
 

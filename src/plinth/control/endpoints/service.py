@@ -5,10 +5,10 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from plinth.control.context import Context
-from plinth.control.runs.service import add_workload_run
+from plinth.control.runs.service import Sources, add_workload_run
 from plinth.domain.access import Actor
 from plinth.domain.base import Declared
-from plinth.domain.model import ModelVersion
+from plinth.domain.model import Lineage, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.workload import Endpoint
 from plinth.kit.errors import Conflict, Invalid
@@ -40,8 +40,9 @@ def apply_endpoint(
     *,
     model: ModelVersion,
     plan: Plan,
+    lineage: Lineage | None = None,
 ) -> Applied:
-    """Write the intent to serve `model` as the file says.
+    """Write the intent to serve `model` as the file says; `lineage` is what it came from.
 
     An alias was resolved to its version before. The same file and version as what serves (or is
     to serve) changes nothing. Raises Conflict when another team has an endpoint of that name.
@@ -62,7 +63,8 @@ def apply_endpoint(
     current = _current(connection, endpoint)
     if endpoint is not None and current is not None and _is_same(current, workload, model):
         return Applied(endpoint=endpoint, deployment=current.id, changed=False)
-    run = add_workload_run(connection, context, actor, workload, plan=plan, model=model)
+    sources = Sources(model=model, lineage=lineage)
+    run = add_workload_run(connection, context, actor, workload, plan=plan, sources=sources)
     if endpoint is None:
         endpoint = StoredEndpoint(
             name=workload.name,

@@ -35,7 +35,8 @@ class DeploymentWatch:
             if refusal is not None:
                 self._steps.stop_all(state, endpoint.grace)
                 return self._steps.to(state, run.phase, "Failing", refusal, SOON_S, seen=seen)
-            if self._steps.is_overdue(run.started_at, endpoint.ready_timeout):
+            age_s = _age_s(state, seen)
+            if self._steps.is_overdue(run.started_at, endpoint.ready_timeout, age_s=age_s):
                 self._steps.stop_all(state, endpoint.grace)
                 message = (
                     f"was not ready after {endpoint.ready_timeout:g} s: {run.message}; "
@@ -70,6 +71,13 @@ class DeploymentWatch:
         why = next(iter(ended.values())).reason or "exited"
         message = f"replica {min(ended)} is started again: {why}"
         return self._steps.to(state, run.phase, "Restarting", message, 0, seen=seen, also=add)
+
+
+def _age_s(state: RunState, seen: dict[int, Observation]) -> float | None:
+    """Return for how long all of it has run; None, for the wall's clock, once one was restarted."""
+    ages = [observation.age_s for observation in seen.values() if observation.age_s is not None]
+    is_first = all(attempt.number == 1 for attempt in state.current.values())
+    return max(ages, default=None) if is_first else None
 
 
 def _refusal(state: RunState, ended: dict[int, Observation]) -> str | None:

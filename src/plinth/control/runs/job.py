@@ -31,7 +31,8 @@ class JobWatch:
                     state, Phase.PENDING, "Retrying", message, after_s=1, seen=seen
                 )
             return self._steps.end(state, Phase.FAILED, "Failed", why, seen=seen)
-        if self._steps.is_overdue(observation.started_at, job.timeout):
+        started_at, age_s = observation.started_at, observation.age_s
+        if self._steps.is_overdue(started_at, job.timeout, age_s=age_s):
             self._steps.stop_all(state, job.grace)
             message = f"ran longer than its timeout of {job.timeout:g} s"
             return self._steps.to(state, run.phase, "TimedOut", message, after_s=SOON_S, seen=seen)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from plinth.domain.access import Principal
 from plinth.domain.run import Observation, Phase
@@ -19,7 +20,8 @@ _SEEN_EVERY_S = 10.0
 class RunState:
     """A run, its newest attempts, and who it is, as one reading saw them at `read_at`.
 
-    `attempts`: the newest two of each replica. `key`: what the newest attempt of a job was given.
+    `attempts`: the newest few of each replica. `key`: what the newest attempt of a job was given.
+    `valid_until`: after which the engine takes no orders that follow from this reading.
     """
 
     run: StoredRun
@@ -27,6 +29,7 @@ class RunState:
     principal: Principal
     key: Key | None
     read_at: datetime
+    valid_until: float = math.inf
 
     @property
     def current(self) -> dict[int, Attempt]:
@@ -51,11 +54,32 @@ def as_observation(attempt: Attempt) -> Observation:
     )
 
 
+def seen_at(observation: Observation, read_at: datetime) -> datetime:
+    """Return when a replica was seen like this: its start and its age, else when it was read.
+
+    So all times of an attempt stand on one clock, however the wall's is set meanwhile.
+    """
+    if observation.started_at is None or observation.age_s is None:
+        return read_at
+    return observation.started_at + timedelta(seconds=observation.age_s)
+
+
+def not_before_seen(attempt: Attempt, observation: Observation) -> Observation:
+    """Return what was seen, ended no earlier than the attempt was last seen running.
+
+    Who finds a lost unit knows its last sign of life only; we may have seen it later than that.
+    """
+    if not observation.phase.is_final or observation.ended_at is None or attempt.seen_at is None:
+        return observation
+    return observation.model_copy(update={"ended_at": max(observation.ended_at, attempt.seen_at)})
+
+
 def is_news(attempt: Attempt, observation: Observation, at: datetime) -> bool:
     """Tell whether what was seen is worth a write; a running attempt is also by the time alone."""
     if observation.gone or attempt.phase.is_final:
         return False
-    if observation.model_copy(update={"memory_bytes": None}) != as_observation(attempt):
+    kept = observation.model_copy(update={"memory_bytes": None, "age_s": None})
+    if kept != as_observation(attempt):
         return True
     return attempt.seen_at is None or abs((at - attempt.seen_at).total_seconds()) >= _SEEN_EVERY_S
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -12,13 +13,15 @@ from plinth.control.loop import Outcome
 from plinth.control.runs.deployment import DeploymentWatch
 from plinth.control.runs.job import JobWatch
 from plinth.control.runs.observation import RunState, replicas_of
-from plinth.control.runs.steps import SOON_S, RunSteps
+from plinth.control.runs.steps import NEWEST, SOON_S, RunSteps
+from plinth.control.tags import tags_of
 from plinth.domain.run import Observation, Phase
 from plinth.domain.workload import Job
 from plinth.kit.errors import NotFound, PlinthError, Temporary
 from plinth.store import tables
 from plinth.store.events import Event, add_event, list_events
 from plinth.store.identities import find_key, find_principal
+from plinth.store.leases import Claim
 from plinth.store.runs import StoredRun, change_of, find_run, list_newest_attempts
 from plinth.tracking.mlflow import FinalStatus
 
@@ -50,15 +53,16 @@ class RunReconciler:
         principal = find_principal(connection, run.principal)
         if principal is None:
             raise NotFound(f"run {key} has no principal")
-        attempts = list_newest_attempts(connection, key, replicas=replicas_of(run), newest=2)
+        attempts = list_newest_attempts(connection, key, replicas=replicas_of(run), newest=NEWEST)
         key_id = attempts[-1].key if attempts else None
         # A server of an earlier version of Plinth may still have one; it is of no use.
         is_job = isinstance(run.workload, Job)
         minted = find_key(connection, key_id) if key_id is not None and is_job else None
         return RunState(run, tuple(attempts), principal, minted, read_at=self._context.clock.now())
 
-    def work(self, state: RunState) -> Outcome:
+    def work(self, state: RunState, claim: Claim) -> Outcome:
         """Do the next step."""
+        state = replace(state, valid_until=claim.valid_until)
         run = state.run
         if run.phase.is_final:
             return self._close(state)
@@ -108,11 +112,8 @@ class RunReconciler:
     def _track(self, run: StoredRun) -> str | None:
         if not isinstance(run.workload, Job):
             return None
-        tags = {"plinth.team": run.team, "plinth.code": run.code_digest or ""}
-        for name, version in run.data.items():
-            tags[f"plinth.data.{name}"] = f"{version.name}@{version.version} {version.digest}"
         self._context.tracking.ensure_workspace(run.team)
-        return self._context.tracking.ensure_run(run.team, run.workload.name, run.id, tags)
+        return self._context.tracking.ensure_run(run.team, run.workload.name, run.id, tags_of(run))
 
     # -- starting and running: start what is intended, observe, decide ------------------------
 

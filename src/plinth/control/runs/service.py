@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
 from plinth.control.context import Context
-from plinth.control.preparation import code_key
+from plinth.control.preparation import code_key, diff_key
 from plinth.domain.access import Actor, PrincipalKind
-from plinth.domain.model import DataVersion, ModelVersion
+from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.workload import Endpoint, Job, parse_data
 from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
@@ -29,6 +31,17 @@ from plinth.store.runs import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a run is given beside its workload, resolved; a job has code, a deployment a model."""
+
+    code_digest: str | None = None
+    code: CodeOrigin | None = None
+    data: dict[str, DataVersion] = field(default_factory=dict)
+    model: ModelVersion | None = None
+    lineage: Lineage | None = None
+
+
 def submit_job(
     connection: Connection,
     context: Context,
@@ -37,11 +50,12 @@ def submit_job(
     *,
     plan: Plan,
     code_digest: str | None,
+    code: CodeOrigin | None = None,
 ) -> StoredRun:
     """Write the intent to run a job. `job.team` is set, and the actor was allowed to.
 
-    Raises NotFound for a team or data version that is absent, Invalid for a code snapshot that
-    was not uploaded.
+    Raises NotFound for a team or data version that is absent, Invalid for a code snapshot or a
+    difference that was not uploaded.
     """
     if job.environment.file is not None:
         raise Invalid(
@@ -54,15 +68,14 @@ def submit_job(
             f"the code snapshot {code_digest[:12]} was not uploaded",
             hint="`PUT /api/v1/code/DIGEST` first; `plinth run` does",
         )
-    return add_workload_run(
-        connection,
-        context,
-        actor,
-        job,
-        plan=plan,
-        code_digest=code_digest,
-        data=_resolve_data(connection, job),
-    )
+    diff = code.diff_digest if code is not None else None
+    if diff is not None and not context.storage.exists(diff_key(team, diff)):
+        raise Invalid(
+            f"the uncommitted difference {diff[:12]} was not uploaded",
+            hint="`PUT /api/v1/diffs/DIGEST` first; `plinth run` does",
+        )
+    sources = Sources(code_digest=code_digest, code=code, data=_resolve_data(connection, job))
+    return add_workload_run(connection, context, actor, job, plan=plan, sources=sources)
 
 
 def add_workload_run(
@@ -72,9 +85,7 @@ def add_workload_run(
     workload: Job | Endpoint,
     *,
     plan: Plan,
-    code_digest: str | None = None,
-    model: ModelVersion | None = None,
-    data: dict[str, DataVersion] | None = None,
+    sources: Sources,
 ) -> StoredRun:
     """Write the run's row with a principal of its own: a member of its team, no more."""
     team = workload.team
@@ -88,9 +99,11 @@ def add_workload_run(
         id=run_id,
         team=team,
         workload=workload,
-        code_digest=code_digest,
-        model=model,
-        data=data or {},
+        code_digest=sources.code_digest,
+        code=sources.code,
+        model=sources.model,
+        lineage=sources.lineage,
+        data=sources.data,
         plan=plan,
         principal=principal.id,
         created_by=actor.principal.id,
@@ -140,21 +153,31 @@ def is_metered(attempts: Sequence[Attempt]) -> bool:
     return all(attempt.metered for attempt in attempts if attempt.started_at is not None)
 
 
-def remove_run(connection: Connection, run: StoredRun) -> None:
-    """Delete the row of a run whose files are forgotten; its usage stays. See `removable`."""
+def remove_run(connection: Connection, context: Context, run: StoredRun) -> None:
+    """Delete a run whose files are forgotten; see `removable`.
+
+    Its usage stays, and for the responses it had a part in the row does too, for `trace_days`.
+    """
     removable(connection, run)
-    delete_run(connection, run.id)
+    delete_run(connection, run.id, context.clock.now())
 
 
-def forget_files(context: Context, run_id: str, attempts: Sequence[Attempt]) -> None:
+def forget_files(
+    context: Context,
+    run_id: str,
+    attempts: Sequence[Attempt],
+    *,
+    valid_until: float = math.inf,
+) -> None:
     """Remove the work folder and the output of a run that is about to be deleted.
 
     Idempotent, so that whoever was killed half-way may do it again: the row is still there.
     """
     for attempt in attempts:
-        context.engine.forget(attempt.handle)
-    for name in (run_id, f".{run_id}.partial"):
-        shutil.rmtree(context.home.runs / name, ignore_errors=True)
+        context.engine.forget(attempt.handle, valid_until=valid_until)
+    runs = context.home.runs
+    for folder in (runs / run_id, *runs.glob(f".{run_id}.*partial")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _resolve_data(connection: Connection, job: Job) -> dict[str, DataVersion]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,7 +19,14 @@ from plinth.control.preparation import (
     replica_spec,
     with_key,
 )
-from plinth.control.runs.observation import RunState, as_observation, at_the_end, is_news
+from plinth.control.runs.observation import (
+    RunState,
+    as_observation,
+    at_the_end,
+    is_news,
+    not_before_seen,
+    seen_at,
+)
 from plinth.domain.run import Observation, Phase
 from plinth.domain.workload import Job
 from plinth.store.identities import add_key, revoke_keys_of
@@ -34,7 +42,11 @@ from plinth.store.runs import (
 # A run's key outlives its longest life by this much, for clocks and for the last calls.
 _KEY_SLACK_S = 600.0
 SOON_S = 0.1
-_LONGEST_BACKOFF_S = 30.0
+_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
+# What ran for this long is no crash loop: it starts again at once, however often it did before.
+_HEALTHY_S = 10.0
+# The newest attempts of a replica that decide: of no more crashes in a row does the wait grow.
+NEWEST = 8
 
 
 class RunSteps:
@@ -119,7 +131,7 @@ class RunSteps:
             if state.key is not None:
                 key = self._context.mint(state.principal, state.key.id, state.key.expires_at)
                 spec = with_key(self._context, spec, run, key)
-            engine.start(spec)
+            engine.start(spec, valid_until=state.valid_until)
         return self.observe(state)
 
     def observe(self, state: RunState) -> dict[int, Observation]:
@@ -140,7 +152,7 @@ class RunSteps:
     def _settle(self, attempt: Attempt, observation: Observation) -> Observation:
         """Call a replica that vanished failed, unless it is only waiting for its start."""
         if not observation.gone:
-            return observation
+            return not_before_seen(attempt, observation)
         if attempt.started_at is None and attempt.phase is Phase.STARTING:
             return Observation(phase=Phase.STARTING, gone=True)
         return Observation(
@@ -155,7 +167,7 @@ class RunSteps:
         """Ask every replica that may run to stop."""
         for attempt in state.current.values():
             if not attempt.phase.is_final:
-                self._context.engine.stop(attempt.handle, grace_s)
+                self._context.engine.stop(attempt.handle, grace_s, valid_until=state.valid_until)
 
     def end(
         self,
@@ -210,17 +222,25 @@ class RunSteps:
             note_change(connection, state.run, changes, self._context.clock.now())
             for replica, observation in (seen or {}).items():
                 attempt = state.current[replica]
-                if is_news(attempt, observation, state.read_at):
-                    # The engine was asked after the rows were read: it was seen then at least.
-                    note_observed(connection, attempt, observation, state.read_at)
+                # The engine was asked after the rows were read: it was seen then at least.
+                at = seen_at(observation, state.read_at)
+                if is_news(attempt, observation, at):
+                    note_observed(connection, attempt, observation, at)
             if also is not None:
                 also(connection)
 
         new = {name: value for name, value in changes.items() if getattr(state.run, name) != value}
         return Outcome(new, after_s, write)
 
-    def is_overdue(self, since: datetime | None, limit_s: float) -> bool:
-        """Tell whether more than `limit_s` has passed since then."""
+    def is_overdue(
+        self, since: datetime | None, limit_s: float, *, age_s: float | None = None
+    ) -> bool:
+        """Tell whether more than `limit_s` has passed since then.
+
+        `age_s`: what has passed by a clock that nobody can set, where that is known.
+        """
+        if age_s is not None:
+            return age_s > limit_s
         if since is None:
             return False
         return self._context.clock.now() > since + timedelta(seconds=limit_s)
@@ -229,20 +249,26 @@ class RunSteps:
         """Return how soon to look again: what started just now often ends soon."""
         if seen.started_at is None:
             return SOON_S
-        age_s = abs((self._context.clock.now() - seen.started_at).total_seconds())
+        age_s = seen.age_s
+        if age_s is None:
+            age_s = abs((self._context.clock.now() - seen.started_at).total_seconds())
         return min(longest_s, max(SOON_S, age_s / 10))
 
     def _is_due(self, state: RunState, attempt: Attempt) -> bool:
         """Tell whether a repeated start has waited long enough; doubles from half a second."""
         if attempt.number == 1 or isinstance(state.run.workload, Job):
             return True
-        before = [a for a in state.attempts if a.replica == attempt.replica][-2]
-        ran_s = 0.0
-        if before.started_at is not None and before.ended_at is not None:
-            ran_s = (before.ended_at - before.started_at).total_seconds()
-        if ran_s > _LONGEST_BACKOFF_S:
+        before = [a for a in state.attempts if a.replica == attempt.replica][:-1]
+        crashes = len(list(takewhile(_was_short, reversed(before))))
+        if crashes == 0:
             return True
-        wait_s = min(_LONGEST_BACKOFF_S, 0.5 * 2.0 ** min(attempt.number - 2, 10))
+        wait_s = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** (crashes - 1))
         waited_s = (self._context.clock.now() - attempt.created_at).total_seconds()
         # Less than nothing: the clock was set back, and says nothing of how long it was.
         return waited_s > wait_s or waited_s < 0
+
+
+def _was_short(attempt: Attempt) -> bool:
+    if attempt.started_at is None or attempt.ended_at is None:
+        return True
+    return (attempt.ended_at - attempt.started_at).total_seconds() < _HEALTHY_S

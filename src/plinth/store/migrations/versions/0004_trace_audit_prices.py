@@ -17,10 +17,18 @@ _REFUSAL = "the audit log is append-only"
 
 def upgrade() -> None:
     """Apply it."""
+    op.add_column("principal", sa.Column("removed_at", Utc(timezone=True), nullable=True))
     op.add_column("run", sa.Column("code", sa.JSON(), nullable=True))
     op.add_column("run", sa.Column("lineage", sa.JSON(), nullable=True))
     op.add_column("run", sa.Column("deleted_at", Utc(timezone=True), nullable=True))
-    op.create_index("ix_run_deleted_at", "run", ["deleted_at"])
+    is_deleted = sa.text("deleted_at IS NOT NULL")
+    op.create_index(
+        "ix_run_deleted_at",
+        "run",
+        ["deleted_at"],
+        sqlite_where=is_deleted,
+        postgresql_where=is_deleted,
+    )
     _audit()
     op.create_table(
         "price",
@@ -38,21 +46,38 @@ def upgrade() -> None:
         "sign_in",
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("principal", sa.String(length=12), nullable=False),
+        sa.Column("key", sa.String(length=12), nullable=False),
+        sa.Column("made", sa.String(length=12), nullable=True),
         sa.Column("created_at", Utc(timezone=True), nullable=False),
         sa.Column("expires_at", Utc(timezone=True), nullable=False),
         sa.Column("used_at", Utc(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["key"], ["key.id"], name="fk_sign_in_key_key"),
+        sa.ForeignKeyConstraint(["made"], ["key.id"], name="fk_sign_in_made_key"),
         sa.ForeignKeyConstraint(
             ["principal"], ["principal.id"], name="fk_sign_in_principal_principal"
         ),
         sa.PrimaryKeyConstraint("digest", name="pk_sign_in"),
     )
-    op.create_index("ix_sign_in_expires_at", "sign_in", ["expires_at"])
+    for column in ("expires_at", "key", "made"):
+        op.create_index(f"ix_sign_in_{column}", "sign_in", [column])
     op.create_table(
         "duty",
         sa.Column("name", sa.String(length=80), nullable=False),
         sa.Column("holder", sa.String(length=40), nullable=False),
         sa.Column("until", Utc(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_duty"),
+    )
+    if op.get_context().dialect.name != "sqlite":
+        # A file may have more bytes than 2^31, which ends PostgreSQL's plain integers.
+        for column in ("size_bytes", "rows"):
+            op.alter_column("data_version", column, type_=sa.BigInteger(), existing_nullable=False)
+    op.create_table(
+        "release",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("revision", sa.String(length=32), nullable=False),
+        sa.Column("plinth", sa.String(length=40), nullable=False),
+        sa.Column("at", Utc(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_release"),
     )
 
 

@@ -1,0 +1,63 @@
+"""What routes are made of: answers of our own, patience, and trying again."""
+
+from __future__ import annotations
+
+import json
+
+from plinth.gateway.envoy_types import Json, header, typed
+from plinth.gateway.identity import allow_all
+
+# What surely has not reached a server may be sent again, whatever it asks for.
+UNSENT = "connect-failure,refused-stream,reset-before-request"
+# A model server that is still loading says so by this header: it has begun nothing. It is found
+# by callers while a replica that ended is started again beside others that answer.
+NOT_LOADED = "x-plinth-not-loaded"
+NO_SUCH_ADDRESS = "there is nothing at this address"
+
+
+def answer(name: str, match: Json, status: int, body: Json) -> Json:
+    """Return a route that the gateway answers by itself, to every holder of a valid key."""
+    return {
+        "name": name,
+        "match": match,
+        "direct_response": {"status": status, "body": {"inline_string": json.dumps(body)}},
+        "response_headers_to_add": [header("content-type", "application/json")],
+        "typed_per_filter_config": allow_all(),
+    }
+
+
+def nothing() -> Json:
+    """Return the last route of a host: there is nothing else."""
+    return {
+        "name": "nothing",
+        "match": {"prefix": "/"},
+        "direct_response": {"status": 404, "body": {"inline_string": NO_SUCH_ADDRESS}},
+        "typed_per_filter_config": allow_all(),
+    }
+
+
+def patient(cluster: str) -> Json:
+    """Set no time limits: logs are followed for hours, artifacts take as long as they take."""
+    return {"cluster": cluster, "timeout": "0s", "idle_timeout": "0s"}
+
+
+def retry(conditions: str) -> Json:
+    """Several attempts with growing pauses, on another replica if there is one."""
+    return {
+        "retry_on": conditions,
+        "retriable_headers": [{"name": NOT_LOADED, "present_match": True}],
+        "num_retries": 10,
+        "retry_back_off": {"base_interval": "0.05s", "max_interval": "1s"},
+        "retry_host_predicate": [
+            typed(
+                "envoy.retry_host_predicates.previous_hosts",
+                "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            )
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
+
+
+def by_method(pattern: str) -> Json:
+    """Return a condition on the method: one of `pattern`, like `GET|HEAD`."""
+    return {"headers": [{"name": ":method", "string_match": {"safe_regex": {"regex": pattern}}}]}

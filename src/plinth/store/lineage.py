@@ -1,0 +1,66 @@
+"""Which runs served a model version, and which read a data version; deleted ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, Connection, String, cast, select
+
+from plinth.domain.model import DataVersion, ModelVersion
+from plinth.store import tables
+from plinth.store.runs import StoredRun, run_of
+
+
+def list_deployments_of(
+    connection: Connection, model: ModelVersion, *, limit: int = 100
+) -> list[StoredRun]:
+    """Return the newest `limit` deployments of a model version, newest first.
+
+    A version that was deleted in the registry and registered anew is another artifact: none of it.
+    """
+    table = tables.run
+    is_it = (
+        table.c.model["name"].as_string() == model.name,
+        table.c.model["version"].as_integer() == model.version,
+        table.c.model["artifact_uri"].as_string() == model.artifact_uri,
+    )
+    return _newest(connection, "endpoint", model.team, limit, *is_it)
+
+
+def list_readers_of(
+    connection: Connection, data: DataVersion, *, limit: int = 100
+) -> list[StoredRun]:
+    """Return the newest `limit` jobs that were given a data version, newest first."""
+    runs = _newest(connection, "job", data.team, limit, _names_digest("data", data))
+    return [run for run in runs if _has(run.data, data)]
+
+
+def list_deployments_from(
+    connection: Connection, data: DataVersion, *, limit: int = 100
+) -> list[StoredRun]:
+    """Return the newest `limit` deployments of models that came from a data version."""
+    runs = _newest(connection, "endpoint", data.team, limit, _names_digest("lineage", data))
+    return [run for run in runs if run.lineage is not None and _has(run.lineage.data, data)]
+
+
+def _has(versions: Mapping[str, DataVersion], data: DataVersion) -> bool:
+    # The same bytes may be a version of another dataset too.
+    return any((each.name, each.version) == (data.name, data.version) for each in versions.values())
+
+
+def _names_digest(column: str, data: DataVersion) -> ColumnElement[bool]:
+    # A digest is as good as a name: nothing else in the document has these 64 characters.
+    return cast(tables.run.c[column], String).contains(data.digest, autoescape=True)
+
+
+def _newest(
+    connection: Connection, kind: str, team: str, limit: int, *which: ColumnElement[bool]
+) -> list[StoredRun]:
+    table = tables.run
+    query = (
+        select(table)
+        .where(table.c.team == team, table.c.kind == kind, *which)
+        .order_by(table.c.created_at.desc(), table.c.id)
+        .limit(limit)
+    )
+    return [run_of(row) for row in connection.execute(query)]

@@ -1,0 +1,1 @@
+"""Backup, restore, upgrade and doctor: executed on the node by the command line."""

@@ -1,0 +1,1 @@
+"""The probes of `plinth doctor`: each tries one promise and says what it found."""
