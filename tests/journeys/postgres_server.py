@@ -140,8 +140,7 @@ class PostgresServer:
 def running_postgres(cache: Path, port: int) -> Iterator[PostgresServer]:
     """Install, make and start a server for a block; leave nothing of it."""
     source = _installed(cache)
-    # Beside the session's folder, into which nobody but its owner may look.
-    folder = Path(tempfile.mkdtemp(prefix="pl-pg-", dir=Path(tempfile.gettempdir()).parent))
+    folder = Path(tempfile.mkdtemp(prefix="pl-pg-", dir=_open_folder()))
     try:
         programs = source / "bin"
         if os.getuid() == 0:
@@ -156,6 +155,19 @@ def running_postgres(cache: Path, port: int) -> Iterator[PostgresServer]:
             server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_folder() -> Path:
+    """Return the nearest folder above the session's into which every user may look.
+
+    A worker of pytest-xdist has its folder in another session's, which is its owner's alone.
+    """
+    return next(
+        path
+        for path in Path(tempfile.gettempdir()).parents
+        if os.access(path, os.W_OK)
+        and all(each.stat().st_mode & 0o001 for each in (path, *path.parents))
+    )
 
 
 def _installed(cache: Path) -> Path:
