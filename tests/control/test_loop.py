@@ -147,6 +147,23 @@ def test_what_cannot_be_written_is_taken_up_when_its_lease_ends(
     assert loop.step() == 1
 
 
+def test_what_a_busy_database_refuses_is_written_when_it_is_free(
+    database: Database, make: Callable[..., Loop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = [Temporary("the database was busy"), Temporary("the disk is full")]
+
+    def refuse(_connection: Connection) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    monkeypatch.setattr("plinth.control.loop._WRITE_AGAIN_S", 0.0)
+    reconciler = Scripted(lambda _: Outcome({"reason": "Written"}, 5.0, refuse))
+    assert make(reconciler).step() == 1
+    assert (reconciler.worked, refusals) == (["r_a"], [])
+    with database.read() as connection:
+        assert find_run(connection, "r_a").reason == "Written"
+
+
 def test_who_lost_the_lease_writes_nothing_and_runs_nothing_beside(
     database: Database, clock: FakeClock, make: Callable[..., Loop]
 ) -> None:

@@ -120,9 +120,13 @@ def bill_of(plinth: Plinth, workload: str) -> dict[str, Any]:
     """Return what one workload costs, with every multiplication."""
     lines = plinth.client.bill(by="workload")["lines"]
     (line,) = [each for each in lines if each["workload"] == workload]
-    # A bill of this month goes up to now.
-    parts = [{name: part[name] for name in part.keys() - {"to"}} for part in line["parts"]]
-    return {**line, "parts": parts}
+    # A bill of this month goes up to now; who gets the last of the twelve decimals, so that all
+    # lines sum, depends on the other lines.
+    parts = [
+        {**{name: part[name] for name in part.keys() - {"to"}}, "exact": part["exact"][:-2]}
+        for part in line["parts"]
+    ]
+    return {**line, "exact": line["exact"][:-2], "parts": parts}
 
 
 def requests_in(records: list[Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ LEASE_S = 60.0
 _WORKERS = 8
 _SCAN_S = 0.2
 _UNKNOWN_RETRY_S = 2.0
+_WRITE_AGAIN_S = 0.5
 # A wall clock that fell behind by more than this was set back; less is the clock's own trimming.
 _SET_BACK_S = 1.0
 
@@ -221,7 +222,7 @@ class Loop:
         try:
             outcome = self._attempt(reconciler, claim)
             if outcome is not None:
-                applied = self._apply(reconciler, claim, outcome)
+                applied = self._apply_at_last(reconciler, claim, outcome)
                 at_once = applied and outcome.again_after_s == 0
         except Exception:
             # The lease ends by itself and the row is taken up again.
@@ -254,6 +255,20 @@ class Loop:
                 f"unexpected {type(err).__name__}: {err}", retry_after_s=_UNKNOWN_RETRY_S
             )
             return reconciler.failed(state, unexpected)
+
+    def _apply_at_last(self, reconciler: Reconciler, claim: Claim, outcome: Outcome) -> bool:
+        """Write the outcome, again and again while the database takes nothing and the lease holds.
+
+        Otherwise nobody looks at the row before its lease ends.
+        """
+        while True:
+            try:
+                return self._apply(reconciler, claim, outcome)
+            except Temporary as err:
+                is_over = self._clock.since_boot_s() >= claim.valid_until
+                if is_over or self._stopping.wait(_WRITE_AGAIN_S):
+                    raise
+                log.warning("%s %s: %s", reconciler.table.name, claim.key, err.message)
 
     def _apply(self, reconciler: Reconciler, claim: Claim, outcome: Outcome) -> bool:
         after = outcome.again_after_s
