@@ -245,7 +245,9 @@ def _stop_jobs(home: Home, run_ids: list[str]) -> None:
 @contextmanager
 def _stopping_when_asked(home: Home) -> Iterator[None]:
     """Stop the node when this program is interrupted, or ended as a service manager does it."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Also SIGINT: a script's background process begins with it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
