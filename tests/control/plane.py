@@ -313,8 +313,10 @@ class Plane:
 
     # -- jobs ------------------------------------------------------------------------------------
 
-    def submit(self, *, origin: CodeOrigin | None = None, **fields: Any) -> str:
-        """Submit a job, whose code came from `origin`; return its run's id."""
+    def submit(
+        self, *, by: Actor | None = None, origin: CodeOrigin | None = None, **fields: Any
+    ) -> str:
+        """Submit a job, whose code came from `origin`, as `by` (the admin); return its id."""
         job = Job.model_validate(
             {"kind": "job", "name": "train", "team": TEAM, "command": ["python", "x.py"], **fields}
         )
@@ -323,7 +325,7 @@ class Plane:
             run = submit_job(
                 connection,
                 self.context,
-                self.actor(),
+                by or self.actor(),
                 job,
                 plan=plan,
                 code_digest=None,

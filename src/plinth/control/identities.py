@@ -28,7 +28,7 @@ from plinth.store.identities import (
     find_principal,
     find_team,
     grants_to,
-    grants_to_team_of,
+    grants_to_team,
     load_actor,
 )
 
@@ -127,13 +127,22 @@ def require_as_much(connection: Connection, actor: Actor, principal: Principal) 
                 hint="choose another name, or ask who holds that role",
                 rule=decision.rule,
             )
-    for grant in grants_to_team_of(connection, principal):
+    require_as_much_as_team(connection, actor, principal.team)
+
+
+def require_as_much_as_team(connection: Connection, actor: Actor, team: str) -> None:
+    """Return if the actor holds all that was given to the whole of `team`.
+
+    Whoever acts as one of the team has that too: its members, and its jobs, which run whatever
+    their author wrote. Raises Denied.
+    """
+    for grant in grants_to_team(connection, team):
         if not holds(actor, grant):
             raise Denied(
-                f"all of team `{principal.team}` have role `{grant.role}` on "
+                f"all of team `{team}` have role `{grant.role}` on "
                 f"{grant.resource or 'all'} of {grant.team or 'the platform'}, and "
                 f"`{actor.principal.name}` has not",
-                hint="ask an operator who is of that team",
+                hint="ask somebody who is of that team",
                 rule="more-than-held",
             )
 

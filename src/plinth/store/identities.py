@@ -322,9 +322,10 @@ def grants_to(connection: Connection, principal: Principal) -> list[Grant]:
     return [grant for grant in _grants_of(connection, principal) if grant.principal]
 
 
-def grants_to_team_of(connection: Connection, principal: Principal) -> list[Grant]:
-    """Return what was granted to the principal's whole team."""
-    return [grant for grant in _grants_of(connection, principal) if grant.subject_team]
+def grants_to_team(connection: Connection, team: str) -> list[Grant]:
+    """Return what was granted to all of a team."""
+    rows = connection.execute(select(tables.grant).where(tables.grant.c.subject_team == team))
+    return [_grant(row._mapping) for row in rows]
 
 
 def _grants_of(connection: Connection, principal: Principal) -> list[Grant]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from plinth.control.context import DEFAULT_TEAM
+from plinth.control.identities import make_team
 from plinth.control.runs.service import forget_files, removable, remove_run, stop_run
-from plinth.domain.access import PrincipalKind
+from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role
 from plinth.domain.run import Phase
-from plinth.kit.errors import Conflict, NotFound
-from plinth.store.identities import find_principal
-from tests.control.plane import Plane
+from plinth.kit.errors import Conflict, Denied, NotFound
+from plinth.store.identities import add_grant, add_principal, delete_grant, find_principal
+from tests.control.plane import TEAM, Plane
 
 
 def test_a_run_acts_as_a_principal_of_its_own(plane: Plane) -> None:
@@ -19,6 +21,30 @@ def test_a_run_acts_as_a_principal_of_its_own(plane: Plane) -> None:
         principal = find_principal(connection, first.principal)
     assert principal is not None
     assert (principal.kind, principal.team) == (PrincipalKind.RUN, first.team)
+
+
+def test_a_job_has_no_more_rights_than_who_wrote_it(plane: Plane) -> None:
+    given = Grant(role=Role.VIEWER, subject_team=TEAM, team=DEFAULT_TEAM)
+    with plane.write() as connection:
+        now = plane.clock.now()
+        make_team(connection, plane.context, "guests", created_by="admin")
+        guest = add_principal(
+            connection, kind=PrincipalKind.USER, name="ann", team="guests", now=now
+        )
+        member = add_principal(connection, kind=PrincipalKind.USER, name="ben", team=TEAM, now=now)
+        add_grant(connection, given, created_by="admin", now=now)
+    with pytest.raises(Denied, match="all of team `research` have role `viewer`") as denied:
+        plane.submit(by=Actor(principal=guest, grants=(writes_as(guest),)))
+    assert denied.value.rule == "more-than-held"
+    assert plane.describe() == []
+    assert plane.submit(by=Actor(principal=member, grants=(given, writes_as(member))))
+    with plane.write() as connection:
+        delete_grant(connection, add_grant(connection, given, created_by="admin", now=now).id)
+    assert plane.submit(by=Actor(principal=guest, grants=(writes_as(guest),)))
+
+
+def writes_as(principal: Principal) -> Grant:
+    return Grant(role=Role.CONTRIBUTOR, principal=principal.id, team=TEAM)
 
 
 def test_an_absent_team_or_data_version_is_refused(plane: Plane) -> None:

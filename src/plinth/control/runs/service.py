@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from plinth.control.context import Context
+from plinth.control.identities import require_as_much_as_team
 from plinth.control.preparation import code_key, diff_key
 from plinth.domain.access import Actor, PrincipalKind
 from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
@@ -55,7 +56,7 @@ def submit_job(
     """Write the intent to run a job. `job.team` is set, and the actor was allowed to.
 
     Raises NotFound for a team or data version that is absent, Invalid for a code snapshot or a
-    difference that was not uploaded.
+    difference that was not uploaded, Denied when the team was given more than the actor holds.
     """
     if job.environment.file is not None:
         raise Invalid(
@@ -74,6 +75,8 @@ def submit_job(
             f"the uncommitted difference {diff[:12]} was not uploaded",
             hint="`PUT /api/v1/diffs/DIGEST` first; `plinth run` does",
         )
+    # The job gets a key of the team, and does with it whatever the actor wrote.
+    require_as_much_as_team(connection, actor, team)
     sources = Sources(code_digest=code_digest, code=code, data=_resolve_data(connection, job))
     return add_workload_run(connection, context, actor, job, plan=plan, sources=sources)
 
