@@ -24,6 +24,15 @@ def cpu_s(*pids: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def has_ended(pid: int) -> bool:
+    """Return whether the process has ended: all it had open is closed then, waited for or not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
+
+
 def free_port() -> int:
     """Return a TCP port of the loopback that nobody uses now."""
     with socket.socket() as probe:

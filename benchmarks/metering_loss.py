@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import cpu_s, free_port, processor
+from benchmarks.machine import cpu_s, free_port, has_ended, processor
 from benchmarks.witness import Answered, Asking, Broken, Witness, asking, message
 from plinth.domain.usage import Gap
 from plinth.gateway.admin import Admin
@@ -58,7 +58,8 @@ class Outcome:
     """What the callers saw and what the ledger holds.
 
     `records`: how often each id stands in the ledger. `killed_at`: when Envoy was killed (epoch).
-    `cpu`: seconds by process.
+    `ended_at`: when it had ended; until then the kernel took connections for it, which came to
+    nothing. `cpu`: seconds by process.
     """
 
     answered: list[Answered]
@@ -67,6 +68,7 @@ class Outcome:
     records: Counter[str]
     gaps: list[Gap]
     killed_at: float
+    ended_at: float
     cpu: dict[str, float]
     took_s: float
 
@@ -114,6 +116,7 @@ class Scenario:
     plinth: Plinth
     load: Load
     killed_at: float = 0.0
+    ended_at: float = 0.0
     _spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def run(self) -> Outcome:
@@ -133,6 +136,7 @@ class Scenario:
             records=self._records(),
             gaps=self._gaps(),
             killed_at=self.killed_at,
+            ended_at=self.ended_at,
             cpu={name: spent - before[name] for name, spent in self._cpu().items()},
             took_s=took_s,
         )
@@ -159,7 +163,7 @@ class Scenario:
     def _kill_envoy(self) -> None:
         # Only an agent starts it again: that one may just be coming back.
         wait_for(self._has_agent, "the agent being there")
-        self.killed_at = self._kill("envoy")
+        self.killed_at, self.ended_at = self._kill("envoy")
 
     def _kill_agent(self) -> None:
         wait_for(self._has_agent, "the agent being there")
@@ -170,13 +174,17 @@ class Scenario:
         rotate(self.plinth.home.gateway / "access.log", datetime.now(UTC))
         wait_for(self._reopens, "Envoy reopening its log")
 
-    def _kill(self, unit: str) -> float:
+    def _kill(self, unit: str) -> tuple[float, float]:
+        """Kill a unit and wait for the next; return when it was killed, and when it had ended."""
         pid = self.plinth.pid_of(unit)
         self._spent[unit] += cpu_s(pid)
         at = time.time()
         os.kill(pid, signal.SIGKILL)
+        while not has_ended(pid):
+            time.sleep(0.001)
+        ended_at = time.time()
         wait_for(lambda: self._is_another(unit, pid), f"`{unit}` being started again")
-        return at
+        return at, ended_at
 
     def _is_another(self, unit: str, pid: int) -> bool:
         try:

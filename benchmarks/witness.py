@@ -31,8 +31,12 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """One request that was sent and never answered: the connection ended."""
+    """One request that was sent and never answered: the connection ended.
 
+    `connected_at`: when its connection was asked for (epoch).
+    """
+
+    connected_at: float
     sent_at: float
     ended_at: float
 
@@ -57,6 +61,7 @@ class Witness:
     broken: list[Broken] = field(default_factory=list)
     away_s: float = 0.0
     _connection: socket.socket | None = None
+    _connected_at: float = 0.0
     _rest: bytes = b""
 
     @property
@@ -74,7 +79,7 @@ class Witness:
                 connection.sendall(request)
                 status, request_id = self._read(connection)
             except OSError:
-                self.broken.append(Broken(sent_at, time.time()))
+                self.broken.append(Broken(self._connected_at, sent_at, time.time()))
                 self.close()
             else:
                 self.answered.append(Answered(request_id, status, sent_at, time.time()))
@@ -89,6 +94,7 @@ class Witness:
     def _connect(self) -> socket.socket:
         began = time.monotonic()
         while self._connection is None:
+            self._connected_at = time.time()
             try:
                 self._connection = socket.create_connection(
                     ("127.0.0.1", self.asking.port), timeout=_PATIENCE_S
