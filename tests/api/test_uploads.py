@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from plinth.api import datasets, runs, uploads
+from plinth.api import datasets, snapshots, uploads
 from plinth.api.app import create_app
 from plinth.api.uploads import MOST_AT_ONCE
 from plinth.control.preparation import code_key
@@ -67,7 +67,7 @@ def test_what_is_no_digest_is_refused(service: Service, digest: str) -> None:
 def test_a_body_over_the_limit_is_refused_as_it_comes(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "MOST_CODE_BYTES", 1000)
+    monkeypatch.setattr(snapshots, "MOST_CODE_BYTES", 1000)
     taken = []
 
     def body() -> Any:

@@ -368,6 +368,26 @@ def test_a_clock_that_is_set_back_stops_nothing(
     assert loop.step() == 1
 
 
+def test_that_it_was_set_back_is_not_forgotten_while_the_database_takes_nothing(
+    database: Database,
+    clock: FakeClock,
+    make: Callable[..., Loop],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = make(Scripted(lambda _: Outcome({}, 5.0)))
+    loop.step()
+    clock.set_wall(-3600)
+
+    def refuse(*_of: Any) -> None:
+        raise Temporary("the database was busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("plinth.control.loop.rouse_all", refuse)
+        with pytest.raises(Temporary):
+            loop.step()
+    assert loop.step() == 1
+
+
 def test_a_periodic_call_goes_on_after_every_error(caplog: pytest.LogCaptureFixture) -> None:
     errors: list[BaseException | None] = [Permanent("no"), Permanent("no"), KeyError("oh"), None]
     called = threading.Event()

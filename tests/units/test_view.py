@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from plinth.kit.clock import since_boot_s
 from plinth.units.folder import UnitFolder, claim
-from plinth.units.kernel import since_boot_s
 from plinth.units.processes import boot_id
 from plinth.units.spec import UnitSpec
 from plinth.units.view import exit_code, state_of

@@ -19,13 +19,13 @@ from plinth.api import (
     audit,
     bill,
     datasets,
-    diffs,
     endpoints,
     identities,
     members,
     node,
     runs,
     sign_in,
+    snapshots,
     trace,
     usage,
 )
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 ROUTERS = (
     *(runs, endpoints, identities, sign_in, members, audit),
-    *(datasets, diffs, trace, usage, bill, node),
+    *(datasets, snapshots, trace, usage, bill, node),
 )
 
 

@@ -94,7 +94,7 @@ def get(
 ) -> dict[str, Any]:
     """Show a data version, the newest if none is given."""
     owner = team or caller.actor.principal.team
-    found = _find(context, caller, owner, name, version)
+    found = find_data(context, caller, owner, name, version)
     return found.model_dump(mode="json")
 
 
@@ -113,16 +113,16 @@ def diff(
     Both are of the same team, and may be of different datasets.
     """
     owner = team or caller.actor.principal.team
-    before = _find(context, caller, owner, name, version)
+    before = find_data(context, caller, owner, name, version)
     try:
         other, number = parse_data(to)
     except ValueError as err:
         raise Invalid(str(err)) from err
-    after = _find(context, caller, owner, other, number)
+    after = find_data(context, caller, owner, other, number)
     return change_between(before, after).model_dump(mode="json")
 
 
-def absent_data(
+def _absent(
     context: Context, caller: Caller, team: str, name: str, version: int | None
 ) -> NotFound:
     """Return the error for a data version that is absent, or that the caller may not see.
@@ -153,10 +153,11 @@ def models(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
     ]
 
 
-def _find(
+def find_data(
     context: Context, caller: Caller, team: str, name: str, version: int | None
 ) -> DataVersion:
-    absent = absent_data(context, caller, team, name, version)
+    """Return a data version, the newest if none is given. Raises NotFound, also when hidden."""
+    absent = _absent(context, caller, team, name, version)
     caller.require(Action.READ, Resource(kind="data", team=team, name=name), absent=absent)
     with context.database.read() as connection:
         found = find_data_version(connection, team, name, version)

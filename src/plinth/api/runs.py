@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from sqlalchemy import Connection
 
 from plinth.api.caller import (
     Caller,
     CallerDep,
     ContextDep,
-    UploadsDep,
     needs,
     no_team,
     require_team,
 )
-from plinth.api.uploads import Upload
-from plinth.control.context import Context
 from plinth.control.planning import plan_or_refuse
-from plinth.control.preparation import code_key
 from plinth.control.runs.service import (
     forget_files,
     removable,
@@ -32,7 +27,7 @@ from plinth.domain.access import Action, Resource
 from plinth.domain.base import Declared
 from plinth.domain.model import CodeOrigin
 from plinth.domain.workload import Endpoint, Job
-from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.errors import NotFound
 from plinth.store.events import list_events
 from plinth.store.runs import (
     StoredRun,
@@ -45,7 +40,6 @@ from plinth.store.runs import (
 
 router = APIRouter(tags=["runs"])
 
-MOST_CODE_BYTES = 60_000_000
 _MOST_LOG_BYTES = 1_000_000
 _MOST_ATTEMPTS = 20
 
@@ -59,33 +53,6 @@ class Submission(Declared):
     workload: Job
     code_digest: str | None = None
     code: CodeOrigin | None = None
-
-
-@router.put("/code/{digest}", **needs(Action.WRITE, "run"))
-async def put_code(
-    digest: str,
-    request: Request,
-    context: ContextDep,
-    caller: CallerDep,
-    uploads: UploadsDep,
-    *,
-    team: str,
-) -> dict[str, Any]:
-    """Upload a team's code snapshot (tar.gz) under its own SHA-256; a second time changes nothing.
-
-    Each team has its own: a digest that another team uploaded opens nothing.
-    """
-    caller.require(Action.WRITE, Resource(kind="run", team=team), absent=no_team(team))
-    if await asyncio.to_thread(_has_code, context, team, digest):
-        return {"digest": digest, "uploaded": False}
-    async with uploads.receive(request, most_bytes=MOST_CODE_BYTES) as upload:
-        if upload.digest != digest:
-            raise Invalid(
-                f"the bytes have the digest {upload.digest}, the address says {digest}",
-                hint="upload the file again",
-            )
-        await asyncio.to_thread(_keep_code, context, caller, team, upload)
-    return {"digest": digest, "uploaded": True}
 
 
 @router.post("/runs", status_code=201, **needs(Action.WRITE, "run"))
@@ -240,12 +207,6 @@ def _workload(run: StoredRun) -> str:
     return f"{run.workload.kind}/{run.workload.name}"
 
 
-def _keep_code(context: Context, caller: Caller, team: str, upload: Upload) -> None:
-    context.storage.put_file(upload.path, code_key(team, upload.digest))
-    with context.database.write() as connection:
-        caller.note(connection, "upload", f"code/{upload.digest}", team=team)
-
-
 def _resource(run: StoredRun) -> Resource:
     return Resource(kind=f"{run.workload.kind}", team=run.team, name=run.workload.name)
 
@@ -254,9 +215,3 @@ def _find(connection: Connection, caller: Caller, run_id: str, action: Action) -
     run = find_run(connection, run_id)
     caller.require(action, _resource(run), absent=no_run(run_id))
     return run
-
-
-def _has_code(context: Context, team: str, digest: str) -> bool:
-    """Tell whether the snapshot was uploaded. Raises NotFound for a team that is absent."""
-    require_team(context, team)
-    return context.storage.exists(code_key(team, digest))

@@ -9,14 +9,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from plinth.api.caller import Caller, CallerDep, ContextDep, needs
-from plinth.api.datasets import MOST_VERSIONS, absent_data
+from plinth.api.datasets import MOST_VERSIONS, find_data
 from plinth.control.lineage import lineage_of_data, lineage_of_model, resource_of
 from plinth.control.trace import find_trace, no_response
 from plinth.domain.access import Action, Resource
 from plinth.domain.usage import UsageRecord
 from plinth.domain.workload import parse_model
 from plinth.kit.errors import Invalid, NotFound
-from plinth.store.data_versions import find_data_version
 from plinth.store.runs import StoredRun
 
 router = APIRouter(tags=["traces"])
@@ -76,12 +75,7 @@ def data_lineage(
 ) -> dict[str, Any]:
     """Show which runs read a data version, the newest if none is given, and what came of them."""
     owner = team or caller.actor.principal.team
-    absent = absent_data(context, caller, owner, name, version)
-    caller.require(Action.READ, Resource(kind="data", team=owner, name=name), absent=absent)
-    with context.database.read() as connection:
-        data = find_data_version(connection, owner, name, version)
-    if data is None:
-        raise absent
+    data = find_data(context, caller, owner, name, version)
     found = lineage_of_data(context, data, _reading(caller))
     return found.model_dump(mode="json")
 

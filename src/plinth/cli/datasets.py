@@ -81,10 +81,7 @@ def show_data(
     home: HomeOption = None,
 ) -> None:
     """Show a version of a dataset: where it lies, its digest, its columns."""
-    try:
-        name, number = parse_data(reference)
-    except ValueError as err:
-        raise Invalid(str(err)) from err
+    name, number = read_reference(reference)
     with connect(home) as client:
         version = client.data_version(name, version=number, team=team)
     if as_json:
@@ -109,11 +106,8 @@ def diff_data(
     home: HomeOption = None,
 ) -> None:
     """Say what changed from one version of a dataset to another: rows, size, columns."""
-    try:
-        name, number = parse_data(before)
-        parse_data(after)
-    except ValueError as err:
-        raise Invalid(str(err)) from err
+    name, number = read_reference(before)
+    read_reference(after)
     with connect(home) as client:
         change = client.data_change(name, version=number, to=after, team=team)
     if as_json:
@@ -177,3 +171,11 @@ COMMANDS = {
         "models", list_models, {"list": list_models}, "List model versions in the registry."
     ),
 }
+
+
+def read_reference(text: str) -> tuple[str, int | None]:
+    """Return name and version of `NAME` or `NAME@VERSION`. Raises Invalid for anything else."""
+    try:
+        return parse_data(text)
+    except ValueError as err:
+        raise Invalid(str(err)) from err

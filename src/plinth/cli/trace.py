@@ -10,13 +10,13 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from plinth.cli.datasets import TeamOption
+from plinth.cli.datasets import TeamOption, read_reference
 from plinth.cli.output import console, counted, print_json
 from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.show import code_facts
 from plinth.cli.verb import group, verb
 from plinth.client.client import Json
-from plinth.domain.workload import ModelName, parse_data, parse_model
+from plinth.domain.workload import ModelName, parse_model
 from plinth.kit.errors import Invalid, NotFound
 
 _MOST_VALUES = 20
@@ -91,10 +91,7 @@ def data(
     home: HomeOption = None,
 ) -> None:
     """Show which jobs read a data version, and which models and deployments came of them."""
-    try:
-        name, number = parse_data(reference)
-    except ValueError as err:
-        raise Invalid(str(err)) from err
+    name, number = read_reference(reference)
     with connect(home) as client:
         found = client.data_lineage(name, version=number, team=team)
     if as_json:

@@ -172,18 +172,20 @@ class Loop:
 
     def _measure_wall(self) -> float:
         """Return how far the wall clock is ahead of the one that nobody can set."""
-        return self._clock.now().timestamp() - self._clock.monotonic()
+        return self._clock.now().timestamp() - self._clock.since_boot_s()
 
     def _rouse_after_set_back(self) -> None:
         """Let no row wait for a time that the clock, set back, shows only much later."""
-        before, self._wall_ahead_s = self._wall_ahead_s, self._measure_wall()
-        if self._wall_ahead_s > before - _SET_BACK_S:
-            return
-        log.warning("the clock was set back by %.0f s", before - self._wall_ahead_s)
-        with self._database.write() as connection:
-            now = self._database.now(connection, self._clock)
-            for reconciler in self._reconcilers:
-                rouse_all(connection, reconciler.table, now)
+        ahead_s = self._measure_wall()
+        set_back_s = self._wall_ahead_s - ahead_s
+        if set_back_s >= _SET_BACK_S:
+            log.warning("the clock was set back by %.0f s", set_back_s)
+            with self._database.write() as connection:
+                now = self._database.now(connection, self._clock)
+                for reconciler in self._reconcilers:
+                    rouse_all(connection, reconciler.table, now)
+        # Not before that was written: else a busy database would have the jump forgotten.
+        self._wall_ahead_s = ahead_s
 
     def _claim_rows(self, reconciler: Reconciler) -> list[Claim]:
         table = reconciler.table

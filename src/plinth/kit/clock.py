@@ -14,6 +14,14 @@ _YEARS = range(2000, 2100)
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
+def since_boot_s() -> float:
+    """Return the seconds since the machine's start; on macOS those that it was awake.
+
+    Nobody can set them, and all processes of the machine count the same.
+    """
+    return time.clock_gettime(_SINCE_BOOT)
+
+
 class Clock(Protocol):
     """Tell the time."""
 
@@ -46,7 +54,7 @@ class SystemClock:
 
     def since_boot_s(self) -> float:
         """Return the seconds since the machine's start; on macOS those that it was awake."""
-        return time.clock_gettime(_SINCE_BOOT)
+        return since_boot_s()
 
 
 class FakeClock:

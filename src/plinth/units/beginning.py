@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from plinth.kit.clock import from_text, to_text
-from plinth.units.kernel import since_boot_s
+from plinth.kit.clock import from_text, since_boot_s, to_text
 
 
 @dataclass(frozen=True, slots=True)

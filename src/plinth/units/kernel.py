@@ -11,7 +11,6 @@ import functools
 import os
 import platform
 import sys
-import time
 
 IS_LINUX = sys.platform == "linux"
 
@@ -56,16 +55,6 @@ def prctl(what: str, option: int, *arguments: int) -> int:
         raise OSError(f"{what}: only Linux has it")
     values = [ctypes.c_ulong(item) for item in (*arguments, 0, 0, 0, 0)[:4]]
     return check(_libc().prctl(ctypes.c_int(option), *values), what)
-
-
-def since_boot_s() -> float:
-    """Return the seconds since the machine started, its sleep included; nobody can set them.
-
-    Where the kernel does not count them (macOS): seconds that never go backwards.
-    """
-    if IS_LINUX:
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
 
 
 def die_with_parent(parent: int, signal: int) -> None:

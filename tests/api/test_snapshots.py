@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from plinth.api import diffs
+from plinth.api import snapshots
 from plinth.domain.access import Role
 from plinth.kit.ids import digest_of
 from tests.api.service import OTHER, TEAM, Service, error_of
@@ -46,7 +46,7 @@ def test_a_wrong_digest_and_too_much_are_refused(
 ) -> None:
     assert digest_of(DIFF) in error_of(put(service, "0" * 64))["message"]
     assert put(service, team="absent").status_code == 404
-    monkeypatch.setattr(diffs, "MOST_DIFF_BYTES", 5)
+    monkeypatch.setattr(snapshots, "MOST_DIFF_BYTES", 5)
     assert put(service).status_code == 413
 
 
