@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,60 @@ def test_what_a_busy_database_refuses_is_written_when_it_is_free(
     assert (reconciler.worked, refusals) == (["r_a"], [])
     with database.read() as connection:
         assert find_run(connection, "r_a").reason == "Written"
+
+
+def test_what_a_busy_database_did_not_read_is_taken_up_soon(
+    database: Database,
+    clock: FakeClock,
+    make: Callable[..., Loop],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_of: Any) -> None:
+        raise Temporary("the database is away")
+
+    reconciler = Scripted(lambda _: Outcome({"reason": "Seen"}, None))
+    loop = make(reconciler)
+    with monkeypatch.context() as patched:
+        patched.setattr(reconciler, "load", refuse)
+        assert loop.step() == 1
+    clock.advance(1)
+    assert loop.step() == 1
+    assert reason(database) == "Seen"
+
+
+def test_a_claim_that_was_written_but_never_answered_is_made_again(
+    database: Database, make: Callable[..., Loop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.write() as connection:
+        run_in(connection, "r_b")
+    ended = threading.Event()
+
+    def work(key: str) -> Outcome:
+        assert key != "r_a" or ended.wait(PATIENCE_S)
+        return Outcome({"reason": "Seen"}, None)
+
+    reconciler = Scripted(work)
+    loop = make(reconciler)
+    write = database.write
+
+    @contextmanager
+    def unanswered(**options: Any) -> Iterator[Connection]:
+        with write(**options) as connection:
+            yield connection
+        raise Temporary("the server ended the connection")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("plinth.control.loop._WORKERS", 1)
+        (held,) = loop._claim()
+        patched.setattr("plinth.control.loop._WORKERS", 8)
+        patched.setattr(database, "write", unanswered)
+        with pytest.raises(Temporary):
+            loop._claim()
+    # Nobody else is free to take it, and what is worked on is not taken twice.
+    assert loop.step() == 1
+    ended.set()
+    held.result()
+    assert reconciler.worked == ["r_a", "r_b"]
 
 
 def test_who_lost_the_lease_writes_nothing_and_runs_nothing_beside(

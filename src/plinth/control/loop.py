@@ -22,6 +22,7 @@ from plinth.store.leases import (
     apply_leased,
     claim_due,
     release_all,
+    release_unheld,
     rouse_all,
 )
 from plinth.store.session import Database
@@ -105,6 +106,8 @@ class Loop:
         # What a worker has, by table and key. Not taken again when its lease ends: what blocks
         # for ever would take one worker after the other.
         self._in_flight: set[tuple[str, str]] = set()
+        # Tables whose last claim ended in an error: whether it took rows is not known.
+        self._unsure: set[str] = set()
         self._lock = threading.Lock()
         self._turn = 0
         self._wall_ahead_s = self._measure_wall()
@@ -194,6 +197,7 @@ class Loop:
             free = _WORKERS - len(self._in_flight)
         if free <= 0:
             return []
+        self._release_lost(table, skip)
         with self._database.read() as connection:
             now = self._database.now(connection, self._clock)
             # Most scans find nothing, and a reader never waits for a writer.
@@ -204,9 +208,19 @@ class Loop:
             self._in_flight.update((table.name, claim.key) for claim in claims)
         return claims
 
+    def _release_lost(self, table: Table, held: Sequence[str]) -> None:
+        """Free what an unanswered claim may have taken: nobody works on it."""
+        if table.name not in self._unsure:
+            return
+        with self._database.write() as connection:
+            now = self._database.now(connection, self._clock)
+            release_unheld(connection, table, now, self._holder, held)
+        self._unsure.discard(table.name)
+
     def _claim_due(self, table: Table, limit: int, skip: Sequence[str]) -> list[Claim]:
         # Counted from before the claim, so that it ends here before it ends for the others.
         valid_until = self._clock.since_boot_s() + self._lease_s
+        self._unsure.add(table.name)
         with self._database.write(alone=False) as connection:
             claims = claim_due(
                 connection,
@@ -217,6 +231,7 @@ class Loop:
                 limit=limit,
                 skip=skip,
             )
+        self._unsure.discard(table.name)
         return [replace(claim, valid_until=valid_until) for claim in claims]
 
     def _reconcile(self, reconciler: Reconciler, claim: Claim) -> None:
@@ -243,6 +258,9 @@ class Loop:
         except NotFound:
             # The lease is given back, and the row waits for a hint.
             return Outcome()
+        except Temporary as err:
+            log.debug("%s %s: %s", reconciler.table.name, claim.key, err.message)
+            return Outcome(again_after_s=_WRITE_AGAIN_S)
         if self._clock.since_boot_s() >= claim.valid_until:
             log.info("%s %s: lease over before the work began", reconciler.table.name, claim.key)
             return None

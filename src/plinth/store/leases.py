@@ -156,6 +156,23 @@ def release_all(connection: Connection, table: Table, now: datetime, holder: Hol
     )
 
 
+def release_unheld(
+    connection: Connection, table: Table, now: datetime, holder: Holder, held: Collection[str]
+) -> None:
+    """Free the leases of this life that it knows nothing of: all but those of the keys in `held`.
+
+    Whoever asks the database to take rows, and hears nothing of it, may have taken them.
+    """
+    connection.execute(
+        update(table)
+        .where(
+            table.c.lease_token.startswith(f"{holder}.", autoescape=True),
+            _identity(table).not_in(held),
+        )
+        .values(lease_token=None, lease_until=None, due_at=now)
+    )
+
+
 def rouse_all(connection: Connection, table: Table, now: datetime) -> None:
     """Make every row due that waits for a time ahead: the clock it was reckoned by was set back."""
     connection.execute(
