@@ -14,6 +14,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 TEST_PROCESSES ?= 2
+# Journeys wait for their processes a part of the time.
+JOURNEY_PROCESSES ?= 3
 
 # Without .pyc files every start of Python compiles its imports anew: seconds for each process.
 unexport PYTHONDONTWRITEBYTECODE
@@ -68,7 +70,7 @@ test-unit: setup ## Run the tests that start no process
 
 .PHONY: test-journeys
 test-journeys: setup ## Run the tests that start real processes (minutes)
-	@$(BIN)/pytest tests/journeys -q -rs -n $(TEST_PROCESSES) --dist loadfile --durations 10 $(ARGS)
+	@$(BIN)/pytest tests/journeys -q -rs -n $(JOURNEY_PROCESSES) --dist loadfile --durations 10 $(ARGS)
 
 .PHONY: soak
 soak: setup ## Kill parts at random for minutes (SEED= KILLS=200 JOBS=50 ENDPOINTS=5)

@@ -232,9 +232,10 @@ def control_planes(home: Home) -> tuple[str, ...]:
 
 
 def _control(home: Home, name: str) -> UnitSpec:
+    server = ("plinth.server", "--home", str(home.root), "--name", name)
     return UnitSpec(
         id=name,
-        argv=(sys.executable, "-m", "plinth.server", "--home", str(home.root), "--name", name),
+        argv=(sys.executable, "-m", "plinth.kit.launch", *server),
         env=passed_variables(os.environ),
         cwd=str(home.root),
         socket=str(home.socket(name)),

@@ -1,7 +1,8 @@
 """The control plane: the one place where its parts are chosen and put together.
 
-`python -m plinth.server --home DIR` serves on file descriptor 3, which the unit's supervisor made.
-Several may run on one node, each with a `--name` of its own (docs/explanation/leases.md).
+`python -m plinth.kit.launch plinth.server --home DIR` serves on file descriptor 3, which the
+unit's supervisor made. Several may run on one node, each with a `--name` of its own
+(docs/explanation/leases.md).
 """
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ class ControlPlane:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m plinth.server")
+    parser = argparse.ArgumentParser(prog="python -m plinth.kit.launch plinth.server")
     parser.add_argument("--home", type=Path, required=True, help="the folder of this node")
     parser.add_argument("--name", default=CONTROL, help="which control plane of the node it is")
     asked = parser.parse_args(arguments)
@@ -223,7 +224,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
         log_config=None,
         timeout_graceful_shutdown=5,
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -23,7 +23,7 @@ with warnings.catch_warnings():
 
 LEAST_CASES = 2_000
 # Of an operation without parameters there is only one.
-CASES_EACH = 130
+CASES_EACH = 70
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,8 @@ def version(*, as_json: JsonOption = False) -> None:
 
 def _node(action: str, home: Home, *options: str) -> Json:
     """Execute the node's own program, which imports what the command line must not."""
-    command = [sys.executable, "-m", "plinth.node", action, "--home", str(home.root), *options]
+    node = ("plinth.node", action, "--home", str(home.root), *options)
+    command = [sys.executable, "-m", "plinth.kit.launch", *node]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     try:
         answer: Json = json.loads(done.stdout)

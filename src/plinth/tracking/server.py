@@ -60,7 +60,7 @@ def command(home: Home, python: Path, port: int) -> tuple[tuple[str, ...], dict[
         "--app-dir",
         str(guard_folder()),
         "--factory",
-        "guarded:create",
+        "application:create",
         "--fd",
         str(_LISTENING_DESCRIPTOR),
         "--workers",
