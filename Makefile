@@ -70,7 +70,7 @@ test-unit: setup ## Run the tests that start no process
 
 .PHONY: test-journeys
 test-journeys: setup ## Run the tests that start real processes (minutes)
-	@$(BIN)/pytest tests/journeys -q -rs -n $(JOURNEY_PROCESSES) --dist loadfile --durations 10 $(ARGS)
+	@$(BIN)/pytest tests/journeys -q -rs -n $(JOURNEY_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10 $(ARGS)
 
 .PHONY: soak
 soak: setup ## Kill parts at random for minutes (SEED= KILLS=200 JOBS=50 ENDPOINTS=5)
