@@ -99,13 +99,25 @@ def model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
     return annotation if _is_model(annotation) else None
 
 
+def nested_fields(model: type[BaseModel], before: Path = ()) -> list[str]:
+    """Return the path to each field below a field of `model`, like `resources.cpu`."""
+    found = []
+    for name, field in model.model_fields.items():
+        inner = _bare(field.annotation)
+        if before:
+            found.append(path_text((*before, name)))
+        if _is_model(inner):
+            found += nested_fields(inner, (*before, name))
+    return found
+
+
 def _unknown_field(error: ErrorDetails, model: type[BaseModel]) -> Words:
     *parent, name = error["loc"]
     inner = model_at(model, tuple(parent))
     names = tuple(inner.model_fields) if inner else ()
     near = nearest_name(str(name), names)
     if near is None:
-        near = next((path for path in _nested_fields(model) if path.endswith(f".{name}")), None)
+        near = next((path for path in nested_fields(model) if path.endswith(f".{name}")), None)
     return Words("unknown field", names or None, near)
 
 
@@ -117,17 +129,6 @@ def _not_one_of(error: ErrorDetails, model: type[BaseModel]) -> Words:
     value = error["input"]
     near = nearest_name(value, accepted) if isinstance(value, str) else None
     return Words(f"{_shown(value)} is not one of the accepted values", accepted or None, near)
-
-
-def _nested_fields(model: type[BaseModel], before: Path = ()) -> list[str]:
-    found = []
-    for name, field in model.model_fields.items():
-        inner = _bare(field.annotation)
-        if before:
-            found.append(path_text((*before, name)))
-        if _is_model(inner):
-            found += _nested_fields(inner, (*before, name))
-    return found
 
 
 def _bare(annotation: Any) -> Any:

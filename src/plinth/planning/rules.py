@@ -5,19 +5,19 @@ question does not arise, and `unknown` where a fact is missing, never a silent y
 docstring is the question. `Verdict.rule` is the requirement's id (with a word after a dot where an
 id has several questions) or a short name of our own.
 
-A remedy is a change to the workload's file that alone makes this rule say ok, written as
-`field: value` in backticks, so that a program can apply it. There is none where no change to the
-file would help.
+A verdict's change is one to the workload's file that alone makes this rule say ok. There is none
+where no change to the file would help.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-from plinth.domain.plan import Outcome, Verdict
+from pydantic import JsonValue
+
+from plinth.domain.plan import Change, Outcome, Verdict
 from plinth.domain.workload import Endpoint, Job, Workload
 from plinth.kit.units import format_bytes
 from plinth.planning.context import Placement
@@ -45,8 +45,8 @@ def platform_chosen(workload: Workload, placement: Placement) -> Verdict | None:
         return None
     if wanted == placement.platform.name:
         return _ok("platform", f"`{wanted}` was asked for")
-    remedy = _change("requirements.platform", placement.platform.name)
-    return _not_ok("platform", f"`{wanted}` was asked for", remedy)
+    change = _change("requirements.platform", placement.platform.name)
+    return _not_ok("platform", f"`{wanted}` was asked for", change)
 
 
 def cpu_fits(workload: Workload, placement: Placement) -> Verdict | None:
@@ -99,9 +99,9 @@ def accelerator_present(workload: Workload, placement: Placement) -> Verdict | N
     if wanted.count <= available:
         return _ok("accelerator", f"needs {wanted.count} x {wanted.kind}, has {available}")
     if available:
-        remedy = _change("resources.accelerator", f"{wanted.kind}:{available}")
+        change = _change("resources.accelerator", f"{wanted.kind}:{available}")
         reason = f"needs {wanted.count} x {wanted.kind}, has {available}"
-        return _not_ok("accelerator", reason, remedy)
+        return _not_ok("accelerator", reason, change)
     has = _listed(tuple(f"{count} x {kind}" for kind, count in sorted(counts.items())))
     reason = f"needs {wanted.count} x {wanted.kind}, has {has or 'no accelerator'}"
     return _not_ok("accelerator", reason, _change("resources.accelerator", None))
@@ -129,8 +129,8 @@ def region_required(workload: Workload, placement: Placement) -> Verdict | None:
     if placement.offer.region in regions:
         return _ok("R2.regions", f"`{placement.offer.region}` is required or allowed")
     reason = f"it is in `{placement.offer.region}`; the file allows {_listed(regions)}"
-    remedy = _change("requirements.regions", [*regions, placement.offer.region])
-    return _not_ok("R2.regions", reason, remedy)
+    change = _change("requirements.regions", [*regions, placement.offer.region])
+    return _not_ok("R2.regions", reason, change)
 
 
 def region_allowed(workload: Workload, placement: Placement) -> Verdict | None:
@@ -209,19 +209,17 @@ def _ok(rule: str, reason: str) -> Verdict:
     return Verdict(rule=rule, outcome=Outcome.OK, reason=reason)
 
 
-def _not_ok(rule: str, reason: str, remedy: str | None = None) -> Verdict:
-    return Verdict(rule=rule, outcome=Outcome.NOT_OK, reason=reason, remedy=remedy)
+def _not_ok(rule: str, reason: str, change: Change | None = None) -> Verdict:
+    remedy = None if change is None else f"`{change}`"
+    return Verdict(rule=rule, outcome=Outcome.NOT_OK, reason=reason, remedy=remedy, change=change)
 
 
 def _unknown(rule: str, reason: str) -> Verdict:
     return Verdict(rule=rule, outcome=Outcome.UNKNOWN, reason=reason)
 
 
-def _change(field: str, value: str | float | bool | list[str] | None) -> str:
-    # Backticks delimit the change, and JSON is YAML: what is written can be pasted or applied.
-    plain = isinstance(value, str) and value.isascii() and value.replace("-", "").isalnum()
-    written = value if plain else json.dumps(value, ensure_ascii=False)
-    return f"`{field}: {written}`"
+def _change(field: str, value: JsonValue) -> Change:
+    return Change(field=field, value=value)
 
 
 def _listed(names: tuple[str, ...]) -> str:
