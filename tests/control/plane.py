@@ -42,6 +42,7 @@ from plinth.environments.environments import BuiltEnvironment
 from plinth.environments.spec import EnvironmentSpec
 from plinth.kit.clock import FakeClock
 from plinth.kit.errors import NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.kit.home import Home
 from plinth.kit.settings import Settings
 from plinth.metering.ledger import Ledger
@@ -161,7 +162,7 @@ class FakeTracking:
         for version in self.models.get((team, name.name), []):
             if version.version == name.version or name.alias in version.aliases:
                 return version
-        raise NotFound(f"team `{team}` has no model `{name.name}`")
+        raise NotFound(f"team `{excerpt(team)}` has no model `{excerpt(name.name)}`")
 
     def list_models(self, team: str) -> list[ModelVersion]:
         self._check()

@@ -20,6 +20,7 @@ from joserfc.errors import BadSignatureError, JoseError
 
 from plinth.access.keyring import Keyring
 from plinth.kit.errors import Unauthenticated
+from plinth.kit.excerpt import excerpt
 
 PREFIX = "plk_"
 # Many tools keep a key in a field of 255 characters.
@@ -75,7 +76,8 @@ def verify(keyring: Keyring, token: str, now: datetime) -> Claims:
     kid = _kid_of(token)
     signer = keyring.find(kid)
     if signer is None:
-        raise _refusal(f"the key was signed by `{kid}`, which is no longer valid", "unknown_signer")
+        fact = f"the key was signed by `{excerpt(kid)}`, which is no longer valid"
+        raise _refusal(fact, "unknown_signer")
     try:
         payload = jws.deserialize_compact(
             token.removeprefix(PREFIX), signer.key, algorithms=[_ALGORITHM]

@@ -24,6 +24,7 @@ from plinth.domain.access import Action, Resource
 from plinth.domain.base import Name
 from plinth.domain.workload import Endpoint, parse_model
 from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.store.endpoints import StoredEndpoint, find_endpoint, list_endpoints
 from plinth.store.events import list_events
 from plinth.store.runs import find_run, list_endpoint_runs
@@ -136,7 +137,9 @@ def _get(connection: Connection, name: str) -> StoredEndpoint:
 
 
 def _no_endpoint(name: str) -> NotFound:
-    return NotFound(f"there is no endpoint `{name}`", hint="`plinth list` shows the endpoints")
+    return NotFound(
+        f"there is no endpoint `{excerpt(name)}`", hint="`plinth list` shows the endpoints"
+    )
 
 
 def _find(connection: Connection, caller: Caller, name: str, action: Action) -> StoredEndpoint:

@@ -16,6 +16,7 @@ from plinth.control.members import require_takable
 from plinth.domain.access import Action, Grant, PrincipalKind, Resource, Role
 from plinth.domain.base import Declared, Name, TeamName
 from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.store.endpoints import find_endpoint
 from plinth.store.identities import (
     StoredGrant,
@@ -210,7 +211,7 @@ def _check_grant(grant: Grant) -> None:
     kind, _, name = grant.resource.partition("/")
     if grant.team is None or not kind or not name:
         raise Invalid(
-            f"`resource` is `{grant.resource}` of team `{grant.team}`; "
+            f"`resource` is `{excerpt(grant.resource)}` of team `{excerpt(grant.team)}`; "
             "it is `kind/name`, like `endpoint/flights-delay`, within a `team`"
         )
 
@@ -227,13 +228,14 @@ def _check_parties(connection: Connection, grant: Grant) -> None:
             raise no_team(team)
     if grant.principal is not None and find_member_by_id(connection, grant.principal) is None:
         raise NotFound(
-            f"there is no principal `{grant.principal}`", hint="`plinth members` lists them"
+            f"there is no principal `{excerpt(grant.principal)}`",
+            hint="`plinth members` lists them",
         )
     kind, _, name = (grant.resource or "").partition("/")
     if kind == "endpoint":
         endpoint = find_endpoint(connection, name)
         if endpoint is None or endpoint.team != grant.team:
-            raise NotFound(f"team `{grant.team}` has no endpoint `{name}`")
+            raise NotFound(f"team `{grant.team}` has no endpoint `{excerpt(name)}`")
 
 
 def _noted(grant: Grant) -> dict[str, Any]:

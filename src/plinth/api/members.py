@@ -15,6 +15,7 @@ from plinth.control.members import add_member, remove_member, role_of, set_role
 from plinth.domain.access import Action, Grant, Principal, Resource, Role
 from plinth.domain.base import Declared, Name, TeamName
 from plinth.kit.errors import NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.store.identities import Member, find_member, list_grants, list_members
 
 router = APIRouter(tags=["identities"])
@@ -132,7 +133,10 @@ def _subject(principal: Principal) -> str:
 
 
 def _find(connection: Connection, caller: Caller, team: str, name: str) -> Principal:
-    absent = NotFound(f"team `{team}` has no member `{name}`", hint="`plinth members` lists them")
+    absent = NotFound(
+        f"team `{excerpt(team)}` has no member `{excerpt(name)}`",
+        hint="`plinth members` lists them",
+    )
     caller.require(
         Action.MANAGE_GRANTS, Resource(kind="member", team=team, name=name), absent=absent
     )

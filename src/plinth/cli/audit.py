@@ -13,6 +13,7 @@ from plinth.cli.output import note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.verb import verb
 from plinth.kit.errors import Invalid
+from plinth.kit.excerpt import excerpt
 from plinth.kit.units import parse_duration
 
 
@@ -98,7 +99,7 @@ def _ago(text: str) -> str:
     try:
         return (datetime.now(UTC) - timedelta(seconds=parse_duration(text))).isoformat()
     except (ValueError, OverflowError) as err:
-        raise Invalid(f"`{text}` is not a time", hint=f"write {_TIME}") from err
+        raise Invalid(f"`{excerpt(text)}` is not a time", hint=f"write {_TIME}") from err
 
 
 COMMANDS = {"audit-log": verb(audit_log, "audit-log")}

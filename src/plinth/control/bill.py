@@ -12,6 +12,7 @@ from plinth.control.prices import open_book
 from plinth.domain.usage import Gap, UsageSum
 from plinth.kit.clock import parse_moment
 from plinth.kit.errors import Invalid
+from plinth.kit.excerpt import excerpt
 from plinth.metering.bill import Group, Line, Total, make_lines, make_totals
 from plinth.metering.engine_usage import ReplicaSpan, usage_of
 from plinth.metering.rating import PriceBook, rate
@@ -75,7 +76,7 @@ def parse_groups(text: str) -> tuple[Group, ...]:
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in set(Group):
-            raise Invalid(f"`{name[:40]}` is no group of a bill; {_GROUPS} are")
+            raise Invalid(f"`{excerpt(name, 40)}` is no group of a bill; {_GROUPS} are")
         if names.count(name) > 1:
             raise Invalid(f"the group `{name}` is asked for twice")
     return tuple(Group(name) for name in names)

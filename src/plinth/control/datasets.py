@@ -10,6 +10,7 @@ from plinth.domain.access import Actor
 from plinth.domain.base import Declared
 from plinth.domain.model import Column, DataVersion
 from plinth.kit.errors import NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.storage.tabular import Table
 from plinth.store.data_versions import add_data_version, find_by_digest, next_version
 from plinth.store.identities import find_team
@@ -84,7 +85,7 @@ def add_version(
     The same bytes are the same version, whoever adds them again.
     """
     if find_team(connection, data.team) is None:
-        raise NotFound(f"there is no team `{data.team}`", hint="`plinth teams` lists them")
+        raise NotFound(f"there is no team `{excerpt(data.team)}`", hint="`plinth teams` lists them")
     known = find_by_digest(connection, data.team, data.name, data.digest)
     if known is not None:
         return known, False

@@ -16,6 +16,7 @@ from plinth.control.context import (
 from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role, Team
 from plinth.domain.base import Declared
 from plinth.kit.errors import Conflict, Denied, NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.kit.files import write_atomic
 from plinth.store.audit import Entry, add_entry
 from plinth.store.identities import (
@@ -63,7 +64,7 @@ def mint_key(
     the actor.
     """
     if find_team(connection, team) is None:
-        raise NotFound(f"there is no team `{team}`", hint="`plinth teams` lists them")
+        raise NotFound(f"there is no team `{excerpt(team)}`", hint="`plinth teams` lists them")
     now = context.clock.now()
     principal = find_member(connection, team, name)
     if principal is not None:

@@ -19,6 +19,7 @@ from plinth.control.identities import (
 )
 from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role
 from plinth.kit.errors import Conflict, NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.store.identities import (
     StoredGrant,
     add_principal,
@@ -48,7 +49,7 @@ def add_member(
     the role is more than the actor may give, or the team was given more than the actor holds.
     """
     if find_team(connection, team) is None:
-        raise NotFound(f"there is no team `{team}`", hint="`plinth teams` lists them")
+        raise NotFound(f"there is no team `{excerpt(team)}`", hint="`plinth teams` lists them")
     if find_member(connection, team, name) is not None:
         raise Conflict(
             f"team `{team}` has a member `{name}` already",

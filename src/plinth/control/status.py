@@ -13,6 +13,7 @@ from plinth.control.metering import Metering
 from plinth.control.refusals import Refusals
 from plinth.control.tracking import TrackingKeeper
 from plinth.kit.errors import NotFound, Temporary
+from plinth.kit.excerpt import excerpt
 from plinth.store.runs import list_runs
 from plinth.units.folder import UnitFolder
 from plinth.units.logs import read
@@ -104,4 +105,6 @@ def unit_log(context: Context, unit_id: str, offset: int, limit: int) -> tuple[b
 
 def no_unit(unit_id: str) -> NotFound:
     """Return the error for a unit that is absent, or that the caller may not see."""
-    return NotFound(f"there is no unit `{unit_id}`", hint="`plinth status` lists the units")
+    return NotFound(
+        f"there is no unit `{excerpt(unit_id)}`", hint="`plinth status` lists the units"
+    )

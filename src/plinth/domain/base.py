@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from plinth.kit.excerpt import excerpt
+
 # A workload's or team's name stands in URLs, MLflow workspaces and signed tokens.
 NAME_LENGTH = 40
 TEAM_LENGTH = 24
@@ -25,7 +27,7 @@ def check_name(value: str, longest: int = NAME_LENGTH) -> str:
     """Return `value` if it is a name. Raises ValueError saying what names look like."""
     if not _NAME.fullmatch(value) or len(value) > longest:
         raise ValueError(
-            f"`{value}` is not a name: lower-case letters, digits and `-`, "
+            f"`{excerpt(value)}` is not a name: lower-case letters, digits and `-`, "
             f"starting with a letter, at most {longest} characters"
         )
     return value
@@ -33,7 +35,9 @@ def check_name(value: str, longest: int = NAME_LENGTH) -> str:
 
 def _check_team(value: str) -> str:
     if len(value) < _SHORTEST_TEAM:
-        raise ValueError(f"`{value}` is too short for a team; two characters or more are accepted")
+        raise ValueError(
+            f"`{excerpt(value)}` is too short for a team; two characters or more are accepted"
+        )
     return check_name(value, TEAM_LENGTH)
 
 

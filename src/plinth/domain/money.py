@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, Field
 from plinth.domain.base import Declared
 from plinth.domain.usage import UsageSum
 from plinth.kit.errors import Invalid
+from plinth.kit.excerpt import excerpt
 
 # Wide enough for every sum there can be; what would be rounded raises instead.
 EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
@@ -143,7 +144,7 @@ def parse_sku(text: str) -> Sku:
     measure = next((each for each in Measure if each.value == name), None)
     if not place or measure is None or (measure is Measure.REQUEST) != (place == GATEWAY):
         raise Invalid(
-            f"`{text}` is not a SKU; `PLATFORM.{Measure.CPU_HOUR}`, "
+            f"`{excerpt(text)}` is not a SKU; `PLATFORM.{Measure.CPU_HOUR}`, "
             f"`PLATFORM.{Measure.MEMORY_GB_HOUR}` and `{GATEWAY}.{Measure.REQUEST}` are",
             hint="`plinth prices` lists them",
         )
@@ -154,7 +155,7 @@ def parse_amount(text: str) -> Decimal:
     """Read the amount of a price. Raises Invalid for what is no decimal number from 0 up."""
     if not _AMOUNT.fullmatch(text):
         raise Invalid(
-            f"`{text[:40]}` is not a price; a number like `0.03` is: no sign, no exponent, "
+            f"`{excerpt(text, 40)}` is not a price; a number like `0.03` is: no sign, no exponent, "
             "a point for the decimals (at most 12 digits before it and 18 behind)"
         )
     return Decimal(text)
@@ -163,7 +164,9 @@ def parse_amount(text: str) -> Decimal:
 def parse_currency(text: str) -> str:
     """Read a currency. Raises Invalid for what is not three capital letters."""
     if not _CURRENCY.fullmatch(text):
-        raise Invalid(f"`{text[:40]}` is not a currency; three capital letters like `EUR` are")
+        raise Invalid(
+            f"`{excerpt(text, 40)}` is not a currency; three capital letters like `EUR` are"
+        )
     return text
 
 

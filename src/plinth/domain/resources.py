@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from plinth.domain.base import Declared
+from plinth.kit.excerpt import excerpt
 from plinth.kit.units import parse_bytes, parse_duration
 
 _ACCELERATOR = re.compile(r"([A-Za-z][A-Za-z0-9-]*)(?::([0-9]{1,6}))?")
@@ -49,7 +50,9 @@ class Accelerator(Declared):
             return value
         match = _ACCELERATOR.fullmatch(value)
         if match is None:
-            raise ValueError(f"`{value}` is not an accelerator; write it like `A100` or `A100:2`")
+            raise ValueError(
+                f"`{excerpt(value)}` is not an accelerator; write it like `A100` or `A100:2`"
+            )
         return {"kind": match[1], "count": int(match[2] or 1)}
 
 

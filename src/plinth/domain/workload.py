@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_
 from plinth.domain.base import Declared, Name, TeamName
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import Count, ResourceRequest, Seconds
+from plinth.kit.excerpt import excerpt
 
 _MODEL = re.compile(
     r"models:/([A-Za-z0-9][A-Za-z0-9_.-]*)(?:@([A-Za-z][A-Za-z0-9_-]*)|/([0-9]{1,9}))"
@@ -33,7 +34,8 @@ RESERVED_VARIABLES = ("PLINTH_", "MLFLOW_TRACKING_", "MLFLOW_RUN_ID", "LISTEN_FD
 def _check_model(value: str) -> str:
     if not _MODEL.fullmatch(value):
         raise ValueError(
-            f"`{value}` is not a model; write `models:/NAME@ALIAS` or `models:/NAME/VERSION`"
+            f"`{excerpt(value)}` is not a model; "
+            "write `models:/NAME@ALIAS` or `models:/NAME/VERSION`"
         )
     return value
 
@@ -41,16 +43,16 @@ def _check_model(value: str) -> str:
 def _check_data(value: str) -> str:
     if not _DATA.fullmatch(value):
         raise ValueError(
-            f"`{value}` is not a data version; write `NAME@3`, `NAME@latest` or `NAME`"
+            f"`{excerpt(value)}` is not a data version; write `NAME@3`, `NAME@latest` or `NAME`"
         )
     return value
 
 
 def _check_variable(value: str) -> str:
     if not _VARIABLE.fullmatch(value):
-        raise ValueError(f"`{value}` is not the name of an environment variable")
+        raise ValueError(f"`{excerpt(value)}` is not the name of an environment variable")
     if value.startswith(RESERVED_VARIABLES):
-        raise ValueError(f"`{value}` is set by Plinth for each run; choose another name")
+        raise ValueError(f"`{excerpt(value)}` is set by Plinth for each run; choose another name")
     return value
 
 
@@ -74,7 +76,7 @@ def _split_command(value: Any) -> Any:
     try:
         return shlex.split(value)
     except ValueError as err:
-        raise ValueError(f"`{value}` cannot be split into words: {err}") from err
+        raise ValueError(f"`{excerpt(value)}` cannot be split into words: {err}") from err
 
 
 def _check_program(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -86,8 +88,8 @@ def _check_program(value: tuple[str, ...]) -> tuple[str, ...]:
 def _check_package(value: str) -> str:
     if not _PACKAGE.fullmatch(value.strip()):
         raise ValueError(
-            f"`{value}` is not a package; write a name with versions, like `scikit-learn==1.8.0`. "
-            "Options, addresses and paths are refused"
+            f"`{excerpt(value)}` is not a package; write a name with versions, like "
+            "`scikit-learn==1.8.0`. Options, addresses and paths are refused"
         )
     return value
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+from plinth.kit.excerpt import excerpt
+
 _BYTES = {
     "": 1,
     "B": 1,
@@ -29,7 +31,9 @@ def parse_bytes(text: str | float) -> int:
     match = _NUMBER.fullmatch(str(text))
     factor = _BYTES.get(match[2].upper()) if match else None
     if match is None or factor is None:
-        raise ValueError(f"`{text}` is not a size; write it like `512MB`, `16GB` or `2GiB`")
+        raise ValueError(
+            f"`{excerpt(text)}` is not a size; write it like `512MB`, `16GB` or `2GiB`"
+        )
     return int(Decimal(match[1]) * factor)
 
 
@@ -40,7 +44,9 @@ def parse_duration(text: str | float) -> float:
     match = _NUMBER.fullmatch(str(text))
     factor = _SECONDS.get(match[2]) if match else None
     if match is None or factor is None:
-        raise ValueError(f"`{text}` is not a duration; write it like `90s`, `15m`, `2h` or `1d`")
+        raise ValueError(
+            f"`{excerpt(text)}` is not a duration; write it like `90s`, `15m`, `2h` or `1d`"
+        )
     return float(match[1]) * factor
 
 

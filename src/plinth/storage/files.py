@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 import fsspec  # type: ignore[import-untyped]  # it ships no types
 
 from plinth.kit.errors import Invalid, NotFound, Temporary
+from plinth.kit.excerpt import excerpt
 
 _KEY_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]*")
 
@@ -99,7 +100,8 @@ def _checked(key: str) -> str:
     parts = key.split("/")
     if not all(_KEY_PART.fullmatch(part) for part in parts):
         raise Invalid(
-            f"{key!r} is not a storage key: parts of letters, digits and `_.=-`, joined by `/`"
+            f"`{excerpt(key)}` is not a storage key: parts of letters, digits and `_.=-`, joined "
+            "by `/`"
         )
     return key
 

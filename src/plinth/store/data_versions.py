@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from plinth.domain.model import DataVersion
 from plinth.kit.errors import NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.store import tables
 
 
@@ -60,7 +61,7 @@ def no_data_version(
     """
     options = " or ".join(f"`--team {other}`" for other in elsewhere)
     return NotFound(
-        f"team `{team}` has no data version `{name}@{version or 'latest'}`",
+        f"team `{excerpt(team)}` has no data version `{excerpt(name)}@{version or 'latest'}`",
         hint=f"{options} has one" if options else "`plinth data` lists all",
     )
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, update
 from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role, Team
 from plinth.domain.base import Declared
 from plinth.kit.errors import Conflict, NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.kit.ids import new_id
 from plinth.store import tables
 
@@ -198,7 +199,7 @@ def find_grant(connection: Connection, grant_id: str) -> StoredGrant:
 
 def no_grant(grant_id: str) -> NotFound:
     """Return the error for a grant that is absent, or that the caller may not see."""
-    return NotFound(f"there is no grant `{grant_id}`", hint="`plinth grants` lists them")
+    return NotFound(f"there is no grant `{excerpt(grant_id)}`", hint="`plinth grants` lists them")
 
 
 def delete_grant(connection: Connection, grant_id: str) -> None:
@@ -243,7 +244,7 @@ def find_key(connection: Connection, key_id: str) -> Key:
 
 def no_key(key_id: str) -> NotFound:
     """Return the error for a key that is absent, or that the caller may not see."""
-    return NotFound(f"there is no key `{key_id}`", hint="`plinth keys` lists them")
+    return NotFound(f"there is no key `{excerpt(key_id)}`", hint="`plinth keys` lists them")
 
 
 def list_keys(connection: Connection, *, kinds: Sequence[PrincipalKind]) -> list[Key]:

@@ -14,6 +14,7 @@ from plinth.domain.plan import Plan
 from plinth.domain.run import ACTIVE, FINAL, Observation, Phase, may_become
 from plinth.domain.workload import WORKLOAD, Endpoint, Job
 from plinth.kit.errors import NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.store import tables
 from plinth.store.events import Event, add_event, clipped, delete_events
 from plinth.store.leases import by_now, due_now
@@ -103,7 +104,7 @@ def find_kept_run(connection: Connection, run_id: str) -> StoredRun | None:
 
 def no_run(run_id: str) -> NotFound:
     """Return the error for a run that is absent, or that the caller may not see."""
-    return NotFound(f"there is no run `{run_id}`", hint="`plinth list` shows the runs")
+    return NotFound(f"there is no run `{excerpt(run_id)}`", hint="`plinth list` shows the runs")
 
 
 def list_runs(

@@ -22,6 +22,7 @@ from plinth.domain.model import ModelVersion
 from plinth.domain.workload import ModelName
 from plinth.kit.clock import Clock, SystemClock
 from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
+from plinth.kit.excerpt import excerpt
 from plinth.tracking.artifacts import fetch_folder
 from plinth.tracking.rest import API, Rest
 
@@ -219,7 +220,7 @@ class Tracking:
         for pair in model["registered_model"].get("aliases", ()):
             if pair["alias"] == name.alias:
                 return str(pair["version"])
-        raise NotFound(f"model `{name.name}` has no alias `{name.alias}`")
+        raise NotFound(f"model `{excerpt(name.name)}` has no alias `{excerpt(name.alias)}`")
 
     def _no_such_model(self, team: str, name: ModelName) -> NotFound:
         known = self.list_models(team)
@@ -227,19 +228,22 @@ class Tracking:
         if not versions:
             names = sorted({version.name for version in known})
             return NotFound(
-                f"team `{team}` has no model `{name.name}`; it has {_listed(names)}",
+                f"team `{excerpt(team)}` has no model `{excerpt(name.name)}`; "
+                f"it has {_listed(names)}",
                 hint=_nearest(name.name, names, "models:/{}") or "`plinth models` lists all",
             )
         if name.alias is None:
             numbers = [str(version.version) for version in versions]
             return NotFound(
-                f"model `{name.name}` has no version {name.version}; it has {_listed(numbers)}"
+                f"model `{excerpt(name.name)}` has no version {name.version}; "
+                f"it has {_listed(numbers)}"
             )
         aliases = sorted({alias for version in versions for alias in version.aliases})
         newest = max(version.version for version in versions)
         hint = _nearest(name.alias, aliases, f"models:/{name.name}@{{}}")
         return NotFound(
-            f"model `{name.name}` has no alias `{name.alias}`; it has {_listed(aliases)}",
+            f"model `{excerpt(name.name)}` has no alias `{excerpt(name.alias)}`; "
+            f"it has {_listed(aliases)}",
             hint=hint or f"its newest version is `models:/{name.name}/{newest}`",
         )
 
@@ -298,7 +302,7 @@ def _model_version(team: str, row: Mapping[str, Any], aliases: tuple[str, ...]) 
 
 
 def _listed(values: list[str]) -> str:
-    shown = ", ".join(f"`{value}`" for value in values[:10])
+    shown = ", ".join(f"`{excerpt(value)}`" for value in values[:10])
     return f"{shown} and {len(values) - 10} more" if len(values) > 10 else shown or "none"
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar, cast
 
 from plinth.kit.errors import Invalid
+from plinth.kit.excerpt import excerpt
 from plinth.kit.home import SOCKET_PATH_BYTES
 
 Restart = Literal["never", "always"]
@@ -174,7 +175,9 @@ class NodeInfo:
 def check_id(unit: str) -> str:
     """Return `unit` if it can name a folder. Raises Invalid."""
     if not _ID.fullmatch(unit):
-        raise Invalid(f"`{unit}` is not a unit's id: letters, digits, `_`, `.`, `-`, at most 100")
+        raise Invalid(
+            f"`{excerpt(unit)}` is not a unit's id: letters, digits, `_`, `.`, `-`, at most 100"
+        )
     return unit
 
 

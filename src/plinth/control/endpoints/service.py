@@ -12,6 +12,7 @@ from plinth.domain.model import Lineage, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.workload import Endpoint
 from plinth.kit.errors import Conflict, Invalid
+from plinth.kit.excerpt import excerpt
 from plinth.store.endpoints import StoredEndpoint, add_endpoint, find_endpoint, want
 from plinth.store.runs import StoredRun, find_run
 
@@ -28,7 +29,8 @@ def check_runtime(context: Context, endpoint: Endpoint) -> None:
     """Raise Invalid when there is no runtime of the name that the file gives."""
     if endpoint.runtime not in context.runtimes:
         raise Invalid(
-            f"`runtime` is `{endpoint.runtime}`; there are {', '.join(sorted(context.runtimes))}"
+            f"`runtime` is `{excerpt(endpoint.runtime)}`; there are "
+            f"{', '.join(sorted(context.runtimes))}"
         )
 
 

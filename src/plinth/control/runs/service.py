@@ -17,6 +17,7 @@ from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.workload import Endpoint, Job, parse_data
 from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
+from plinth.kit.excerpt import excerpt
 from plinth.kit.ids import new_id
 from plinth.store.data_versions import find_data_version, list_data_versions
 from plinth.store.endpoints import find_endpoint
@@ -93,7 +94,7 @@ def add_workload_run(
     """Write the run's row with a principal of its own: a member of its team, no more."""
     team = workload.team
     if team is None or find_team(connection, team) is None:
-        raise NotFound(f"there is no team `{team}`", hint="`plinth teams` lists them")
+        raise NotFound(f"there is no team `{excerpt(team)}`", hint="`plinth teams` lists them")
     now = context.clock.now()
     run_id = new_id("r_")
     name = f"run {run_id} of {workload.name}"
@@ -195,8 +196,8 @@ def _resolve_data(connection: Connection, job: Job) -> dict[str, DataVersion]:
                 if v.team == job.team
             )
             raise NotFound(
-                f"`data.{name}`: team `{job.team}` has no data version `{reference}`; "
-                f"it has {', '.join(known) or 'none'}",
+                f"`data.{excerpt(name)}`: team `{job.team}` has no data version "
+                f"`{excerpt(reference)}`; it has {excerpt(', '.join(known) or 'none', 400)}",
                 hint="`plinth data add NAME FILE` adds one",
             )
         found[name] = version
