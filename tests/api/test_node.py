@@ -12,6 +12,10 @@ def test_the_version_is_shown_to_anybody_with_a_key(service: Service) -> None:
     assert service.call(service.caller(), "GET", "/version").json() == {"version": __version__}
 
 
+def test_the_gateway_needs_no_key_to_ask_whether_a_control_plane_answers(service: Service) -> None:
+    assert service.client.get("/health").json() == {"status": "ok"}
+
+
 def test_the_status_says_what_is_down_and_never_fails(service: Service) -> None:
     seen = service.as_admin("GET", "/status", params={"memory": True})
     assert (seen["node"], seen["units"]) == (None, [])

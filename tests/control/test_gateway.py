@@ -18,6 +18,7 @@ from plinth.domain.run import Phase
 from plinth.gateway.state import Writers
 from plinth.gateway.xds import is_on_disk, write
 from plinth.kit.errors import Permanent, PlinthError, Temporary
+from plinth.kit.files import write_json
 from plinth.store.identities import add_grant, add_principal
 from plinth.store.leases import Holder
 from tests.control.plane import TEAM, Plane
@@ -61,6 +62,19 @@ def test_the_same_rows_are_written_once(plane: Plane, written: list[Any]) -> Non
         reconciler.publish()
     assert len(written) == 1
     assert plane.hints == 1
+
+
+def test_every_control_plane_that_was_started_is_routed_to(
+    plane: Plane, written: list[Any]
+) -> None:
+    reconciler = GatewayReconciler(plane.context)
+    reconciler.publish()
+    # `plinth up` starts a second one beside this one, which runs on.
+    write_json(plane.home.node_file, {"port": 1, "control_planes": 2})
+    reconciler.publish()
+    assert len(written) == 2
+    assert b"control-2.sock" in written[1].clusters.to_bytes()
+    assert b"control-2.sock" not in written[0].clusters.to_bytes()
 
 
 def test_what_envoy_did_not_take_is_not_published(

@@ -163,3 +163,42 @@ def test_an_endpoint_without_replicas_answers_like_one_that_never_had_any() -> N
     bare = PRICE.model_copy(update={"serving": Deployment(id="r_gone", upstreams=())})
     with_none, with_empty = (replace(BUSY, endpoints=(each,)) for each in (PRICE, bare))
     assert routes_of(with_none) == routes_of(with_empty)
+
+
+PAIR = replace(BUSY, control_planes=("control", "control-2"))
+
+
+def cluster_of(state: GatewayState, name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = list(snapshot.render(state).clusters.items)
+    return next(each for each in found if each["name"] == name)
+
+
+def test_a_second_control_plane_is_asked_when_the_first_does_not_answer() -> None:
+    cluster = cluster_of(PAIR, "control")
+    levels = cluster["load_assignment"]["endpoints"]
+    places = [each["lb_endpoints"][0]["endpoint"]["address"]["pipe"]["path"] for each in levels]
+    assert places == ["/home/run/control.sock", "/home/run/control-2.sock"]
+    assert [each["priority"] for each in levels] == [0, 1]
+    assert cluster["health_checks"][0]["http_health_check"]["path"] == "/health"
+
+
+def test_what_a_control_plane_may_have_done_is_not_asked_of_the_other() -> None:
+    for route in routes_of(PAIR):
+        if route.get("route", {}).get("cluster") != "control":
+            continue
+        policy = route["route"]["retry_policy"]
+        assert policy["retry_priority"]["typed_config"]["update_frequency"] == 1
+        reads = route["match"].get("headers") is not None
+        unsent = "connect-failure,refused-stream,reset-before-request"
+        assert policy["retry_on"] == (f"{unsent},reset" if reads else unsent)
+
+
+def test_a_second_control_plane_changes_nothing_else() -> None:
+    one, two = snapshot.render(BUSY), snapshot.render(PAIR)
+    assert (one.filters, one.listeners) == (two.filters, two.listeners)
+    others = [each for each in one.clusters.items if each["name"] != "control"]
+    assert others == [each for each in two.clusters.items if each["name"] != "control"]
+    behind = [each for each in routes_of(BUSY) if each.get("route", {}).get("cluster") != "control"]
+    assert behind == [
+        each for each in routes_of(PAIR) if each.get("route", {}).get("cluster") != "control"
+    ]

@@ -11,9 +11,10 @@ import pytest
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway import snapshot, validation
 from plinth.gateway.snapshot import GatewayState, Snapshot
+from plinth.kit.home import Home
 
 
-def render(folder: Path, endpoints: tuple[EndpointRoute, ...] = ()) -> Snapshot:
+def render(folder: Path, endpoints: tuple[EndpointRoute, ...] = (), controls: int = 1) -> Snapshot:
     state = GatewayState(
         port=8470,
         sockets=str(folder),
@@ -23,6 +24,7 @@ def render(folder: Path, endpoints: tuple[EndpointRoute, ...] = ()) -> Snapshot:
         platform="p_platform",
         endpoints=endpoints,
         revoked=tuple(f"k_{number}" for number in range(500 if endpoints else 0)),
+        control_planes=Home.control_planes(controls),
     )
     return snapshot.render(state)
 
@@ -43,6 +45,10 @@ def endpoint(number: int, folder: Path) -> EndpointRoute:
 def test_envoy_accepts_what_we_render(tmp_path: Path, count: int) -> None:
     endpoints = tuple(endpoint(number, tmp_path) for number in range(count))
     assert validation.complaint(render(tmp_path, endpoints)) is None
+
+
+def test_envoy_accepts_two_control_planes(tmp_path: Path) -> None:
+    assert validation.complaint(render(tmp_path, controls=2)) is None
 
 
 def test_envoys_own_words_come_back(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,12 +66,25 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     def __init__(self, name: str, path: Path) -> None:
         super().__init__(str(path), _Echo)
         self.name, self.path = name, path
+        self.callers: list[socket.socket] = []
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def get_request(self) -> tuple[Any, Any]:
+        caller, address = super().get_request()
+        self.callers.append(caller)
+        return caller, address
 
     def end(self) -> None:
         self.shutdown()
         self.server_close()
         self.path.unlink()
+
+    def die(self) -> None:
+        """End as a killed process does: its connections end with it."""
+        self.end()
+        for caller in self.callers:
+            with suppress(OSError):
+                caller.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass

@@ -21,7 +21,7 @@ import pytest
 from psycopg import sql
 
 from plinth.units.client import AgentClient
-from tests.journeys.plinth_node import Plinth, wait_for
+from tests.journeys.plinth_node import Plinth, is_alive, kill, wait_for
 from tests.journeys.postgres_server import PostgresServer
 from tests.journeys.postgres_stand import Databases, plinth_on
 
@@ -190,3 +190,53 @@ def test_a_killed_control_plane_begins_again_and_takes_nothing_from_the_other(pa
         wait_for(lambda jobs=new: pair.have_ended(jobs), "the jobs' end")
         assert {run: pair.starts(run) for run in new} == dict.fromkeys(new, "attempt 1\n")
         wait_for(plinth.is_up, "every part being ready")
+
+
+def test_the_api_goes_on_while_the_first_control_plane_is_stopped(pair: Pair) -> None:
+    plinth = pair.plinth
+    agent = AgentClient(plinth.home.socket("agent"))
+    agent.stop("control")
+    wait_for(lambda: phase_of(agent, "control") == "exited", "the first one's end")
+    make_keys(pair)
+    plinth.up()
+    wait_for(lambda: phase_of(agent, "control") == "running", "the first one's start")
+    wait_for(plinth.is_up, "every part being ready")
+
+
+def phase_of(agent: AgentClient, unit: str) -> str:
+    return next(each.phase for each in agent.observe() if each.id == unit)
+
+
+def make_keys(pair: Pair, count: int = 20) -> None:
+    """Change something many times through the gateway: nothing fails, nothing is done twice."""
+    noted = "select count(*) from audit where action = 'create' and subject like 'key/%'"
+    ((before,),) = pair.rows(noted)
+    for _ in range(count):
+        pair.plinth.key("default")
+    assert pair.rows(noted) == [(before + count,)]
+
+
+def test_the_api_goes_on_when_the_first_control_plane_is_killed(pair: Pair) -> None:
+    plinth = pair.plinth
+    pid = plinth.pid_of("control")
+    kill(pid)
+    wait_for(lambda: not is_alive(pid), "its end")
+    make_keys(pair)
+    wait_for(plinth.is_up, "every part being ready")
+
+
+def test_the_api_is_answered_by_the_other_while_the_first_one_stands_still(pair: Pair) -> None:
+    plinth = pair.plinth
+    key = plinth.home.admin_token.read_text()
+    with pair.paused(plinth.pid_of("control")), plinth.http(key) as caller:
+        # Until Envoy has seen it, a second or two, a request may be waiting for the one.
+        wait_for(lambda: is_answered(caller), "the other one's answer", within_s=15.0)
+        make_keys(pair)
+    wait_for(plinth.is_up, "every part being ready")
+
+
+def is_answered(caller: httpx.Client) -> bool:
+    try:
+        return caller.get("/api/v1/version", timeout=1.0).is_success
+    except httpx.TimeoutException:
+        return False

@@ -34,11 +34,14 @@ from plinth.api.uploads import Uploads
 from plinth.control.context import Context
 from plinth.control.status import Parts
 from plinth.kit.errors import PlinthError, Temporary
+from plinth.kit.excerpt import excerpt
 from plinth.kit.home import CONTROL
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
+# More would be read by nobody.
+_MOST_MISTAKES = 20
 ROUTERS = (
     *(runs, endpoints, identities, sign_in, members, audit),
     *(datasets, snapshots, trace, usage, bill, node),
@@ -72,6 +75,7 @@ def create_app(
     for module in ROUTERS:
         app.include_router(module.router, prefix=PREFIX)
     app.include_router(sign_in.pages)
+    app.include_router(node.pages)
     app.add_exception_handler(PlinthError, _plinth_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -99,7 +103,10 @@ async def _plinth_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _validation_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    mistakes = [_mistake(each["loc"], each["msg"]) for each in error.errors()]
+    found = error.errors()
+    mistakes = [_mistake(each["loc"], each["msg"]) for each in found[:_MOST_MISTAKES]]
+    if len(found) > _MOST_MISTAKES:
+        mistakes.append(f"and {len(found) - _MOST_MISTAKES} more mistakes")
     hint = "send each field as it says; what is not named is not accepted"
     return _answer(422, "malformed", "; ".join(mistakes), hint)
 
@@ -111,7 +118,7 @@ def _mistake(place: Sequence[int | str], words: str) -> str:
     if not is_field and said != words:
         return said
     within = place[1:] if is_field and place[0] in ("body", "path", "query") else place
-    return f"{'.'.join(map(str, within))}: {said}"
+    return f"{excerpt('.'.join(map(str, within)))}: {said}"
 
 
 async def _http_error(_request: Request, error: Exception) -> JSONResponse:

@@ -10,11 +10,22 @@ from plinth import __version__
 from plinth.api.caller import CallerDep, ContextDep, needs
 from plinth.control.status import no_unit, node_status, unit_log
 from plinth.domain.access import Action, Resource
+from plinth.gateway.identity import HEALTH_PATH
 from plinth.kit.errors import NotFound
 
 router = APIRouter(tags=["node"])
+pages = APIRouter(include_in_schema=False)
 
 _MOST_LOG_BYTES = 1_000_000
+
+
+@pages.get(HEALTH_PATH)
+async def health() -> dict[str, Any]:
+    """Say that this control plane answers; only the gateway asks it, once a second.
+
+    On the event loop, and of nothing else: a database that is away is away for all of them.
+    """
+    return {"status": "ok"}
 
 
 @router.get("/version", **needs(Action.READ, "self"))

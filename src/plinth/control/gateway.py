@@ -25,6 +25,8 @@ from plinth.gateway.snapshot import GatewayState, Snapshot, render
 from plinth.gateway.state import Writers
 from plinth.gateway.xds import apply, is_on_disk
 from plinth.kit.errors import Permanent
+from plinth.kit.files import read_json
+from plinth.kit.home import Home
 from plinth.store.endpoints import StoredEndpoint, list_endpoints
 from plinth.store.identities import list_grants, list_revoked, list_teams
 from plinth.store.runs import StoredRun, list_runs
@@ -171,6 +173,7 @@ class GatewayReconciler:
             revoked=tuple(list_revoked(connection, context.clock.now())),
             platform=PLATFORM_PRINCIPAL,
             writers=tuple(_writers(team.name, grants) for team in list_teams(connection)),
+            control_planes=_control_planes(context.home),
         )
 
     def _deployments(
@@ -202,6 +205,12 @@ def _published(state: GatewayState, version: str) -> Published:
         for deployment in (*route.candidates, *filter(None, [route.serving]))
     )
     return Published(version, serving, deployments)
+
+
+def _control_planes(home: Home) -> tuple[str, ...]:
+    """Return the units that `plinth up` started last, of which not all need run this code yet."""
+    node = read_json(home.node_file) or {}
+    return Home.control_planes(int(node.get("control_planes", 1)))
 
 
 def _writers(team: str, grants: list[Grant]) -> Writers:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from plinth.domain.traffic import Deployment, EndpointRoute
 from plinth.gateway.envoy_types import CLUSTER, Json, config
+from plinth.gateway.identity import HEALTH_PATH
 from plinth.gateway.state import GatewayState
 
 CONTROL = "control"
@@ -25,13 +26,50 @@ def deployment_cluster(deployment_id: str) -> str:
 def clusters(state: GatewayState) -> list[Json]:
     """Return every cluster, sorted by name."""
     found = {
-        CONTROL: _cluster(CONTROL, [state.socket("control")]),
+        CONTROL: _control(state),
         TRACKING: _cluster(TRACKING, [state.socket("mlflow")]),
     }
     for deployment in _deployments(state.endpoints):
         name = deployment_cluster(deployment.id)
         found[name] = _cluster(name, sorted({each.socket for each in deployment.upstreams}))
     return [found[name] for name in sorted(found)]
+
+
+def _control(state: GatewayState) -> Json:
+    """Return the control planes: one is asked, another one while the first does not answer.
+
+    Not all at once: each knows by itself what it is building, and `status` would go to and fro.
+    """
+    first, *others = [state.socket(name) for name in state.control_planes]
+    cluster = _cluster(CONTROL, [first])
+    if not others:
+        return cluster
+    levels = [
+        {"priority": number, **_lb_endpoints([each])}
+        for number, each in enumerate([first, *others])
+    ]
+    return {
+        **cluster,
+        "load_assignment": {"cluster_name": CONTROL, "endpoints": levels},
+        "health_checks": [_health_check()],
+    }
+
+
+def _health_check() -> Json:
+    """Ask each whether it answers: one that stands still, or is starting, takes connections.
+
+    What waits in them is left there, and done when it goes on: to be answered late is better than
+    not to know whether it was done.
+    """
+    return {
+        "timeout": "1s",
+        "interval": "1s",
+        # By default it is a minute while nobody asks anything.
+        "no_traffic_interval": "1s",
+        "unhealthy_threshold": 1,
+        "healthy_threshold": 1,
+        "http_health_check": {"path": HEALTH_PATH, "host": CONTROL},
+    }
 
 
 def _deployments(endpoints: Iterable[EndpointRoute]) -> Iterable[Deployment]:
@@ -43,7 +81,6 @@ def _deployments(endpoints: Iterable[EndpointRoute]) -> Iterable[Deployment]:
 
 
 def _cluster(name: str, sockets: list[str]) -> Json:
-    endpoints = [{"endpoint": {"address": {"pipe": {"path": socket}}}} for socket in sockets]
     threshold = {
         "max_connections": 4096,
         "max_pending_requests": _UNLIMITED,
@@ -64,5 +101,10 @@ def _cluster(name: str, sockets: list[str]) -> Json:
         "lb_policy": "LEAST_REQUEST",
         "circuit_breakers": {"thresholds": [threshold]},
         "typed_extension_protocol_options": {f"envoy.{_HTTP}": options},
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [_lb_endpoints(sockets)]},
     }
+
+
+def _lb_endpoints(sockets: Iterable[str]) -> Json:
+    endpoints = [{"endpoint": {"address": {"pipe": {"path": socket}}}} for socket in sockets]
+    return {"lb_endpoints": endpoints}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from plinth.gateway.clusters import CONTROL
 from plinth.gateway.envoy_types import Json, header, typed
 from plinth.gateway.identity import allow_all
 
@@ -12,6 +13,7 @@ UNSENT = "connect-failure,refused-stream,reset-before-request"
 # A model server that is still loading says so by this header: it has begun nothing. It is found
 # by callers while a replica that ended is started again beside others that answer.
 NOT_LOADED = "x-plinth-not-loaded"
+_SILENT_S = "20s"
 NO_SUCH_ADDRESS = "there is nothing at this address"
 
 
@@ -56,6 +58,29 @@ def retry(conditions: str) -> Json:
         ],
         "host_selection_retry_max_attempts": 3,
     }
+
+
+def to_control(count: int, *, reads: bool = False) -> Json:
+    """Return the way to the control plane, of which there are `count`: one after the other.
+
+    Without a policy of its own a route has its host's: what was not sent may be sent again. What
+    only reads is asked again whatever happened: a restart of the control plane loses none.
+    """
+    route = patient(CONTROL)
+    if not reads and count == 1:
+        return route
+    policy = retry(f"{UNSENT},reset" if reads else UNSENT)
+    if count > 1:
+        # For as long as the check of health has not seen that the first one is away.
+        policy["retry_priority"] = typed(
+            "envoy.retry_priorities.previous_priorities",
+            "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+            update_frequency=1,
+        )
+        if reads:
+            # Every read begins to answer long before; the first one stands still.
+            policy["per_try_idle_timeout"] = _SILENT_S
+    return {**route, "retry_policy": policy}
 
 
 def by_method(pattern: str) -> Json:

@@ -19,7 +19,7 @@ from plinth.gateway.identity import (
     allow_only,
     refuse_keys,
 )
-from plinth.gateway.route import UNSENT, answer, by_method, nothing, patient, retry
+from plinth.gateway.route import UNSENT, answer, by_method, nothing, retry, to_control
 from plinth.gateway.state import GatewayState
 from plinth.gateway.tracking_routes import tracking_host, tracking_routes
 
@@ -44,7 +44,7 @@ def routes(state: GatewayState) -> list[Json]:
     configuration = {
         "@type": ROUTES,
         "name": ROUTE_CONFIGURATION,
-        "virtual_hosts": [everything, tracking_host(state.port, state.writers)],
+        "virtual_hosts": [everything, tracking_host(state)],
         "response_headers_to_add": [header(ID_HEADER, "%REQ(X-REQUEST-ID)%")],
         "typed_per_filter_config": refuse_keys(state.revoked),
     }
@@ -55,7 +55,7 @@ def _routes(state: GatewayState) -> list[Json]:
     endpoints = sorted(state.endpoints, key=lambda endpoint: endpoint.name)
     return [
         answer("health", {"path": HEALTH_PATH}, 200, {"status": "ok"}),
-        *_control_routes(),
+        *_control_routes(len(state.control_planes)),
         *(_endpoint_route(endpoint) for endpoint in endpoints),
         *(
             _candidate_route(endpoint, candidate, state.platform)
@@ -70,18 +70,17 @@ def _routes(state: GatewayState) -> list[Json]:
     ]
 
 
-def _control_routes() -> list[Json]:
+def _control_routes(count: int) -> list[Json]:
     """Route to the control plane: no time limit (it streams), and it is shown the key."""
     reads = by_method("GET")
     route: Json = {
         "name": CONTROL,
         "match": {"path_separated_prefix": "/api/v1"},
-        "route": patient(CONTROL),
+        "route": to_control(count),
         "typed_per_filter_config": allow_all(),
     }
-    # What only reads is asked again whatever happened: a restart of the control plane loses none.
-    patient_read = {**patient(CONTROL), "retry_policy": retry(f"{UNSENT},reset")}
-    return [{**route, "match": {**route["match"], **reads}, "route": patient_read}, route]
+    read = to_control(count, reads=True)
+    return [{**route, "match": {**route["match"], **reads}, "route": read}, route]
 
 
 def _endpoint_route(endpoint: EndpointRoute) -> Json:

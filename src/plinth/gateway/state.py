@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plinth.domain.traffic import EndpointRoute
+from plinth.kit.home import CONTROL
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class GatewayState:
     `jwks`: the public signing keys, a JWKS document as text. `revoked`: ids of keys that are
     refused although they have not expired. `platform`: the principal that checks candidates.
     `writers`: by team, who may change what MLflow holds; in a team that is not named, only runs.
+    `control_planes`: their units; the first that answers gets what is for the control plane.
     """
 
     port: int
@@ -35,6 +37,7 @@ class GatewayState:
     endpoints: tuple[EndpointRoute, ...] = ()
     revoked: tuple[str, ...] = ()
     writers: tuple[Writers, ...] = ()
+    control_planes: tuple[str, ...] = (CONTROL,)
 
     def socket(self, name: str) -> str:
         """Return the path of the Unix socket `name`."""

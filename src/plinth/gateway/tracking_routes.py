@@ -15,11 +15,11 @@ from plinth.domain.traffic import (
     TRACKING_HOST,
     tracking_authority,
 )
-from plinth.gateway.clusters import CONTROL, TRACKING
+from plinth.gateway.clusters import TRACKING
 from plinth.gateway.envoy_types import Json, header
 from plinth.gateway.identity import KEY_HEADERS, TEAM_HEADER, allow_all, allow_writers
-from plinth.gateway.route import UNSENT, answer, by_method, nothing, patient, retry
-from plinth.gateway.state import Writers
+from plinth.gateway.route import UNSENT, answer, by_method, nothing, patient, retry, to_control
+from plinth.gateway.state import GatewayState, Writers
 
 WORKSPACE_HEADER = "x-mlflow-workspace"
 
@@ -103,29 +103,29 @@ def tracking_routes(writers: Sequence[Writers]) -> list[Json]:
     return _interface(("api",), writers)
 
 
-def tracking_host(port: int, writers: Sequence[Writers]) -> Json:
+def tracking_host(state: GatewayState) -> Json:
     """Return the virtual host of MLflow's pages, an origin of its own to every browser."""
-    domains = dict.fromkeys((tracking_authority(port), TRACKING_HOST))
+    domains = dict.fromkeys((tracking_authority(state.port), TRACKING_HOST))
     return {
         "name": "mlflow",
         "domains": list(domains),
         "routes": [
-            *_sign_in_routes(),
+            *_sign_in_routes(len(state.control_planes)),
             *_page_routes(),
-            *_interface(("ajax-api", "api"), writers),
+            *_interface(("ajax-api", "api"), state.writers),
             nothing(),
         ],
         "retry_policy": retry(f"{UNSENT},retriable-headers"),
     }
 
 
-def _sign_in_routes() -> list[Json]:
+def _sign_in_routes(count: int) -> list[Json]:
     """Route signing in and out to the control plane, which alone knows the codes."""
     return [
         {
             "name": "sign-in",
             "match": {"path": path},
-            "route": patient(CONTROL),
+            "route": to_control(count),
             "typed_per_filter_config": allow_all(),
         }
         for path in (SIGN_IN_PATH, SIGN_OUT_PATH)

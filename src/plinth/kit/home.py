@@ -76,6 +76,11 @@ class Home:
         return self.root / "environments"
 
     @property
+    def catalog(self) -> Path:
+        """What `plinth catalog import` keeps: facts and prices that the organisation states."""
+        return self.root / "catalog"
+
+    @property
     def storage(self) -> Path:
         """The local object store: data versions and code snapshots by digest."""
         return self.root / "storage"
@@ -97,7 +102,7 @@ class Home:
 
     @staticmethod
     def control_planes(count: int) -> tuple[str, ...]:
-        """Return the units of so many control planes of a node; the first one serves the API."""
+        """Return the units of so many control planes of a node, in the order they are asked."""
         return (CONTROL, *(f"{CONTROL}-{number}" for number in range(2, count + 1)))
 
     def socket(self, name: str) -> Path:
