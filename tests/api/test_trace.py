@@ -55,6 +55,19 @@ def test_who_got_the_response_may_trace_it(service: Service) -> None:
     assert service.call(key, "GET", "/trace/two").status_code == 404
 
 
+def test_who_only_got_the_response_is_not_told_where_the_models_files_are(
+    service: Service,
+) -> None:
+    serving(service)
+    caller = service.principal(None, home_team=LONELY)
+    service.plane.respond("one", principal=caller.id, team=LONELY)
+    reader = service.call(service.caller(Role.VIEWER, TEAM), "GET", "/trace/one").json()["model"]
+    model = service.call(service.key_of(caller), "GET", "/trace/one").json()["model"]
+    assert reader["artifact_uri"]
+    assert model == {name: reader[name] for name in reader.keys() - {"artifact_uri"}}
+    assert {"name", "version"} < model.keys()
+
+
 def test_a_response_of_a_deployment_that_is_gone_is_told_to_who_reads_all(
     service: Service,
 ) -> None:

@@ -13,8 +13,12 @@ from plinth.api import datasets, snapshots, uploads
 from plinth.api.app import create_app
 from plinth.api.uploads import MOST_AT_ONCE
 from plinth.control.preparation import code_key
+from plinth.domain.access import Principal, Role
 from plinth.kit.ids import digest_of
-from tests.api.service import OTHER, TEAM, Service, TestClient, error_of
+from plinth.store.audit import Filter, list_entries
+from plinth.store.data_versions import list_data_versions
+from plinth.store.identities import delete_grant, list_grants, revoke_keys_of
+from tests.api.service import CSV, OTHER, TEAM, Service, TestClient, error_of
 from tests.control.plane import make_plane
 
 
@@ -91,7 +95,7 @@ def test_data_over_the_limit_is_refused(service: Service, monkeypatch: pytest.Mo
 class Caller:
     """An upload of which the test sends every piece itself, on the application's event loop."""
 
-    def __init__(self, service: Service, name: str = "slow") -> None:
+    def __init__(self, service: Service, path: str = "data/slow", key: str | None = None) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self._portal = service.client.portal
@@ -100,10 +104,10 @@ class Caller:
         scope = {
             "type": "http",
             "method": "PUT",
-            "path": f"/api/v1/data/{name}",
+            "path": f"/api/v1/{path}",
             "raw_path": b"",
             "query_string": f"team={TEAM}&file_name=a.csv".encode(),
-            "headers": [(b"authorization", f"Bearer {service.admin}".encode())],
+            "headers": [(b"authorization", f"Bearer {key or service.admin}".encode())],
             "app": service.app,
         }
         self._answer = self._portal.start_task_soon(
@@ -147,8 +151,50 @@ def test_a_caller_that_goes_away_leaves_nothing_and_no_alarm(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+ADDRESSES = (f"code/{digest_of(CSV)}", f"diffs/{digest_of(CSV)}", "data/flights")
+
+
+def revoke(service: Service, holder: Principal) -> None:
+    with service.plane.write() as connection:
+        revoke_keys_of(connection, holder.id, service.plane.clock.now())
+
+
+def take_role(service: Service, holder: Principal) -> None:
+    with service.plane.write() as connection:
+        for stored in list_grants(connection):
+            if stored.grant.principal == holder.id:
+                delete_grant(connection, stored.id)
+
+
+def let_expire(service: Service, _holder: Principal) -> None:
+    service.plane.clock.advance(2 * 86_400)
+
+
+@pytest.mark.parametrize("path", ADDRESSES, ids=["code", "diff", "data"])
+@pytest.mark.parametrize(
+    ("happens", "status"), [(revoke, 401), (let_expire, 401), (take_role, 404)]
+)
+def test_what_came_with_a_key_that_ended_meanwhile_is_not_kept(
+    service: Service, path: str, happens: Callable[[Service, Principal], None], status: int
+) -> None:
+    holder = service.principal(Role.CONTRIBUTOR)
+    caller = Caller(service, path, service.key_of(holder))
+    caller.send(CSV[:4])
+    until(lambda: leftovers(service) != [])
+    happens(service, holder)
+    caller.send(CSV[4:], last=True)
+    assert caller.wait() == status
+    assert leftovers(service) == []
+    with service.plane.database.read() as connection:
+        assert list_data_versions(connection) == []
+    service.plane.parts.refusals.flush()
+    with service.plane.database.read() as connection:
+        (refused,) = list_entries(connection, Filter(outcome="denied"), limit=9)
+    assert refused.principal == holder.id
+
+
 def test_slow_uploads_stop_nobody_else_and_are_limited(service: Service) -> None:
-    slow = [Caller(service, f"slow-{number}") for number in range(MOST_AT_ONCE)]
+    slow = [Caller(service, f"data/slow-{number}") for number in range(MOST_AT_ONCE)]
     for caller in slow:
         caller.send(b"a\n")
     until(lambda: len(leftovers(service)) == MOST_AT_ONCE)

@@ -18,6 +18,7 @@ from plinth.domain.access import Action, Actor, Grant, Principal, PrincipalKind,
 from plinth.domain.model import DataVersion
 from plinth.kit.clock import Clock
 from plinth.kit.errors import Denied, NotFound, PlinthError, Unauthenticated
+from plinth.kit.excerpt import excerpt
 from plinth.store.audit import LOCAL, Entry, add_entry
 from plinth.store.identities import find_principal, find_team, load_actor
 
@@ -178,6 +179,19 @@ def get_caller(request: Request, context: Annotated[Context, Depends(get_context
     return caller
 
 
+def require_again(
+    request: Request, context: Context, action: Action, resource: Resource, *, absent: NotFound
+) -> Caller:
+    """Return the caller if they still may do it, when their body is there and nothing is kept yet.
+
+    A body can take hours to come; meanwhile the key may expire or be revoked, and a grant be taken.
+    Raises Unauthenticated for the key, else as `Caller.require`.
+    """
+    caller = get_caller(request, context)
+    caller.require(action, resource, absent=absent)
+    return caller
+
+
 def needs(action: Action, kind: str) -> dict[str, Any]:
     """Return what a route says of itself: what it asks `decide`; a test walks every route."""
     return {"openapi_extra": {"x-plinth-action": action.value, "x-plinth-resource": kind}}
@@ -187,7 +201,7 @@ def no_team(name: str | None) -> NotFound:
     """Return the error for a team that is absent, or that the caller may not see; None: all."""
     if name is None:
         return NotFound("the whole platform is not yours to see", hint="name a team: `--on-team`")
-    return NotFound(f"there is no team `{name}`", hint="`plinth teams` lists them")
+    return NotFound(f"there is no team `{excerpt(name)}`", hint="`plinth teams` lists them")
 
 
 def require_team(context: Context, name: str) -> None:

@@ -15,6 +15,7 @@ from plinth.api.caller import (
     UploadsDep,
     needs,
     no_team,
+    require_again,
     require_team,
 )
 from plinth.api.uploads import Upload
@@ -25,6 +26,7 @@ from plinth.domain.base import Name
 from plinth.domain.model import DataVersion
 from plinth.domain.workload import parse_data
 from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.storage.tabular import inspect
 from plinth.store.data_versions import (
     find_data_version,
@@ -54,14 +56,12 @@ async def add(
 ) -> dict[str, Any]:
     """Add a file as the next version; the same bytes are the version they were before."""
     owner = team or caller.actor.principal.team
-    caller.require(
-        Action.WRITE,
-        Resource(kind="data", team=owner, name=name),
-        absent=no_team(owner),
-    )
+    resource = Resource(kind="data", team=owner, name=name)
+    caller.require(Action.WRITE, resource, absent=no_team(owner))
     if not _FILE_NAME.fullmatch(file_name):
         raise Invalid(
-            f"the file name `{file_name}` is not accepted; letters, digits, `_`, `.` and `-` are"
+            f"the file name `{excerpt(file_name)}` is not accepted; "
+            "letters, digits, `_`, `.` and `-` are"
         )
     await asyncio.to_thread(require_team, context, owner)
     async with uploads.receive(request, most_bytes=MOST_DATA_BYTES) as upload:
@@ -72,7 +72,7 @@ async def add(
             digest=upload.digest,
             size_bytes=upload.size_bytes,
         )
-        return await asyncio.to_thread(_store, context, caller, data, upload)
+        return await asyncio.to_thread(_store, request, context, data, upload)
 
 
 @router.get("/data", **needs(Action.READ, "data"))
@@ -166,8 +166,11 @@ def find_data(
     return found
 
 
-def _store(context: Context, caller: Caller, data: NewData, upload: Upload) -> dict[str, Any]:
+def _store(request: Request, context: Context, data: NewData, upload: Upload) -> dict[str, Any]:
     table = inspect(upload.path, file_name=data.file_name)
+    resource = Resource(kind="data", team=data.team, name=data.name)
+    absent = no_team(data.team)
+    caller = require_again(request, context, Action.WRITE, resource, absent=absent)
     context.storage.put_file(upload.path, stored_at(data))
     with context.database.write() as connection:
         version, is_new = add_version(connection, context, caller.actor, data, table)

@@ -21,6 +21,7 @@ from plinth.api.caller import (
     UploadsDep,
     needs,
     no_team,
+    require_again,
     require_team,
 )
 from plinth.api.uploads import Upload, Uploads
@@ -28,6 +29,7 @@ from plinth.control.context import Context
 from plinth.control.preparation import code_key, diff_key
 from plinth.domain.access import Action, Resource
 from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.excerpt import excerpt
 
 router = APIRouter(tags=["runs"])
 
@@ -49,6 +51,11 @@ class _Place:
     @property
     def stored_at(self) -> str:
         return self.key(self.team, self.digest)
+
+    @property
+    def resource(self) -> Resource:
+        """What whoever uploads it must be allowed to write."""
+        return Resource(kind="run", team=self.team)
 
 
 @router.put("/code/{digest}", **needs(Action.WRITE, "run"))
@@ -93,7 +100,7 @@ def get_diff(
 ) -> StreamingResponse:
     """Return a difference as it was uploaded, for `git apply`."""
     absent = NotFound(
-        f"team `{team}` has no difference `{digest}`",
+        f"team `{excerpt(team)}` has no difference `{excerpt(digest)}`",
         hint="`plinth get RUN` shows the digest of a run's",
     )
     caller.require(Action.READ, Resource(kind="run", team=team), absent=absent)
@@ -115,17 +122,17 @@ async def _put(
     *,
     most_bytes: int,
 ) -> dict[str, Any]:
-    resource = Resource(kind="run", team=place.team)
-    caller.require(Action.WRITE, resource, absent=no_team(place.team))
+    caller.require(Action.WRITE, place.resource, absent=no_team(place.team))
     if await asyncio.to_thread(_is_there, context, place):
         return {"digest": place.digest, "uploaded": False}
     async with uploads.receive(request, most_bytes=most_bytes) as upload:
         if upload.digest != place.digest:
             raise Invalid(
-                f"the bytes have the digest {upload.digest}, the address says {place.digest}",
+                f"the bytes have the digest {upload.digest}, the address says "
+                f"`{excerpt(place.digest)}`",
                 hint="upload them again",
             )
-        await asyncio.to_thread(_keep, context, caller, place, upload)
+        await asyncio.to_thread(_keep, request, context, place, upload)
     return {"digest": place.digest, "uploaded": True}
 
 
@@ -135,7 +142,9 @@ def _is_there(context: Context, place: _Place) -> bool:
     return context.storage.exists(place.stored_at)
 
 
-def _keep(context: Context, caller: Caller, place: _Place, upload: Upload) -> None:
+def _keep(request: Request, context: Context, place: _Place, upload: Upload) -> None:
+    absent = no_team(place.team)
+    caller = require_again(request, context, Action.WRITE, place.resource, absent=absent)
     context.storage.put_file(upload.path, place.stored_at)
     with context.database.write() as connection:
         caller.note(connection, "upload", f"{place.kind}/{place.digest}", team=place.team)

@@ -16,6 +16,7 @@ from plinth.domain.access import Action, Resource
 from plinth.domain.usage import UsageRecord
 from plinth.domain.workload import parse_model
 from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.store.runs import StoredRun
 
 router = APIRouter(tags=["traces"])
@@ -23,7 +24,10 @@ router = APIRouter(tags=["traces"])
 
 @router.get("/trace/{response_id}", **needs(Action.READ, "endpoint"))
 def trace(response_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
-    """Show what made a response; for who may read its endpoint, and for who got it."""
+    """Show what made a response; for who may read its endpoint, and for who got it.
+
+    Who only got it is not told where the model's files are.
+    """
     wanted = response_id.strip().lower()
 
     def sees(record: UsageRecord, run: StoredRun | None) -> bool:
@@ -36,7 +40,9 @@ def trace(response_id: str, context: ContextDep, caller: CallerDep) -> dict[str,
 
     found = find_trace(context, wanted, sees)
     hidden = caller.hidden_of(found.lineage.data) if found.lineage is not None else {}
-    return found.model_dump(mode="json", exclude={"lineage": {"data": hidden}})
+    endpoint = Resource(kind="endpoint", team=found.team, name=found.endpoint)
+    places = set() if caller.may(Action.READ, endpoint) else {"artifact_uri"}
+    return found.model_dump(mode="json", exclude={"lineage": {"data": hidden}, "model": places})
 
 
 @router.get("/lineage/models/{name}", **needs(Action.READ, "model"))
@@ -51,7 +57,9 @@ def model_lineage(
 ) -> dict[str, Any]:
     """Show what a model version came from, and where it serves or served."""
     owner = team or caller.actor.principal.team
-    absent = NotFound(f"team `{owner}` has no model `{name}`", hint="`plinth models` lists all")
+    absent = NotFound(
+        f"team `{excerpt(owner)}` has no model `{excerpt(name)}`", hint="`plinth models` lists all"
+    )
     caller.require(Action.READ, Resource(kind="model", team=owner, name=name), absent=absent)
     if (alias is None) == (version is None):
         raise Invalid("give one of `alias` and `version`")

@@ -14,6 +14,7 @@ from plinth.domain.model import Lineage, ModelVersion
 from plinth.domain.usage import UsageRecord
 from plinth.domain.workload import Endpoint
 from plinth.kit.errors import NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.store.runs import StoredRun, find_attempt_at, find_kept_run
 
 
@@ -47,7 +48,7 @@ class Trace(Declared):
 def no_response(response_id: str) -> NotFound:
     """Return the error for a response that is absent, or that the caller may not trace."""
     return NotFound(
-        f"there is no response `{response_id[:60]}`",
+        f"there is no response `{excerpt(response_id, 60)}`",
         hint="its `x-plinth-id` names it; what was answered just now can be traced in a second",
     )
 
