@@ -83,20 +83,36 @@ def test_a_newer_store_is_refused_with_both_versions_and_the_way_out(database: D
     for word in ("9.9.0", "`9999`", __version__, f"`{newest_revision()}`"):
         assert word in refused.value.message
     assert "install Plinth 9.9.0" in str(refused.value.hint)
-    assert "restore the backup" in str(refused.value.hint)
+    assert "restore a backup from before" in str(refused.value.hint)
 
 
-def test_a_newer_store_that_says_nothing_is_refused_too(database: Database) -> None:
+@pytest.mark.parametrize("rows", ["none", "earlier"])
+def test_a_newer_store_of_which_nobody_said_who_wrote_it_names_nobody(
+    database: Database, rows: str
+) -> None:
+    # There is a row of this Plinth, for the schema before.
     future(database, plinth=None)
-    with database.write() as connection:
-        connection.execute(tables.release.delete())
-    with pytest.raises(Conflict, match="written by a newer Plinth"), database.read() as connection:
+    if rows == "none":
+        with database.write() as connection:
+            connection.execute(tables.release.delete())
+    with pytest.raises(Conflict) as refused, database.read() as connection:
         check_known(connection)
+    assert "which release wrote that is not known" in refused.value.message
+    assert "install" not in str(refused.value.hint)
+    assert "restore a backup from before" in str(refused.value.hint)
+
+
+def test_nobody_is_told_to_install_what_they_have(database: Database) -> None:
+    future(database, plinth=__version__)
+    with pytest.raises(Conflict) as refused, database.read() as connection:
+        check_known(connection)
+    assert f"another build of Plinth {__version__} that calls itself so" in refused.value.message
+    assert "install" not in str(refused.value.hint)
 
 
 def test_the_newest_release_is_told(database: Database) -> None:
     with database.write() as connection:
         for plinth in ("0.2.0", "0.3.0"):
-            row = {"revision": "x", "plinth": plinth, "at": AT}
+            row = {"revision": newest_revision(), "plinth": plinth, "at": AT}
             connection.execute(insert(tables.release).values(**row))
         assert written_by(connection) == "0.3.0"

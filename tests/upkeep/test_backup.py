@@ -19,6 +19,7 @@ from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
 from plinth.kit.home import Home
 from plinth.kit.ids import digest_of
 from plinth.store.schema import newest_revision
+from plinth.tracking.layout import aside, bring_forward
 from plinth.upkeep import backup, databases
 from plinth.upkeep.backup import back_up
 from tests.store.test_schema import future
@@ -54,6 +55,30 @@ def test_it_holds_what_cannot_be_made_anew_and_nothing_else(tmp_path: Path) -> N
     assert found[ARTIFACT] == LARGE
     assert found["gateway/access.log"] == LINE * 3
     assert (made["files"], made["missing"]) == (len(names), [])
+
+
+def test_it_is_refused_while_mlflows_files_are_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with full_home() as plane:
+        aside(plane.home).mkdir()
+        with pytest.raises(Conflict, match="are being moved") as refused:
+            back_up(plane.home, tmp_path / "b.tar")
+        assert "`plinth up` ends the move" in str(refused.value.hint)
+        aside(plane.home).rmdir()
+        written = backup.stored_files
+
+        def move_first(home: Home) -> Any:
+            # As the control plane does when it starts MLflow: begun and done during the backup.
+            bring_forward(home, [])
+            return written(home)
+
+        monkeypatch.setattr(backup, "stored_files", move_first)
+        with pytest.raises(Conflict, match="are being moved"):
+            back_up(plane.home, tmp_path / "b.tar")
+        assert list(tmp_path.iterdir()) == []
+        back_up(plane.home, tmp_path / "b.tar")
+    assert members(tmp_path / "b.tar")
 
 
 def test_what_is_told_of_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import signal
 import sqlite3
@@ -24,6 +25,7 @@ from plinth.domain.run import Phase
 from plinth.kit.clock import from_text
 from plinth.kit.errors import Conflict, Invalid, PlinthError, Temporary
 from plinth.kit.home import Home
+from plinth.kit.ids import digest_of
 from plinth.kit.settings import load_settings
 from plinth.metering.ledger import Ledger
 from plinth.store import tables
@@ -354,6 +356,58 @@ def test_a_disk_without_room_is_told_and_nothing_is_left(
 
         monkeypatch.setattr(restoring.ArchiveReader, "extract", fill)
         with pytest.raises(Temporary, match="became full"):
+            restore(home, tmp_path / "b.tar")
+    assert list(home.root.parent.iterdir()) == []
+
+
+def test_a_file_system_that_is_read_only_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(new_place())
+
+    def refuse(*_: Any, **_more: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with backed_up(tmp_path / "b.tar"):
+        # It is noticed as the folder is made, the parent's or our own.
+        for root in (home.root / "parent" / "h", home.root):
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "mkdir", refuse)
+                with pytest.raises(Invalid) as told:
+                    restore(Home(root), tmp_path / "b.tar")
+            assert "mounted read-only" in told.value.message
+            assert "restore to another disk" in str(told.value.hint)
+    assert list(home.root.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"made_at": None}, {"made_at": "soon"}, {"home": 3}, {"counts": []}]
+)
+def test_a_manifest_without_what_it_must_say_changes_nothing(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    home = Home(new_place())
+    with backed_up(tmp_path / "b.tar"):
+        whole, manifest = members(tmp_path / "b.tar"), manifest_of(tmp_path / "b.tar")
+        for number, changed in enumerate((change, None)):
+            facts = {**manifest, **(change if changed else {})}
+            if changed is None:
+                facts.pop(next(iter(change)))
+            content = json.dumps(facts).encode()
+            file = tmp_path / f"{number}.tar"
+            named = f"manifest-{digest_of(content)}.json"
+            write_archive(file, dict([*list(whole.items())[:-1], (named, content)]))
+            with pytest.raises(Invalid, match=f"damaged.*`{next(iter(change))}`") as refused:
+                restore(home, file)
+            assert refused.value.code == "backup_damaged"
+    assert list(home.root.parent.iterdir()) == []
+
+
+def test_a_head_that_says_too_little_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    home = Home(new_place())
+    for head in (b'{"format": 1}', b'{"format": 1, "plinth": "0.1.0", "schema": []}'):
+        write_archive(tmp_path / "b.tar", {"backup.json": head})
+        with pytest.raises(Invalid, match="is damaged"):
             restore(home, tmp_path / "b.tar")
     assert list(home.root.parent.iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,11 +12,15 @@ import pytest
 from plinth import __version__
 from plinth.kit.errors import Conflict, Permanent
 from plinth.kit.home import Home
+from plinth.kit.settings import Settings
 from plinth.metering.ledger import LEDGER_VERSION
 from plinth.node import up
 from plinth.store.schema import newest_revision
 from plinth.tracking.server import MLFLOW_SCHEMA
-from plinth.upkeep.version import check_startable, refuse_newer, standing
+from plinth.upkeep.restore import restore
+from plinth.upkeep.stores import open_store
+from plinth.upkeep.upgrade import upgrade
+from plinth.upkeep.version import backups_of, check_startable, refuse_newer, standing
 from tests.store.test_migrations import at_revision
 from tests.store.test_schema import future
 from tests.upkeep.stand import full_home, new_place
@@ -65,7 +70,41 @@ def test_a_newer_store_is_refused_with_both_versions_and_the_way_out() -> None:
             assert refused.value.code == "newer_home"
             assert "Plinth 9.9.0" in refused.value.message
             assert f"Plinth {__version__}" in refused.value.message
-            assert "restore the backup" in str(refused.value.hint)
+            assert "restore a backup from before" in str(refused.value.hint)
+
+
+def test_the_newest_backup_that_this_plinth_can_restore_is_named() -> None:
+    with full_home() as plane:
+        folder = backups_of(plane.home)
+        folder.mkdir()
+        names = ("none-before-0.1.0-x", "0003-before-9.9.0-y", "9998-before-10.0.0-z")
+        for age, name in enumerate(names):
+            path = folder / f"schema-{name}.tar"
+            path.touch()
+            os.utime(path, (1_800_000_000 + age, 1_800_000_000 + age))
+        future(plane.database)
+        with pytest.raises(Conflict) as refused:
+            standing(plane.home)
+    named = folder / "schema-0003-before-9.9.0-y.tar"
+    assert f"`plinth restore {named} --home DIR`" in str(refused.value.hint)
+    assert "as it was before 2027-01-15 08:00 UTC" in str(refused.value.hint)
+
+
+def test_the_backup_that_is_named_restores() -> None:
+    home = Home(new_place())
+    home.prepare()
+    home.node_file.write_text('{"port": 20001}')
+    at_revision(home.database, "0003").close()
+    file = upgrade(home)["backup"]
+    store = open_store(home, Settings())
+    future(store)
+    store.close()
+    with pytest.raises(Conflict, match=r"9\.9\.0") as refused:
+        up(home, None)
+    assert f"`plinth restore {file} --home DIR`" in str(refused.value.hint)
+    again = Home(new_place())
+    restore(again, Path(file))
+    check_startable(again)
 
 
 def test_a_newer_ledger_is_refused() -> None:
@@ -75,6 +114,7 @@ def test_a_newer_ledger_is_refused() -> None:
             refuse_newer(plane.home)
     assert refused.value.code == "newer_home"
     assert f"version {LEDGER_VERSION + 1}" in refused.value.message
+    assert "restore a backup from before" in str(refused.value.hint)
 
 
 def test_an_earlier_ledger_is_older() -> None:

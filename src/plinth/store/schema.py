@@ -19,6 +19,10 @@ from plinth.kit.errors import Conflict
 from plinth.store import tables
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_BACK = (
+    "restore a backup from before into another home (`plinth upgrade` makes one in `backups`): "
+    "docs/howto/backup-and-upgrade.md"
+)
 
 
 def newest_revision() -> str:
@@ -40,12 +44,13 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def written_by(connection: Connection) -> str | None:
-    """Return the Plinth that last changed the schema; None where none has said so."""
-    if not inspect(connection).has_table(tables.release.name):
+    """Return the Plinth that brought the schema to where it is; None where none has said so."""
+    revision = revision_of(connection)
+    if revision is None or not inspect(connection).has_table(tables.release.name):
         return None
     table = tables.release
-    query = select(table.c.plinth).order_by(table.c.id.desc()).limit(1)
-    found = connection.execute(query).scalar()
+    query = select(table.c.plinth).where(table.c.revision == revision)
+    found = connection.execute(query.order_by(table.c.id.desc()).limit(1)).scalar()
     return None if found is None else str(found)
 
 
@@ -56,16 +61,26 @@ def check_known(connection: Connection) -> None:
         raise newer(str(revision), written_by(connection))
 
 
-def newer(revision: str, plinth: str | None) -> Conflict:
-    """Return the refusal of a schema that is not ours; `plinth`: the version that wrote it."""
-    writer = f"Plinth {plinth}" if plinth else "a newer Plinth"
-    return Conflict(
-        f"this home was written by {writer} (schema `{revision}`); this is Plinth {__version__}, "
-        f"which knows schemas up to `{newest_revision()}`",
-        hint=f"install {writer} again, or restore the backup that its `plinth upgrade` made: "
-        "docs/howto/backup-and-upgrade.md",
-        code="newer_home",
-    )
+def newer(
+    revision: str, plinth: str | None, *, what: str = "this home", back: str = _BACK
+) -> Conflict:
+    """Return the refusal of a schema that is not ours.
+
+    `plinth`: the version that wrote it, where that is known. `back`: how to go on with this one.
+    """
+    own = f"this is Plinth {__version__}, which knows schemas up to `{newest_revision()}`"
+    install = "go on with the program that wrote it"
+    if plinth is None:
+        fact = f"{what} has schema `{revision}`, and which release wrote that is not known"
+    elif plinth == __version__:
+        fact = (
+            f"{what} has schema `{revision}`, written by another build of Plinth {plinth} that "
+            "calls itself so too"
+        )
+    else:
+        install = f"install Plinth {plinth}"
+        fact = f"{what} was written by Plinth {plinth} (schema `{revision}`)"
+    return Conflict(f"{fact}; {own}", hint=f"{install}, or {back}", code="newer_home")
 
 
 def migrate_to(connection: Connection, revision: str) -> None:

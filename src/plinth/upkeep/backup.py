@@ -23,6 +23,7 @@ from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
 from plinth.kit.home import Home
 from plinth.kit.settings import load_settings
 from plinth.kit.units import format_bytes
+from plinth.tracking.layout import aside
 from plinth.upkeep import databases
 from plinth.upkeep.archive import ArchiveWriter, free_bytes
 from plinth.upkeep.contents import (
@@ -56,8 +57,8 @@ def back_up(home: Home, file: Path, *, force: bool = False, report: Report = say
 
     Everything may run meanwhile. The file appears whole or not at all; `FILE.partial` is what a
     kill leaves, and the next backup takes it over. Raises NotFound when there is no home, Conflict
-    when `file` exists (but with `force`) or a newer Plinth wrote the home, Temporary when the
-    disk is full.
+    when `file` exists (but with `force`), a newer Plinth wrote the home or MLflow's files are being
+    moved, Temporary when the disk is full.
     """
     began = time.monotonic()
     if not home.node_file.is_file():
@@ -66,6 +67,7 @@ def back_up(home: Home, file: Path, *, force: bool = False, report: Report = say
             hint="`--home DIR` or PLINTH_HOME names another folder",
         )
     refuse_newer(home)
+    layout = _settled_layout(home)
     file = _checked(home, file, force=force)
     made_at = datetime.now(UTC)
     with _room_on(file.parent), partial_folder(file) as folder:
@@ -75,6 +77,8 @@ def back_up(home: Home, file: Path, *, force: bool = False, report: Report = say
         with _private(archive) as stream:
             writer = ArchiveWriter(stream, head)
             missing = snapshot.write(writer, report)
+            if layout is not None and _settled_layout(home) != layout:
+                raise _moving(home)
             manifest = writer.finish(
                 {
                     "home": str(home.root),
@@ -106,6 +110,30 @@ def summary_of(manifest: Mapping[str, Any]) -> Json:
         "sizes": sizes,
         "files": len(manifest["members"]),
     }
+
+
+def _settled_layout(home: Home) -> int | None:
+    """Return the layout of MLflow's files; None when there are none yet.
+
+    Raises Conflict while they are moved: neither layout's rows fit to the files then.
+    """
+    if aside(home).exists():
+        raise _moving(home)
+    database = tracking_database(home)
+    if not database.exists():
+        return None
+    ((version,),) = databases.ask(database, "pragma user_version")
+    return int(str(version))
+
+
+def _moving(home: Home) -> Conflict:
+    return Conflict(
+        f"MLflow's files in `{home.tracking}` are being moved to where this Plinth looks for them; "
+        "a backup of now would hold only some",
+        hint="`plinth up` ends the move, within seconds; when `plinth status` says that MLflow is "
+        "ready, make the backup again. Should it ask for `plinth upgrade`: with `--no-backup`",
+        code="home_in_use",
+    )
 
 
 class _Snapshot:

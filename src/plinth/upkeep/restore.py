@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from plinth.domain.usage import Gap
-from plinth.kit.clock import from_text, to_text
+from plinth.kit.clock import to_text
 from plinth.kit.errors import Conflict, Invalid, PlinthError, Temporary
 from plinth.kit.files import make_private
 from plinth.kit.home import Home
@@ -25,6 +25,7 @@ from plinth.store.schema import knows, newer
 from plinth.store.session import Database
 from plinth.upkeep.archive import ArchiveReader, free_bytes
 from plinth.upkeep.backup import summary_of
+from plinth.upkeep.manifest import Origin, check_head, origin_of
 from plinth.upkeep.partial import partial_folder
 from plinth.upkeep.progress import Counter, Report, say_nothing
 from plinth.upkeep.references import storage_roots
@@ -50,18 +51,20 @@ def restore(home: Home, file: Path, *, report: Report = say_nothing) -> Json:
     target = Home(home.root.parent.resolve() / home.root.name)
     _check_empty(target)
     with ArchiveReader(file) as archive:
-        schema = archive.head.get("schema")
-        if not knows(schema):
-            raise newer(str(schema), str(archive.head.get("plinth")))
+        check_head(archive.head, file)
+        if not knows(archive.head["schema"]):
+            raise _newer(file, archive.head["schema"], archive.head["plinth"])
         _make_parent(target.root.parent)
         with _room_on(target.root.parent), partial_folder(target.root) as folder:
             _check_room(target.root.parent, archive.size_bytes)
             counter = Counter(report, "reading and checking", archive.size_bytes)
             built = Home(make_private(folder / "home"))
             manifest = archive.extract(built.root, counter.add)
+            origin = origin_of(manifest, file)
             counter.end()
             report("making it true for this home", 0, 0)
-            ended, notes = _settle(built, target, manifest)
+            _check_store(built, file)
+            ended, notes = _settle(built, target, origin)
             report("waiting for the disk", 0, 0)
             # One call for all files: they may be very many.
             os.sync()
@@ -75,22 +78,30 @@ def restore(home: Home, file: Path, *, report: Report = say_nothing) -> Json:
     }
 
 
-def _settle(built: Home, target: Home, manifest: Json) -> tuple[list[str], list[str]]:
+def _check_store(built: Home, file: Path) -> None:
+    """Look whether the head of the file said the truth: somebody may have put the two together."""
+    found = sqlite_revision(built.database) if built.database.exists() else None
+    if not knows(found):
+        raise _newer(file, str(found), sqlite_writer(built.database))
+
+
+def _newer(file: Path, schema: str, plinth: str | None) -> Conflict:
+    back = "restore a backup that this Plinth or an earlier one made"
+    return newer(schema, plinth, what=f"the backup `{file}`", back=back)
+
+
+def _settle(built: Home, target: Home, origin: Origin) -> tuple[list[str], list[str]]:
     """Bring the databases forward and make the rows true for the new home."""
     notes = _use_sqlite(built)
     if not built.database.exists():
         return [], notes
-    found = sqlite_revision(built.database)
-    if not knows(found):
-        # The head of the file said otherwise: somebody put the two together.
-        raise newer(str(found), sqlite_writer(built.database))
-    made_at, now = from_text(manifest["made_at"]), datetime.now(UTC)
+    made_at, now = origin.made_at, datetime.now(UTC)
     if built.ledger.exists():
         _note_gap(built, made_at, now)
     database = Database(built.database)
     try:
         database.migrate()
-        old, new = storage_roots(Home(Path(manifest["home"]))), storage_roots(target)
+        old, new = storage_roots(Home(origin.home)), storage_roots(target)
         with database.write() as connection:
             move_addresses(connection, _moves(old, new))
             free_leases(connection, now)
@@ -143,6 +154,8 @@ def _make_parent(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as err:
+        if err.errno == errno.EROFS:
+            raise _read_only(folder) from err
         raise Invalid(
             f"`{folder}` cannot be made: {err.strerror}", hint="choose a folder that you own"
         ) from err
@@ -203,7 +216,16 @@ def _room_on(folder: Path) -> Iterator[None]:
     except OSError as err:
         if err.errno in _FULL:
             raise _full(folder, "it became full while the home was written") from err
+        if err.errno == errno.EROFS:
+            raise _read_only(folder) from err
         raise
+
+
+def _read_only(folder: Path) -> Invalid:
+    return Invalid(
+        f"`{folder}` cannot be written: its file system is mounted read-only",
+        hint="nothing was changed; restore to another disk: `plinth restore FILE --home DIR`",
+    )
 
 
 def _full(folder: Path, why: str) -> Temporary:

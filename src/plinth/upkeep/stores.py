@@ -64,6 +64,10 @@ def sqlite_revision(path: Path) -> str | None:
 
 
 def sqlite_writer(path: Path) -> str | None:
-    """Return the Plinth that last changed the schema of a store in an SQLite file, if it says."""
-    rows = databases.ask(path, "select plinth from release order by id desc limit 1")
+    """Return the Plinth that brought a store in an SQLite file to its schema, if it says."""
+    rows = databases.ask(
+        path,
+        "select plinth from release where revision = (select version_num from alembic_version) "
+        "order by id desc limit 1",
+    )
     return str(rows[0][0]) if rows else None

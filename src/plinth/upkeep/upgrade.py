@@ -24,11 +24,10 @@ from plinth.upkeep.contents import tracking_database
 from plinth.upkeep.progress import Report, say_nothing
 from plinth.upkeep.running import living
 from plinth.upkeep.stores import open_store
-from plinth.upkeep.version import Part, Standing, standing
+from plinth.upkeep.version import Part, Standing, backups_of, standing
 
 Json = dict[str, Any]
 
-_BACKUPS = "backups"
 _MLFLOW_S = 3600.0
 _TAIL = 2000
 
@@ -77,7 +76,7 @@ def _answer(before: Standing, changed: Sequence[Part], backup: str | None) -> Js
 
 
 def _next_file(home: Home, before: Standing) -> Path:
-    folder = make_private(home.root / _BACKUPS)
+    folder = make_private(backups_of(home))
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     return folder / f"schema-{before.store.found or 'none'}-before-{__version__}-{stamp}.tar"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 from plinth import __version__
 from plinth.kit.errors import Conflict
@@ -32,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How the databases of a home stand to this Plinth. `writer`: who last changed the store."""
+    """How the databases of a home stand to this Plinth. `writer`: who made the store's schema."""
 
     store: Part
     ledger: Part
@@ -57,7 +59,7 @@ def standing(home: Home, *, ask_store: bool = True) -> Standing:
     """
     revision, writer = _store(home, ask_store=ask_store)
     if not knows(revision):
-        raise newer(str(revision), writer)
+        raise newer(str(revision), writer, back=_way_back(home))
     return Standing(
         store=Part("store", revision, newest_revision()),
         ledger=_ledger(home),
@@ -88,6 +90,37 @@ def check_startable(home: Home) -> None:
         )
 
 
+def backups_of(home: Home) -> Path:
+    """Return where `plinth upgrade` keeps its backups, unless it is told another place."""
+    return home.root / "backups"
+
+
+def _way_back(home: Home) -> str:
+    """Say how to go on with this Plinth: from the newest backup that it can restore."""
+    folder = backups_of(home)
+    found = [path for path in folder.glob("schema-*-before-*.tar") if knows(_schema_in(path))]
+    if not found:
+        return (
+            "restore a backup from before into another home; there is none that fits in "
+            f"`{folder}`: docs/howto/backup-and-upgrade.md"
+        )
+    newest = max(found, key=lambda path: path.stat().st_mtime)
+    return (
+        f"`plinth restore {newest} --home DIR` makes another home, as it was before "
+        f"{_time_of(newest)}; what came later stays here"
+    )
+
+
+def _schema_in(path: Path) -> str | None:
+    """Return the schema that the name of a backup says; None: it was made before any store."""
+    schema = path.name.split("-")[1]
+    return None if schema == "none" else schema
+
+
+def _time_of(path: Path) -> str:
+    return f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def _store(home: Home, *, ask_store: bool) -> tuple[str | None, str | None]:
     settings = load_settings(home.root)
     if settings.database:
@@ -111,10 +144,9 @@ def _ledger(home: Home) -> Part:
         found = int(str(version))
     if found is not None and found > LEDGER_VERSION:
         raise Conflict(
-            f"the ledger of this home has version {found}, written by a newer Plinth; this is "
-            f"Plinth {__version__}, which knows versions up to {LEDGER_VERSION}",
-            hint="install the newer Plinth again, or restore the backup that its `plinth upgrade` "
-            "made: docs/howto/backup-and-upgrade.md",
+            f"the ledger of this home has version {found}, and which release wrote that is not "
+            f"known; this is Plinth {__version__}, which knows versions up to {LEDGER_VERSION}",
+            hint=f"go on with the program that wrote it, or {_way_back(home)}",
             code="newer_home",
         )
     # One that was made and not set up yet is made whole when it is opened.
