@@ -10,7 +10,6 @@ import pytest
 from tests.journeys.postgres_server import running_postgres
 from tests.journeys.postgres_stand import Databases
 
-
 # The files that take longest, begun first: else one process works while the others have nothing.
 LONGEST = (
     *("test_demo", "test_product_kills", "test_usage_exact", "test_leaks", "test_product_node"),

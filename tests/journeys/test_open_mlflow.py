@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from importlib import import_module, util
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from plinth.domain.traffic import tracking_origin
 from tests.journeys.browsing import link, page_headers, sign_in, visit
+from tests.journeys.chromium import Chromium, running_chromium
+from tests.journeys.chromium_page import Page
 from tests.journeys.leak_plants import V2, Planted, plant_tracking
 from tests.journeys.plinth_node import Plinth, running_plinth, wait_for
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 AJAX = V2.replace("/api/", "/ajax-api/")
 # What MLflow's pages ask for and may not have: whoever is not signed in to MLflow itself, and its
 # assistant. They do without.
@@ -180,43 +178,33 @@ def test_nobody_calls_a_server_past_the_gateway(plinth: Plinth) -> None:
 # -- with a real browser ---------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chromium]:
+    with running_chromium() as chromium:
+        yield chromium
+
+
 @pytest.fixture
-def page(plinth: Plinth) -> Iterator[Any]:
-    """Open a page of Chromium, and keep what went wrong in it as `page.trouble`."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no Chromium on this machine: none of {', '.join(BROWSERS)} is on the PATH")
-    if util.find_spec("playwright") is None:
-        pytest.skip("the package `playwright` is not installed; it drives the browser")
-    driver = import_module("playwright.sync_api")
-    with driver.sync_playwright() as playing:
-        browser = playing.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 1280, "height": 800})
-        opened.trouble = []
-        opened.on("response", lambda r: _note_answer(opened.trouble, r))
-        opened.on("pageerror", lambda error: opened.trouble.append(str(error)))
-        yield opened
-        browser.close()
+def page(chromium: Chromium) -> Page:
+    return chromium.open()
 
 
-def _note_answer(trouble: list[str], response: Any) -> None:
-    is_missed = any(path in response.url for path in DONE_WITHOUT)
-    if response.status >= 400 and not is_missed:
-        trouble.append(f"{response.status} {response.request.method} {response.url}")
+def _trouble(page: Page) -> list[str]:
+    """Return what went wrong in the page, less what it does without."""
+    refused = [each for each in page.refused if not any(path in each for path in DONE_WITHOUT)]
+    return [*refused, *page.errors]
 
 
 def test_a_real_browser_shows_experiments_runs_and_models(
-    plinth: Plinth, key: str, planted: Planted, page: Any
+    plinth: Plinth, key: str, planted: Planted, page: Page
 ) -> None:
     origin, names = tracking_origin(plinth.port), planted.names
-    page.goto(f"{origin}/")
-    assert page.get_by_text("plinth open mlflow").is_visible()
-    page.trouble.clear()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{origin}{link(plinth, key)}")
-    page.get_by_text("flights-experiment").first.wait_for()
-    (cookie,) = page.context.cookies()
+    assert page.visit(f"{origin}/") == 401
+    assert "plinth open mlflow" in page.text()
+    assert page.refused.pop(0) == f"401 GET {origin}/"
+    page.visit(f"{origin}{link(plinth, key)}")
+    page.wait_for_text("flights-experiment")
+    (cookie,) = page.cookies()
     assert (cookie["name"], cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == (
         f"__Host-plinth-{plinth.port}",
         True,
@@ -229,67 +217,64 @@ def test_a_real_browser_shows_experiments_runs_and_models(
         (f"experiments/{names['experiment']}/runs/{names['tracking_run']}/artifacts", "notes.txt"),
         ("models", "flights-model"),
     ):
-        page.goto(f"{origin}/#/{where}")
-        page.get_by_text(text).first.wait_for()
+        page.visit(f"{origin}/#/{where}")
+        page.wait_for_text(text)
     _create_experiment(page, origin)
-    assert page.trouble == []
-    assert [url for url in asked if not url.startswith((origin, "data:", "blob:"))] == []
+    assert _trouble(page) == []
+    assert [url for url in page.asked if not url.startswith((origin, "data:", "blob:"))] == []
 
 
-def _create_experiment(page: Any, origin: str) -> None:
+def _create_experiment(page: Page, origin: str) -> None:
     """Make an experiment as MLflow's own page does, from within the page."""
     body = json.dumps({"name": "made in a browser"})
     script = (
-        "([path, body]) => fetch(path, {method: 'POST', body, "
+        "(path, body) => fetch(path, {method: 'POST', body, "
         "headers: {'content-type': 'application/json'}}).then(answer => answer.status)"
     )
-    assert page.evaluate(script, [f"{AJAX}/experiments/create", body]) == 200
-    page.goto(f"{origin}/#/experiments")
-    page.reload()
-    page.get_by_text("made in a browser").first.wait_for()
+    assert page.run(script, f"{AJAX}/experiments/create", body) == 200
+    page.visit(f"{origin}/#/experiments")
+    page.follow(lambda: page.run("() => location.reload()"))
+    page.wait_for_text("made in a browser")
 
 
 def test_a_real_browser_signs_out_and_asks_before_it_follows_a_strange_link(
-    plinth: Plinth, key: str, page: Any
+    plinth: Plinth, key: str, page: Page
 ) -> None:
     origin = tracking_origin(plinth.port)
     url = f"{origin}{link(plinth, key)}"
-    page.goto("about:blank")
-    page.set_content(f'<a href="{url}">Free money</a>')
+    page.show(f'<a href="{url}">Free money</a>')
     page.click("a")
-    page.get_by_text("Go on only if you asked for it yourself").wait_for()
+    page.wait_for_text("Go on only if you asked for it yourself")
+    assert page.cookies() == []
     page.click("button")
-    page.get_by_text("Welcome to MLflow").wait_for()
-    page.goto(f"{origin}/sign-out")
+    page.wait_for_text("Welcome to MLflow")
+    page.visit(f"{origin}/sign-out")
     page.click("button")
-    page.get_by_text("This browser is signed out").wait_for()
-    assert page.context.cookies() == []
-    assert page.goto(f"{origin}/").status == 401
+    page.wait_for_text("This browser is signed out")
+    assert page.cookies() == []
+    assert page.visit(f"{origin}/") == 401
 
 
 def test_a_page_of_another_origin_makes_a_real_browser_change_nothing(
-    plinth: Plinth, key: str, planted: Planted, page: Any
+    plinth: Plinth, key: str, planted: Planted, page: Page
 ) -> None:
     """Even one of the same site: another port of the very same host, which gets the cookie too."""
     origin, run = tracking_origin(plinth.port), planted.names["tracking_run"]
-    page.goto(f"{origin}{link(plinth, key)}")
-    page.get_by_text("Welcome to MLflow").wait_for()
+    page.visit(f"{origin}{link(plinth, key)}")
+    page.wait_for_text("Welcome to MLflow")
     target = f"{origin}{AJAX}/runs/delete"
     form = (
         f'<form method="post" enctype="text/plain" action="{target}">'
         f'<input name=\'{{"run_id":"{run}","x":"\' value=\'"}}\'></form>'
     )
-    page.route(
-        lambda url: not url.startswith(origin),
-        lambda route: route.fulfill(status=200, content_type="text/html", body=form),
-    )
     for stranger in ("http://mlflow.localhost:8999/", "http://evil.example/"):
-        page.goto(stranger)
-        with page.expect_navigation() as sent:
-            page.evaluate("document.forms[0].submit()")
-        assert sent.value.status in (401, 403)
-        page.goto(stranger)
+        page.pretend(f"{stranger}*", form)
+        page.visit(stranger)
+        assert page.follow(lambda: page.run("() => document.forms[0].submit()")) in (401, 403)
+        page.visit(stranger)
+        page.refused.clear()
         call = "fetch(url, {method: 'POST', mode: 'no-cors', credentials: 'include'})"
-        page.evaluate(f"url => {call}.then(() => null, () => null)", target)
+        page.run(f"url => {call}.then(() => null, () => null)", target)
+        assert page.refused in ([f"401 POST {target}"], [f"403 POST {target}"])
     found = plinth.http(key).get(f"{V2}/runs/get?run_id={run}").json()
     assert found["run"]["info"]["lifecycle_stage"] == "active"
