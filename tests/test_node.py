@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from plinth.kit.errors import Invalid, Temporary
+from plinth.kit.files import locked
 from plinth.kit.home import Home
-from plinth.node import control_planes, passed_variables, up
+from plinth.node import control_planes, passed_variables, status, up
 
 
 def test_no_secret_of_the_shell_reaches_the_nodes_processes():
@@ -63,3 +64,10 @@ def test_a_full_disk_stops_the_start_and_says_how_much_is_free(
     with pytest.raises(Temporary, match=r"300 kB are free .* needs 33.6 MB to start") as caught:
         up(Home(home), None)
     assert caught.value.code == "disk_full"
+
+
+def test_the_status_of_a_node_whose_agent_died_names_what_lives(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    (home.units / "envoy").mkdir(parents=True)
+    with locked(home.units / "envoy" / "lock"):
+        assert status(home) == {"node": None, "units": [], "started": False, "living": ["envoy"]}

@@ -34,6 +34,7 @@ from plinth.kit.units import format_bytes
 from plinth.store.session import Database
 from plinth.units.client import AgentClient
 from plinth.units.spec import UnitSpec
+from plinth.upkeep.running import living
 from plinth.upkeep.version import check_startable
 
 _AGENT_START_S = 10.0
@@ -87,14 +88,16 @@ def up(home: Home, port: int | None) -> dict[str, Any]:
                 agent.shutdown()
             raise
     already = ran and {"envoy", *controls} <= running
-    write_json(home.node_file, {"port": port, "address": f"http://127.0.0.1:{port}"})
+    address = f"http://127.0.0.1:{port}"
+    decided = {"port": port, "address": address, "control_planes": len(controls)}
+    write_json(home.node_file, decided)
     if "envoy" not in running:
-        _configure(home, port)
+        _configure(home, port, controls)
     for spec in (*(_control(home, name) for name in controls), _envoy(home)):
         agent.start(spec)
     for unit in running & set(Home.control_planes(_MOST_CONTROL_PLANES)) - set(controls):
         agent.stop(unit)
-    return {"address": f"http://127.0.0.1:{port}", "home": str(home.root), "already": already}
+    return {"address": address, "home": str(home.root), "already": already}
 
 
 def down(home: Home) -> dict[str, Any]:
@@ -123,7 +126,8 @@ def status(home: Home) -> dict[str, Any]:
     agent = AgentClient(home.socket("agent"))
     node = read_json(home.node_file)
     if not _answers(agent):
-        return {"node": None, "units": [], "started": node is not None}
+        started = node is not None
+        return {"node": None, "units": [], "started": started, "living": living(home)}
     units = [asdict(unit) for unit in agent.observe(memory=True)]
     return {"node": asdict(agent.ping()), "units": units, "started": True, **(node or {})}
 
@@ -190,7 +194,7 @@ def _check_port(port: int) -> None:
             ) from err
 
 
-def _configure(home: Home, port: int) -> None:
+def _configure(home: Home, port: int, controls: tuple[str, ...]) -> None:
     """Give Envoy a configuration to start with; what it routed before stays until the next one.
 
     The listener is always written anew: some of it cannot change while Envoy runs.
@@ -205,6 +209,7 @@ def _configure(home: Home, port: int) -> None:
         access_log=str(home.gateway / "access.log"),
         jwks=keyring.public_jwks(),
         platform=PLATFORM_PRINCIPAL,
+        control_planes=controls,
     )
     # Nobody has acknowledged what is written now.
     home.gateway_record.unlink(missing_ok=True)

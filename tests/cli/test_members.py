@@ -22,6 +22,8 @@ def test_members_come_change_and_go(terminal: Terminal) -> None:
     assert "anna" in terminal("members").out
     assert "anna" in terminal("members", "list", "--on-team", "research").out
     assert "anna" not in terminal("members", "list", "--on-team", "default").out
+    assert "anna" in terminal("members", "--on-team", "research").out
+    assert "anna" not in terminal("members", "--on-team", "default").out
     said = terminal("members", "set-role", *ANNA, "--role", "operator")
     assert "`anna` is operator of team `research`" in said.err
     (anna,) = terminal("members", "list", "--on-team", "research", "--json").json

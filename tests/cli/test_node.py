@@ -33,8 +33,59 @@ def test_the_status_names_what_is_not_ready(terminal: Terminal) -> None:
     said = terminal("status")
     assert said.code == 1
     assert "error: not ready: the gateway, MLflow (waiting), the node agent" in said.err
+    assert "hint: `plinth up --detach` starts what is missing" in said.err
     assert "address" in said.out
     assert terminal("status", "--json").json["units"] == []
+
+
+def _no_answer(_client: Client, **_: Any) -> Any:
+    raise Temporary("the server behind `control` does not answer (UF)", code="unavailable")
+
+
+def _unit(name: str, phase: str) -> dict[str, Any]:
+    empty = dict.fromkeys(("pid", "started_at", "memory_bytes", "isolation"))
+    return {"id": name, "phase": phase, "restarts": 0, **empty}
+
+
+@pytest.mark.parametrize(
+    ("seen", "out", "error"),
+    [
+        (
+            {"node": None, "units": [], "living": ["envoy", "r_1.0.1"]},
+            ["envoy running", "r_1.0.1 running"],
+            "not running: the node agent, the control plane",
+        ),
+        (
+            {"node": None, "units": [], "living": []},
+            [],
+            "not running: the node agent, the control plane, the gateway",
+        ),
+        (
+            {"node": {}, "units": [_unit("control", "starting"), _unit("envoy", "running")]},
+            ["control Plinth itself starting - - 0 - -", "envoy Plinth itself running - - 0 - -"],
+            "not running: the control plane",
+        ),
+        (
+            {"node": {}, "units": [_unit("control-2", "running"), _unit("envoy", "running")]},
+            ["control-2 Plinth itself running - - 0 - -", "envoy Plinth itself running - - 0 - -"],
+            "the server behind `control` does not answer (UF)",
+        ),
+    ],
+)
+def test_the_status_without_a_control_plane_names_what_runs_and_what_does_not(
+    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
+    seen: dict[str, Any],
+    out: list[str],
+    error: str,
+) -> None:
+    monkeypatch.setattr(node, "_node", lambda _action, _home: {**seen, "started": True})
+    monkeypatch.setattr(Client, "status", _no_answer)
+    said = terminal("status")
+    assert said.code == 1
+    assert [" ".join(line.split()) for line in said.out.splitlines()[2:] if line.strip()] == out
+    assert f"error: {error}\n" in said.err
+    assert "hint: `plinth up --detach` starts what is missing and leaves what runs" in said.err
 
 
 def test_running_jobs_keep_plinth_up(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

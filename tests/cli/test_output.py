@@ -7,7 +7,7 @@ import json
 import pytest
 from rich.console import Console
 
-from plinth.cli.output import age, note, print_json, print_table
+from plinth.cli.output import age, note, print_json, print_table, words
 
 
 def test_a_table_has_its_columns_and_no_colour_for_a_program(
@@ -44,6 +44,11 @@ def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_ages(since: str | None, until: str | None, expected: str) -> None:
     assert age(since, until) == expected
+
+
+def test_a_reason_is_written_as_words() -> None:
+    assert words("DeploymentFailed") == "deployment failed"
+    assert words("Ready") == "ready"
 
 
 def test_an_age_without_an_end_is_up_to_now() -> None:

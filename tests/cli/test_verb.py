@@ -7,6 +7,7 @@ from typing import Annotated
 import pytest
 import typer
 
+from plinth.cli.session import HomeOption, JsonOption
 from plinth.cli.verb import group, verb, verbs
 
 
@@ -15,9 +16,14 @@ def greet(name: Annotated[str, typer.Argument()] = "you") -> None:
     typer.echo(f"hello {name}")
 
 
-def show(*, as_json: bool = False, home: object = None) -> None:
+def show(
+    *,
+    on_team: Annotated[str | None, typer.Option(help="Of this team only")] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
     """Show all."""
-    typer.echo(f"shown {as_json} {home}")
+    typer.echo(f"shown {on_team} {as_json} {home}")
 
 
 def call(command: object, *words: str) -> int:
@@ -35,14 +41,17 @@ def test_several_are_one_verb_with_a_default(capsys: pytest.CaptureFixture[str])
     command = verbs("things", show, {"greet": greet}, "Do things.")
     assert call(command) == 0
     assert call(command, "--json", "--home", "x") == 0
+    assert call(command, "--on-team", "ops") == 0
     assert call(command, "greet") == 0
-    assert capsys.readouterr().out == "shown False None\nshown True x\nhello you\n"
+    shown = ["shown None False None", "shown None True x", "shown ops False None", "hello you"]
+    assert capsys.readouterr().out.splitlines() == shown
 
 
+@pytest.mark.parametrize("options", [["--json"], ["--home", "x"], ["--on-team", "ops"]])
 def test_an_option_before_the_sub_verb_is_not_lost_silently(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
-    assert call(verbs("things", show, {"greet": greet}, "Do things."), "--json", "greet") == 2
+    assert call(verbs("things", show, {"greet": greet}, "Do things."), *options, "greet") == 2
     assert "plinth things greet [OPTIONS]" in capsys.readouterr().err
 
 

@@ -74,10 +74,26 @@ def test_a_deployment_that_fails_is_told(
     service: Service, terminal: Terminal, endpoint_file: Path
 ) -> None:
     service.plane.tracking.add_model(TEAM, "m", ("champion",))
-    behave(service, 3)
+    behave(service, 3, b"Traceback\nerror: model `m` version `1` does not load: ValueError: no\n")
     said = terminal("apply", endpoint_file)
     assert said.code == 1
-    assert "does not load" in said.err
+    assert "failed: the model does not load: ValueError: no\n" in said.err
+    assert "hint: `plinth logs r_" in said.err
+    assert "goes on serving" not in said.err
+    service.plane.until(lambda: terminal("list", "--json").json["endpoints"][0]["next"] is None)
+    (row,) = [line for line in terminal("list").out.splitlines() if "delay" in line]
+    assert "deployment failed" in row
+    assert "the model does not load: ValueError: no" in row
+
+
+def test_what_serves_on_when_a_deployment_fails_is_told(
+    service: Service, terminal: Terminal, endpoint_file: Path
+) -> None:
+    service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    serving = terminal("apply", endpoint_file, "--json").json["serving"]
+    service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    behave(service, 3)
+    assert f"; `{serving}` goes on serving\n" in terminal("apply", endpoint_file).err
 
 
 def test_a_file_for_the_other_verb_is_refused_with_that_verb(

@@ -146,8 +146,8 @@ def test_down_ends_everything_and_up_brings_it_back_as_it_was(plinth: Plinth) ->
     assert [pid for pid in (*before.values(), *supervisors) if is_alive(pid)] == []
     said = plinth.cli("status", check=False)
     assert said.code == 1
-    assert "the node agent does not run" in said.err
-    assert f"error: nothing answers at {plinth.address}" in said.err
+    assert f"nothing runs of `{plinth.home.root}`" in said.err
+    assert "error: not running: the node agent, the control plane, the gateway" in said.err
     assert "`plinth up --detach` starts what is missing" in said.err
     assert "has started" in plinth.cli("logs", "control").out
     assert "no Plinth runs" in plinth.cli("down").err

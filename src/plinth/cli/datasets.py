@@ -53,7 +53,7 @@ def add_data(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Add a file as the next version of a dataset; the same bytes stay one version."""
+    """Add a file as the next version of a dataset. The same bytes stay one version."""
     if not file.is_file():
         raise Invalid(
             f"`{file}` is not a file", hint="give the path of a Parquet, CSV or JSONL file"
@@ -105,7 +105,7 @@ def diff_data(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Say what changed from one version of a dataset to another: rows, size, columns."""
+    """Say what differs between two versions: rows, size, columns."""
     name, number = read_reference(before)
     read_reference(after)
     with connect(home) as client:

@@ -36,7 +36,9 @@ def list_grants(*, as_json: JsonOption = False, home: HomeOption = None) -> None
 
 
 def give(
-    role: Annotated[Role, typer.Argument(help="viewer reads and calls; each role adds to it")],
+    role: Annotated[
+        Role, typer.Argument(metavar="ROLE", help="viewer reads and calls; each role adds to it")
+    ],
     *,
     to_team: Annotated[str | None, typer.Option(help="Give it to all of a team")] = None,
     to_principal: Annotated[str | None, typer.Option(help="Give it to one principal (id)")] = None,
@@ -45,7 +47,7 @@ def give(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Give a role, to a team or a principal, on the platform, a team or one endpoint."""
+    """Give a role on the platform, a team or one endpoint."""
     if (to_team is None) == (to_principal is None):
         raise Invalid("give one of `--to-team` and `--to-principal`")
     if endpoint is not None and on_team is None:

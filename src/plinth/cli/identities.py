@@ -75,7 +75,7 @@ def create_key(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Make a key for a program; it is printed this once and stored nowhere."""
+    """Make a key for a program. It is printed this once and stored nowhere."""
     with connect(home) as client:
         key = client.create_key(team=team, name=name, role=role.value, days=days)
     if as_json:

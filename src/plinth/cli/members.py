@@ -58,7 +58,7 @@ def add_member(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Let a person into a team; the first key is printed this once and stored nowhere."""
+    """Let a person into a team. The first key is printed this once and stored nowhere."""
     with connect(home) as client:
         made = client.add_member(team=team, name=name, role=role.value, days=days)
     if as_json:
@@ -96,7 +96,7 @@ def remove_member(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Let a member go: no key of it counts from now on; what it did stays written."""
+    """Let a member go: its keys count no more. What it did stays written."""
     with connect(home) as client:
         answer = client.remove_member(team=team, name=name)
     if as_json:

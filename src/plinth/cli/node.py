@@ -33,6 +33,7 @@ _POLL_S = 0.3
 _READY_S = 1800.0
 # A job has this long to stop by itself before the agent ends it.
 _STOP_S = 30.0
+_UP_AGAIN = "`plinth up --detach` starts what is missing and leaves what runs"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -108,12 +109,13 @@ def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
         if as_json:
             print_json(seen)
         elif seen["node"] is None:
-            note("the node agent does not run, so nobody can tell what does")
+            rows = [[unit, "running"] for unit in seen["living"]]
+            print_table(["UNIT", "PHASE"], rows, empty=f"nothing runs of `{place.root}`")
         else:
             _show_units(seen["units"])
         raise PlinthError(
-            err.message,
-            hint="`plinth up --detach` starts what is missing; `plinth logs control` may say why",
+            _what_is_away(seen, err),
+            hint=f"{_UP_AGAIN}; `plinth logs control` may say why",
             code=err.code,
         ) from err
     if as_json:
@@ -122,7 +124,10 @@ def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
         _show_status(seen)
     missing = _missing(seen)
     if missing:
-        raise PlinthError(f"not ready: {', '.join(missing)}", code="not_ready")
+        hint = "`plinth logs envoy` and `plinth logs mlflow` may say why"
+        if seen["node"] is None:
+            hint = _UP_AGAIN
+        raise PlinthError(f"not ready: {', '.join(missing)}", hint=hint, code="not_ready")
 
 
 def down(
@@ -216,6 +221,19 @@ def _missing(seen: Json) -> list[str]:
     if seen["node"] is None:
         missing.append("the node agent")
     return missing
+
+
+def _what_is_away(seen: Json, error: Temporary) -> str:
+    """Return which parts do not run, as the node says it; `error`: what a call ended with."""
+    if seen["node"] is None:
+        away, living = ["the node agent"], seen["living"]
+    else:
+        away, living = [], [u["id"] for u in seen["units"] if u["phase"] == "running"]
+    if not any(unit.startswith("control") for unit in living):
+        away.append("the control plane")
+    if "envoy" not in living:
+        away.append("the gateway")
+    return f"not running: {', '.join(away)}" if away else error.message
 
 
 def _running_jobs(home: Home) -> dict[str, str]:

@@ -27,7 +27,7 @@ class Page(StrEnum):
 
 
 def open_page(
-    page: Annotated[Page, typer.Argument(help="What to show")] = Page.MLFLOW,
+    page: Annotated[Page, typer.Argument(metavar="PAGE", help="What to show")] = Page.MLFLOW,
     *,
     only_print: Annotated[
         bool, typer.Option("--print", help="Print the link and open nothing")

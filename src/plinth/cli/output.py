@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,13 +17,16 @@ from rich.text import Text
 
 from plinth.kit.units import format_duration
 
-_SENTENCES = frozenset({"WHY", "MESSAGE", "SOURCE", "WHAT WOULD CHANGE IT"})
+_SENTENCES = frozenset({"WHY", "MESSAGE", "SOURCE", "WHAT WOULD CHANGE IT", "IS", "WHAT IT IS"})
 _ANY_WIDTH = 10_000
 _PHASE_STYLES = {
     "running": "green",
     "succeeded": "green",
     "ok": "green",
     "failed": "red",
+    "deployment failed": "red",
+    "not serving": "red",
+    "error": "red",
     "lost": "red",
     "not ok": "red",
     "stopped": "yellow",
@@ -76,6 +80,11 @@ def console(*, to_stderr: bool = False) -> Console:
     """Return a console; wide when nobody looks, so that no line is cut for a program."""
     plain = Console(stderr=to_stderr, highlight=False)
     return plain if plain.is_terminal else Console(stderr=to_stderr, highlight=False, width=200)
+
+
+def words(code: str) -> str:
+    """Return a reason such as `DeploymentFailed` for people: `deployment failed`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", code).lower()
 
 
 def age(since: str | None, until: str | None = None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plinth.cli.output import age, console, print_table
+from plinth.cli.output import age, console, print_table, words
 
 Json = dict[str, Any]
 
@@ -13,7 +13,7 @@ def show_run(run: Json) -> None:
     """Print a run with its plan, its attempts and its history."""
     _heading(f"{run['kind']} {run['name']}", run["id"])
     facts = [
-        ("phase", f"{run['phase']} ({run['reason']}: {run['message']})"),
+        ("phase", _phase(run)),
         ("team", run["team"]),
         ("created", f"{run['created_at']} by {run['created_by']}"),
         ("took", age(run["started_at"], run["ended_at"]) if run["started_at"] else "-"),
@@ -45,6 +45,14 @@ def show_run(run: Json) -> None:
     _events(run["events"])
 
 
+def _phase(run: Json) -> str:
+    reason = words(run["reason"])
+    if run["message"] == f"is {run['phase']}":
+        return str(run["phase"])
+    how = run["message"] if reason == run["phase"] else f"{reason}: {run['message']}"
+    return f"{run['phase']} ({how})"
+
+
 def code_facts(code: Json | None) -> list[tuple[str, Any]]:
     """Return what is known of where code came from, as names and values."""
     if code is None:
@@ -57,13 +65,19 @@ def code_facts(code: Json | None) -> list[tuple[str, Any]]:
     ]
 
 
+def state_of(endpoint: Json) -> str:
+    """Return `running` for an endpoint that answers, else what became of it, in words."""
+    return "running" if endpoint["ready"] else words(endpoint["reason"])
+
+
 def show_endpoint(endpoint: Json) -> None:
     """Print an endpoint with its deployments, its plan and its history."""
     _heading(f"endpoint {endpoint['name']}")
     model = endpoint["model"]
     _facts(
         [
-            ("state", f"{endpoint['reason']}: {endpoint['message']}"),
+            ("state", state_of(endpoint)),
+            ("why", endpoint["message"]),
             ("ready", "yes" if endpoint["ready"] else "no"),
             ("team", endpoint["team"]),
             ("address", endpoint["url"]),
@@ -114,5 +128,8 @@ def _facts(facts: list[tuple[str, Any]]) -> None:
 
 def _events(events: list[Json]) -> None:
     _heading("History")
-    rows = [[e["at"][:19].replace("T", " "), e["phase"], e["reason"], e["message"]] for e in events]
+    rows = [
+        [e["at"][:19].replace("T", " "), e["phase"], words(e["reason"]), e["message"]]
+        for e in events
+    ]
     print_table(["WHEN (UTC)", "PHASE", "REASON", "MESSAGE"], rows, empty="nothing yet")

@@ -18,6 +18,7 @@ from plinth.cli.verb import group, verb
 from plinth.client.client import Json
 from plinth.domain.workload import ModelName, parse_model
 from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.excerpt import excerpt
 
 _MOST_VALUES = 20
 _LONGEST_VALUE = 60
@@ -90,7 +91,7 @@ def data(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show which jobs read a data version, and which models and deployments came of them."""
+    """Show which jobs read a data version, and what came of them."""
     name, number = read_reference(reference)
     with connect(home) as client:
         found = client.data_lineage(name, version=number, team=team)
@@ -143,7 +144,7 @@ def _model_name(reference: str) -> ModelName:
         )
     except ValueError as err:
         raise Invalid(
-            f"`{reference}` is not a model version; write `NAME@ALIAS` or `NAME@3`",
+            f"`{excerpt(reference)}` is not a model version; write `NAME@ALIAS` or `NAME@3`",
             hint="`plinth models` lists all",
         ) from err
 

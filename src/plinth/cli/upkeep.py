@@ -43,7 +43,9 @@ _INTERRUPTED = 130
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where to write it, best on another disk")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to write it, best on another disk")
+    ],
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists")] = False,
     as_json: JsonOption = False,
@@ -69,7 +71,7 @@ def backup(
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="What `plinth backup` wrote")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `plinth backup` wrote")],
     *,
     as_json: JsonOption = False,
     home: HomeOption = None,

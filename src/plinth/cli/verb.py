@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 from typer.main import get_command
 
-from plinth.cli.session import HomeOption, JsonOption
+
+class Plain(TyperCommand):
+    """A command whose usage names what it needs as it is: `FILE`, where typer writes `{FILE}`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the pieces of the line `Usage: ...`."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
 def verb(function: Callable[..., Any], name: str) -> Any:
     """Return the command `plinth NAME`."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name)(function)
+    app.command(name, cls=Plain)(function)
     return get_command(app)
 
 
 def verbs(
     name: str, default: Callable[..., Any], others: Mapping[str, Callable[..., Any]], text: str
 ) -> Any:
-    """Return the command `plinth NAME [SUB]`; without SUB it does what `default` does."""
+    """Return the command `plinth NAME [SUB]`; without SUB it does what `default` does.
+
+    `default` takes options only, and they may stand behind NAME too.
+    """
     app = typer.Typer(
         name=name,
         help=text,
@@ -30,19 +41,25 @@ def verbs(
         invoke_without_command=True,
     )
 
-    @app.callback(invoke_without_command=True, help=text)
-    def without_sub(
-        context: typer.Context, *, as_json: JsonOption = False, home: HomeOption = None
-    ) -> None:
+    options = inspect.signature(default, eval_str=True).parameters
+
+    def without_sub(context: typer.Context, **given: Any) -> None:
         if context.invoked_subcommand is None:
-            default(as_json=as_json, home=home)
-        elif as_json or home is not None:
+            default(**given)
+        elif any(value != options[each].default for each, value in given.items()):
             # It would be taken, and do nothing.
             sub = context.invoked_subcommand
             raise typer.BadParameter(f"options stand behind: `plinth {name} {sub} [OPTIONS]`")
 
+    # typer reads both: which options there are, and of which type.
+    own = inspect.Parameter(
+        "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
+    without_sub.__signature__ = inspect.Signature([own, *options.values()])  # type: ignore[attr-defined]
+    without_sub.__annotations__ = {each.name: each.annotation for each in (own, *options.values())}
+    app.callback(invoke_without_command=True, help=text)(without_sub)
     for sub, function in others.items():
-        app.command(sub)(function)
+        app.command(sub, cls=Plain)(function)
     return get_command(app)
 
 
@@ -52,5 +69,5 @@ def group(name: str, subs: Mapping[str, Callable[..., Any]], text: str) -> Any:
         name=name, help=text, add_completion=False, rich_markup_mode=None, no_args_is_help=True
     )
     for sub, function in subs.items():
-        app.command(sub)(function)
+        app.command(sub, cls=Plain)(function)
     return get_command(app)

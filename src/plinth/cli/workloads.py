@@ -13,13 +13,14 @@ import typer
 from plinth.cli.files import read_workload, with_packages
 from plinth.cli.output import age, console, note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect, open_home
-from plinth.cli.show import show_endpoint, show_run
+from plinth.cli.show import show_endpoint, show_run, state_of
 from plinth.cli.verb import verb
 from plinth.client.client import Client, Json
 from plinth.client.git import find_origin
 from plinth.domain.workload import Endpoint, Job
 from plinth.kit.archive import pack
 from plinth.kit.errors import Invalid, NotFound, PlinthError, Temporary
+from plinth.kit.excerpt import excerpt
 
 T = TypeVar("T")
 
@@ -141,7 +142,7 @@ def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
             e["name"],
             "endpoint",
             e["team"],
-            "running" if e["ready"] else e["reason"].lower(),
+            state_of(e),
             age(e["created_at"]),
             e["message"].partition("\n")[0],
         ]
@@ -286,7 +287,8 @@ def _find(client: Client, target: str) -> tuple[str, Json]:
         if candidate["name"] == target and candidate["kind"] == "job":
             return "run", client.run(candidate["id"])
     raise NotFound(
-        f"there is no run, job or endpoint `{target}`", hint="`plinth list` shows what there is"
+        f"there is no run, job or endpoint `{excerpt(target)}`",
+        hint="`plinth list` shows what there is",
     )
 
 
@@ -350,7 +352,7 @@ def _wait_ready(client: Client, workload: Endpoint, applied: Json, *, quiet: boo
             if run["phase"] in _FINAL:
                 raise PlinthError(
                     f"deployment `{deployment}` {run['phase']}: {run['message']}",
-                    hint=f"`plinth logs {deployment}` shows what its server printed",
+                    hint=_hint_after(client.endpoint(workload.name), deployment),
                     code="deployment_failed",
                 )
             endpoint = client.endpoint(workload.name)
@@ -366,6 +368,11 @@ def _wait_ready(client: Client, workload: Endpoint, applied: Json, *, quiet: boo
         f"endpoint `{workload.name}` is not ready yet: {shown}",
         hint=f"`plinth get {workload.name}` shows how it stands",
     )
+
+
+def _hint_after(endpoint: Json, failed: str) -> str:
+    hint, serving = f"`plinth logs {failed}` shows all its server printed", endpoint["serving"]
+    return hint if serving in (None, failed) else f"{hint}; `{serving}` goes on serving"
 
 
 def _until(look: Any, is_done: Any) -> Any:

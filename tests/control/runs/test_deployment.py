@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from plinth.domain.run import Phase
 from tests.control.plane import Plane
 
@@ -42,6 +44,36 @@ def test_a_model_that_does_not_load_is_not_tried_again(plane: Plane) -> None:
     assert (seen.phase, len(plane.world.starts)) == (Phase.FAILED, 1)
     assert "does not load" in seen.message
     assert seen.reason == "Failed"
+
+
+def _die(code: int, output: bytes) -> Any:
+    def behave(world: Any, unit: str) -> None:
+        world.replicas[unit].output = output
+        world.end(unit, code)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        (b"x\nerror: model `m` version `1` does not load: KeyError: 'a'\n\n", "KeyError: 'a'"),
+        (b"no \x1b[31mlicence\xff\x00", "no [31mlicence\ufffd"),
+        (b"long " * 100, "long " * 60),
+        (b" \n\n", "its server did not say why"),
+    ],
+)
+def test_a_model_that_does_not_load_says_why_in_its_last_line(
+    plane: Plane, output: bytes, why: str
+) -> None:
+    plane.world.behave = _die(3, output)
+    assert finish(plane, deploy(plane)).message == f"the model does not load: {why}"
+
+
+def test_a_server_that_crashes_says_what_it_printed_at_last(plane: Plane) -> None:
+    plane.world.behave = _die(1, b"first\nSegmentation fault\n")
+    message = finish(plane, deploy(plane)).message
+    assert message == "its server exited with 1, 3 times; its last line: Segmentation fault"
 
 
 def test_a_server_that_crashes_at_its_start_is_tried_three_times(plane: Plane) -> None:

@@ -17,6 +17,8 @@ _LONGEST_POLL_S = 1.0
 _START_ATTEMPTS = 3
 # The exit code by which a model server says that the model itself cannot be loaded.
 _MODEL_DOES_NOT_LOAD = 3
+# What stands before the reason in the last line of such a server (runtimes/v2server).
+_WHY = "does not load: "
 
 
 class DeploymentWatch:
@@ -31,7 +33,7 @@ class DeploymentWatch:
         run = state.run
         ended = {replica: o for replica, o in seen.items() if o.phase.is_final}
         if run.phase is Phase.STARTING:
-            refusal = _refusal(state, ended)
+            refusal = self._refusal(state, ended)
             if refusal is not None:
                 self._steps.stop_all(state, endpoint.grace)
                 return self._steps.to(state, run.phase, "Failing", refusal, SOON_S, seen=seen)
@@ -58,6 +60,21 @@ class DeploymentWatch:
         message = run.message if run.reason == "Ready" else self._how_ready(run)
         return self._steps.to(state, Phase.RUNNING, "Ready", message, after_s, seen=seen)
 
+    def _refusal(self, state: RunState, ended: dict[int, Observation]) -> str | None:
+        """Return why it is given up, with what its server said at last."""
+        for replica, observation in ended.items():
+            attempt = state.current[replica]
+            if observation.exit_code == _MODEL_DOES_NOT_LOAD:
+                line = self._steps.last_line(attempt)
+                why = line.partition(_WHY)[2] or line or "its server did not say why"
+                return f"the model does not load: {why}"
+            if attempt.number >= _START_ATTEMPTS:
+                how = observation.reason or f"exited with {observation.exit_code}"
+                said = self._steps.last_line(attempt)
+                last = f"; its last line: {said}" if said else ""
+                return f"its server {how}, {_START_ATTEMPTS} times{last}"
+        return None
+
     def _how_ready(self, run: StoredRun) -> str:
         if self._steps.checked_by_example(run):
             return "its model's input example came back right"
@@ -78,13 +95,3 @@ def _age_s(state: RunState, seen: dict[int, Observation]) -> float | None:
     ages = [observation.age_s for observation in seen.values() if observation.age_s is not None]
     is_first = all(attempt.number == 1 for attempt in state.current.values())
     return max(ages, default=None) if is_first else None
-
-
-def _refusal(state: RunState, ended: dict[int, Observation]) -> str | None:
-    for replica, observation in ended.items():
-        if observation.exit_code == _MODEL_DOES_NOT_LOAD:
-            return f"the model does not load; `plinth logs {state.run.id}` says why"
-        if state.current[replica].number >= _START_ATTEMPTS:
-            why = observation.reason or f"exited with {observation.exit_code}"
-            return f"its server {why}, {_START_ATTEMPTS} times; see `plinth logs {state.run.id}`"
-    return None

@@ -42,6 +42,8 @@ from plinth.store.runs import (
 # A run's key outlives its longest life by this much, for clocks and for the last calls.
 _KEY_SLACK_S = 600.0
 SOON_S = 0.1
+# How much of an output is read at once, and how much of its last line is told.
+_PIECE_BYTES, _LINE_CHARACTERS = 1_000_000, 300
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
 # What ran for this long is no crash loop: it starts again at once, however often it did before.
 _HEALTHY_S = 10.0
@@ -162,6 +164,20 @@ class RunSteps:
             reason="the engine knows nothing of it any more",
             isolation=attempt.isolation,
         )
+
+    def last_line(self, attempt: Attempt) -> str:
+        """Return the last line that an ended replica printed; empty where it printed none."""
+        rest, offset = b"", 0
+        while True:
+            piece, offset = self._context.engine.logs(attempt.handle, offset, _PIECE_BYTES)
+            if not piece:
+                break
+            rest = (rest + piece)[-_PIECE_BYTES:]
+        lines = rest.decode(errors="replace").split("\n")
+        line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        # It is shown on terminals, and the model's own code wrote it.
+        plain = "".join(character for character in line if character.isprintable())
+        return plain[:_LINE_CHARACTERS]
 
     def stop_all(self, state: RunState, grace_s: float) -> None:
         """Ask every replica that may run to stop."""
