@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tools.reference.commands import commands_page
 from tools.reference.errors import errors_page
+from tools.reference.platforms import platforms_page
 from tools.reference.settings import settings_page
 from tools.reference.workload import workload_page
 
@@ -18,6 +19,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "errors.md": errors_page,
+    "platforms.md": platforms_page,
     "settings.md": settings_page,
     "workload.md": workload_page,
 }

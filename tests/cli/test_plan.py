@@ -63,3 +63,27 @@ def test_a_change_or_platform_that_there_is_not_is_refused(
     assert (said.code, "did you mean `cpu`" in said.err) == (1, True)
     said = terminal("plan", job_file, "--why-not", "lokal")
     assert (said.code, "did you mean `local`" in said.err) == (1, True)
+
+
+def test_a_platform_that_is_known_but_has_no_engine_is_told_apart_from_a_wrong_name(
+    terminal: Terminal, job_file: Path
+) -> None:
+    written = job_file.read_text()
+    job_file.write_text(written + "requirements: {platform: azureml-online-endpoint}\n")
+    said = terminal("plan", job_file)
+    assert (said.code, "cannot run anything there yet" in said.err) == (1, True)
+    assert "set `requirements.platform: local`" in said.err
+    job_file.write_text(written + "requirements: {platform: azurml-online-endpoint}\n")
+    assert "the nearest is `azureml-online-endpoint`" in terminal("plan", job_file).err
+
+
+def test_why_not_knows_platforms_that_have_nothing_to_offer_yet(
+    terminal: Terminal, job_file: Path
+) -> None:
+    said = terminal("plan", job_file, "--why-not", "aks")
+    assert (
+        said.code,
+        "`aks` is known to Plinth, which cannot run anything there yet" in said.out,
+    ) == (0, True)
+    said = terminal("plan", job_file, "--why-not", "databrick-jobs")
+    assert "did you mean `databricks-jobs`" in said.err

@@ -18,3 +18,8 @@ def test_a_plan_has_a_chosen_place(plane: Plane) -> None:
 def test_what_is_too_large_is_refused_with_the_reason(plane: Plane) -> None:
     with pytest.raises(NoPlatformFits, match="local"):
         plan_or_refuse(plane.context, endpoint_of(resources={"memory": "900GB"}))
+
+
+def test_a_platform_that_has_no_engine_yet_is_refused_as_such(plane: Plane) -> None:
+    with pytest.raises(NoPlatformFits, match="cannot run anything there yet"):
+        plan_or_refuse(plane.context, endpoint_of(requirements={"platform": "aks"}))

@@ -101,3 +101,8 @@ def test_any_text_is_read_or_has_a_problem_at_a_place_that_exists(text):
         line, column = document.position(problem.offset)
         assert 1 <= line <= document.text.count("\n") + 1
         assert column >= 1
+
+
+def test_libyaml_reads_the_same_values_at_the_same_places():
+    text = "naïve: [1, 'two', ~]\n# ünd\nmap: {a: .5, b: yes}\nlong: one\n  two\n"
+    assert read_document(text, quick=True) == read_document(text)

@@ -416,3 +416,13 @@ def examples() -> list[Path]:
 @pytest.mark.parametrize("file", examples(), ids=lambda file: file.name)
 def test_every_example_is_read(file):
     load_workload(file.read_text(), file.name)
+
+
+def test_a_mistake_of_a_file_that_is_read_quickly_is_told_in_the_same_words():
+    for text in ("cpu: [", "cpu: 1\n\tmemory: 2", "cpu: 1\ncpu: 2", "cpu: -1", "*a", "memory:1"):
+        told = []
+        for quick in (True, False):
+            with pytest.raises(LoadError) as caught:
+                load_as(ResourceRequest, text, "a.yaml", quick=quick)
+            told.append(caught.value.message)
+        assert told[0] == told[1]

@@ -1,9 +1,9 @@
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from plinth.domain.mistake import Mistake, model_at, nearest_name
+from plinth.domain.mistake import Mistake, describe, model_at, nearest_name
 
 
 class Inner(BaseModel):
@@ -40,3 +40,16 @@ def test_a_mistake_is_one_line():
     assert str(mistake) == "a.yaml:7: resources.memoy: unknown field; accepted: cpu, memory"
     whole = Mistake("a.yaml", 1, 1, "", "the file is empty")
     assert str(whole) == "a.yaml:1: the file is empty"
+
+
+class Choices(BaseModel):
+    listed: tuple[Literal["red", "green"], ...] = ()
+    maybe: Literal["red", "green"] | None = None
+
+
+@pytest.mark.parametrize("value", [{"listed": ["green", "rad"]}, {"maybe": "rad"}])
+def test_accepted_values_are_told_also_in_a_list_and_beside_none(value):
+    with pytest.raises(ValidationError) as caught:
+        Choices.model_validate(value)
+    words = describe(caught.value.errors()[0], Choices, None)
+    assert (words.accepted, words.nearest) == (("red", "green"), "red")

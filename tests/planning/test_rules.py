@@ -84,6 +84,27 @@ def test_another_platform_than_the_one_asked_for_is_rejected():
     assert ask(rules.platform_chosen, changed, placement()).outcome is Outcome.OK
 
 
+def test_a_platform_that_is_known_without_an_engine_is_rejected_as_such():
+    context = Context(known_platforms=("aks", "local"))
+    workload = job(requirements={"platform": "aks"})
+    verdict = ask(rules.platform_chosen, workload, placement(context=context))
+    assert verdict.outcome is Outcome.NOT_OK
+    assert verdict.reason == (
+        "`aks` was asked for; Plinth knows it and cannot run anything there yet"
+    )
+    assert verdict.remedy == "`requirements.platform: local`"
+
+
+def test_a_platform_that_nobody_knows_is_rejected_with_the_nearest_name():
+    context = Context(known_platforms=("databricks-jobs", "local"))
+    workload = job(requirements={"platform": "databrick-jobs"})
+    verdict = ask(rules.platform_chosen, workload, placement(context=context))
+    assert verdict.reason.endswith("no platform has that name, the nearest is `databricks-jobs`")
+    workload = job(requirements={"platform": "xyzzy"})
+    verdict = ask(rules.platform_chosen, workload, placement(context=context))
+    assert verdict.reason == "`xyzzy` was asked for; no platform has that name"
+
+
 def test_too_few_cores_are_rejected_with_the_numbers():
     verdict = ask(rules.cpu_fits, job(resources={"cpu": 8}), placement())
     assert (verdict.outcome, verdict.reason) == (Outcome.NOT_OK, "needs 8 cores, has 2")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from plinth.catalog.machine import local_offer
-from plinth.catalog.platforms import load_platforms
+from plinth.catalog.platforms import load_platforms, platform_names
 from plinth.cli.files import check_beside, read_workload
 from plinth.cli.output import console, print_json, print_table
 from plinth.cli.session import JsonOption
@@ -61,7 +61,10 @@ def plan(
     """
     workload = read_workload(file, team)
     check_beside(workload, file)
-    platforms, context = load_platforms([local_offer()], None), Context()
+    # Platforms without offers give no candidate; they are read when one may be asked for by name.
+    others = dict.fromkeys(platform_names(), ()) if why is not None else None
+    platforms = load_platforms([local_offer()], None, others=others)
+    context = Context(known_platforms=platform_names())
     before = make_plan(workload, platforms, context)
     # Whatever is asked besides is asked of the workload as it would be then.
     changes = [read_change(workload, text) for text in what_if or ()]
@@ -140,7 +143,7 @@ def _rows(found: Difference) -> list[list[Any]]:
 
 def _show_why_not(found: WhyNot) -> None:
     if found.candidate is None:
-        _say(f"`{found.platform}` has nothing to offer here: no size of it is configured")
+        _say(f"`{found.platform}` is known to Plinth, which cannot run anything there yet")
         return
     offer = found.candidate.offer
     name = f"{found.platform} / {offer.sku} / {offer.region}"

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -18,6 +19,7 @@ from plinth.domain.document import Path, path_text
 
 _LONGEST_VALUE = 60
 _LONGEST_MESSAGE = 300
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,9 @@ def _not_one_of(error: ErrorDetails, model: type[BaseModel]) -> Words:
     inner = model_at(model, tuple(parent))
     field = inner.model_fields.get(str(name)) if inner else None
     accepted = tuple(str(value) for value in get_args(field.annotation)) if field else ()
+    if field is None or get_origin(field.annotation) is not Literal:
+        # Inside of a list, or beside None: pydantic's own list of them is read.
+        accepted = tuple(_QUOTED.findall(error.get("ctx", {}).get("expected", "")))
     value = error["input"]
     near = nearest_name(value, accepted) if isinstance(value, str) else None
     return Words(f"{_shown(value)} is not one of the accepted values", accepted or None, near)

@@ -16,10 +16,12 @@ class Context(Declared):
 
     `allowed_regions`: where the team may run anything; empty allows every region.
     `currency`: the only one whose prices are compared, since no exchange rate is known.
+    `known_platforms`: names of those that exist, also where nothing can be run there yet.
     """
 
     allowed_regions: tuple[str, ...] = ()
     currency: str = "EUR"
+    known_platforms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

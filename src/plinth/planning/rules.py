@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from pydantic import JsonValue
 
+from plinth.domain.mistake import nearest_name
 from plinth.domain.plan import Change, Outcome, Verdict
 from plinth.domain.workload import Endpoint, Job, Workload
 from plinth.kit.units import format_bytes
@@ -46,7 +47,14 @@ def platform_chosen(workload: Workload, placement: Placement) -> Verdict | None:
     if wanted == placement.platform.name:
         return _ok("platform", f"`{wanted}` was asked for")
     change = _change("requirements.platform", placement.platform.name)
-    return _not_ok("platform", f"`{wanted}` was asked for", change)
+    known = placement.context.known_platforms
+    reason = f"`{wanted}` was asked for"
+    if wanted in known:
+        reason += "; Plinth knows it and cannot run anything there yet"
+    elif known:
+        near = nearest_name(wanted, known)
+        reason += "; no platform has that name" + (f", the nearest is `{near}`" if near else "")
+    return _not_ok("platform", reason, change)
 
 
 def cpu_fits(workload: Workload, placement: Placement) -> Verdict | None:
