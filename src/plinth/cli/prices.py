@@ -12,7 +12,7 @@ from plinth.cli.verb import verbs
 
 
 def list_prices(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """List every price with the time it holds from and where it comes from."""
+    """List every price: since when it holds, and where it comes from."""
     with connect(home) as client:
         prices = client.prices()
     if as_json:
@@ -48,7 +48,7 @@ def state_price(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """State what one unit costs from a time on; what was used before keeps its price."""
+    """State what one unit costs from a time on. What was used before keeps its price."""
     with connect(home) as client:
         price = client.state_price(sku, amount, currency=currency, valid_from=valid_from)
     if as_json:
@@ -70,6 +70,6 @@ COMMANDS = {
         "prices",
         list_prices,
         {"list": list_prices, "set": state_price},
-        "List and state prices.",
+        "List and state prices of what runs here; `plinth tokens` has those of model providers.",
     ),
 }
