@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.service import Service, make_service
+from tests.cli.alone import Alone
 from tests.cli.terminal import Terminal
 
 JOB = "kind: job\nname: train\nteam: research\ncode: .\ncommand: [python, x.py]\n"
@@ -36,3 +37,10 @@ def job_file(terminal: Terminal) -> Path:
 @pytest.fixture
 def endpoint_file(terminal: Terminal) -> Path:
     return terminal.write("endpoint.yaml", ENDPOINT)
+
+
+@pytest.fixture
+def alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Alone:
+    return Alone(tmp_path / "h", monkeypatch, capsys)

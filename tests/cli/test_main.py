@@ -39,6 +39,24 @@ def test_every_verb_says_in_a_sentence_what_it_does_and_what_each_option_means(
             assert parameter.help, f"{name} {parameter.name}"
 
 
+@pytest.mark.parametrize("name", [name for name, each in commands() if hasattr(each, "commands")])
+def test_the_help_of_a_group_cuts_no_line_of_its_verbs(terminal: Terminal, name: str) -> None:
+    said = terminal(name, "--help").out.partition("Commands:")[2]
+    assert said
+    assert "..." not in said
+
+
+def test_usage_names_what_is_needed_as_it_is_written(terminal: Terminal) -> None:
+    assert "Usage: plinth run [OPTIONS] FILE\n" in terminal("run", "--help").out
+    assert "Usage: plinth open [OPTIONS] [PAGE]\n" in terminal("open", "--help").out
+    assert "plinth data add [OPTIONS] NAME FILE\n" in terminal("data", "add", "--help").out
+
+
+def test_a_verb_that_does_not_exist_is_answered_with_the_nearest(terminal: Terminal) -> None:
+    assert "there is no verb `lst`. Did you mean `list`?" in terminal("lst").err
+    assert "No such command 'frobnicate'" in terminal("frobnicate").err
+
+
 def test_what_lists_or_shows_has_json() -> None:
     without = {
         name

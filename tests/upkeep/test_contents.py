@@ -43,6 +43,16 @@ def test_secrets_and_settings_without_locks() -> None:
     assert names == expected
 
 
+def test_imported_facts_are_backed_up_and_half_written_ones_are_not(tmp_path: Path) -> None:
+    home = Home(tmp_path / "h")
+    home.secrets.mkdir(parents=True)
+    home.catalog.mkdir()
+    (home.catalog / "prices.csv.json").write_bytes(b"{}")
+    (home.catalog / ".prices.csv.json.7.tmp").write_bytes(b"{")
+    assert [each.name for each in small_files(home)] == ["catalog/prices.csv.json"]
+    assert is_backed_up(home, home.catalog / "prices.csv.json")
+
+
 def test_every_access_log_is_opened_with_what_it_holds_now() -> None:
     with full_home() as plane, access_logs(plane.home) as logs:
         with (plane.home.gateway / "access.log").open("ab") as log:

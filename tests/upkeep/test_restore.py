@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from plinth.catalog.imports import load_imports, save_import
 from plinth.control.identities import make_first
 from plinth.control.preparation import data_key
 from plinth.domain.run import Phase
@@ -38,6 +39,7 @@ from plinth.upkeep.archive import ArchiveWriter
 from plinth.upkeep.backup import back_up
 from plinth.upkeep.databases import copy_sqlite
 from plinth.upkeep.restore import restore
+from tests.catalog.imported import imported
 from tests.control.plane import TEAM, Plane, open_database
 from tests.store.test_migrations import FIRST, at_revision
 from tests.store.test_schema import future
@@ -99,6 +101,15 @@ def test_everything_is_there_again(tmp_path: Path) -> None:
     assert (home.root / ARTIFACT).read_bytes() == LARGE
     assert (home.gateway / "access.log").read_bytes() == LINE * 3
     assert not any((home.root / name).exists() for name in ("units", "environments", "models"))
+
+
+def test_imported_facts_hold_again(tmp_path: Path) -> None:
+    with full_home() as plane:
+        save_import(plane.home.catalog, imported("quotas", "quota,region,limit", "cpu,eastus,5"))
+        back_up(plane.home, tmp_path / "b.tar")
+    home = Home(new_place())
+    restore(home, tmp_path / "b.tar")
+    assert [each.name for each in load_imports(home.catalog)] == ["ours.csv"]
 
 
 def test_it_is_private_and_nothing_is_left_beside(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "status": ("node", "Show every part of it, with age, restarts and memory"),
     "down": ("node", "Stop Plinth and everything it runs"),
     "plan": ("plan", "Say where a workload fits and why; starts nothing"),
+    "catalog": ("catalog", "Show the facts and prices that plans use; state your own"),
+    "size": ("size", "Size provisioned throughput and burst from a trace of requests"),
     "run": ("workloads", "Run a job from its file"),
     "apply": ("workloads", "Serve a model from an endpoint's file"),
     "list": ("workloads", "List runs and endpoints"),
@@ -37,7 +40,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "audit-log": ("audit", "Show who did what, when, from where"),
     "usage": ("usage", "Show what was used, by team and workload"),
     "bill": ("bill", "Show what it costs, by team and workload"),
-    "prices": ("prices", "List and state prices"),
+    "prices": ("prices", "List and state prices of what runs here"),
+    "tokens": ("tokens", "Say what tokens of a model cost at its provider"),
     "backup": ("upkeep", "Write everything kept here into one file, while it runs"),
     "restore": ("upkeep", "Make an empty home the same as one that was backed up"),
     "upgrade": ("upkeep", "Bring an earlier version's home forward, with a backup"),
@@ -61,6 +65,15 @@ class Verbs(TyperGroup):
             return None
         return import_module(f"plinth.cli.{VERBS[name][0]}").COMMANDS[name]
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Name the nearest verbs where there is none of this name."""
+        name = args[0]
+        near = get_close_matches(name, VERBS)
+        if name not in VERBS and near:
+            meant = " or ".join(f"`{each}`" for each in near)
+            ctx.fail(f"there is no verb `{name}`. Did you mean {meant}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, _context: Any, formatter: Any) -> None:
         """Write the table without loading anything."""
         with formatter.section("Verbs"):
@@ -71,6 +84,7 @@ app = Verbs(
     name="plinth",
     help="Declare an AI workload; Plinth plans, runs, serves, governs and measures it.",
     epilog=_EPILOG,
+    subcommand_metavar="VERB [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     no_args_is_help=True,

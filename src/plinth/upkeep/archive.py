@@ -28,7 +28,7 @@ HEAD = "backup.json"
 _MANIFEST = re.compile(r"manifest-([0-9a-f]{64})\.json")
 # What a home's backup may hold, by the first part of the name. Anything else (a unit's folder, a
 # program) has no business in a new home.
-_ROOMS = frozenset({"db", "gateway", "mlflow", "secrets", "storage"})
+_ROOMS = frozenset({"catalog", "db", "gateway", "mlflow", "secrets", "storage"})
 _FILES = frozenset({"node.json", "settings.toml"})
 _CHUNK = 1 << 20
 # tarfile reads a header at its word; no name is as long as that.

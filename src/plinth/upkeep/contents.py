@@ -53,18 +53,20 @@ def stored_files(home: Home) -> Iterator[HomeFile]:
 
 
 def small_files(home: Home) -> Iterator[HomeFile]:
-    """Yield the secrets and what was set: who may, at which port, with which settings."""
+    """Yield the secrets and what was set: who may, which port, settings, imported facts."""
     for path in sorted(home.secrets.rglob("*")):
         if path.is_file() and path.name != "lock" and not path.name.startswith("."):
             yield HomeFile(name_in(home, path), path, path.stat().st_size)
     for path in (home.node_file, home.root / FILE_NAME):
         if path.is_file():
             yield HomeFile(name_in(home, path), path, path.stat().st_size)
+    yield from _below(home, home.catalog)
 
 
 def is_backed_up(home: Home, path: Path) -> bool:
     """Tell whether a file at `path` would be in a backup of the home, or in the way of one."""
-    folders = (home.storage, home.tracking, home.gateway, home.secrets, home.database.parent)
+    kept = (home.storage, home.tracking, home.gateway, home.secrets, home.catalog)
+    folders = (*kept, home.database.parent)
     return any(path.is_relative_to(folder.resolve()) for folder in folders)
 
 
