@@ -5,6 +5,7 @@ An error goes into logs and onto screens: its size is ours to say, not the calle
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,24 @@ def test_nothing_that_was_sent_is_told_back_at_length(service: Service, odd: str
                 loud.append(f"{method} {path} {place}: {len(words)} {words[:300]!r}")
 
     assert loud == []
+
+
+def test_half_a_character_is_refused_or_kept_and_never_a_mistake_of_ours(service: Service) -> None:
+    """JSON can name a surrogate alone, which is no text that any file or database keeps."""
+    table = requests(prepare(service))
+    failed = []
+    for method, path in api_routes(service):
+        request = table[method, path]
+        for where, changed in replaced(request.options.get("json"), "a\ud800"):
+            options = {
+                **{k: v for k, v in request.options.items() if k != "json"},
+                "content": json.dumps(changed),
+                "headers": {"content-type": "application/json"},
+            }
+            answer = service.call(service.admin, method, request.path, **options)
+            if answer.status_code >= 500:
+                failed.append(f"{method} {path} {where}: {answer.text[:200]}")
+    assert failed == []
 
 
 # Every kind of text that a workload has.

@@ -147,3 +147,14 @@ def test_revoking_twice_is_no_trouble(service: Service) -> None:
         assert service.as_admin("DELETE", f"/keys/{made['id']}") == {"revoked": made["id"]}
     hints = service.plane.hints
     assert hints >= 3
+
+
+def test_whoever_revokes_the_administrators_key_finds_another_in_its_file(service: Service) -> None:
+    old = service.admin
+    claims = service.plane.context.claims_of(old)
+    assert claims is not None
+    assert service.as_admin("DELETE", f"/keys/{claims.key_id}") == {"revoked": claims.key_id}
+    assert service.call(old, "GET", "/whoami").status_code == 401
+    new = service.plane.home.admin_token.read_text()
+    assert service.call(new, "GET", "/whoami").status_code == 200
+    assert service.plane.home.admin_token.stat().st_mode & 0o777 == 0o600

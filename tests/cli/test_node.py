@@ -9,7 +9,8 @@ import pytest
 from plinth import __version__
 from plinth.cli import node
 from plinth.client.client import Client
-from plinth.kit.errors import Temporary
+from plinth.kit.errors import Temporary, Unauthenticated
+from plinth.kit.home import Home
 from tests.cli.terminal import Terminal
 
 
@@ -116,3 +117,16 @@ def test_plinth_goes_down_by_force_also_where_no_stop_can_be_written(
     said = terminal("down", "--force")
     assert said.code == 0, said.err
     assert "the disk is full: jobs that are stopped now will count as failed" in said.err
+
+
+def test_up_does_not_wait_for_ever_for_a_key_that_is_refused(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_client: Client) -> Any:
+        raise Unauthenticated("this key was revoked")
+
+    monkeypatch.setattr(Client, "status", refuse)
+    monkeypatch.setattr(node, "_REFUSED_S", -1.0)
+    with pytest.raises(Unauthenticated, match="this key was revoked") as said:
+        node._wait_ready(Home(terminal.home), quiet=True)
+    assert "`plinth down --force`" in (said.value.hint or "")

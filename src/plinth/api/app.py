@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -83,14 +84,21 @@ def create_app(
     return app
 
 
+class _Refusal(JSONResponse):
+    """An error in ASCII: half a character that a caller sent could not be written otherwise."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
+
+
 def _answer(status: int, code: str, message: str, hint: str | None = None) -> JSONResponse:
     body: dict[str, Any] = {"error": {"code": code, "message": message, "hint": hint}}
-    return JSONResponse(body, status_code=status)
+    return _Refusal(body, status_code=status)
 
 
 async def _plinth_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PlinthError)
-    answer = JSONResponse(error.to_json(), status_code=error.status)
+    answer = _Refusal(error.to_json(), status_code=error.status)
     if refused := refusal_of(request, error):
         # After the answer was sent: how long it takes must not tell what is hidden from what is not
         # there.

@@ -10,8 +10,14 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from plinth.api.caller import CallerDep, ContextDep, needs, no_team
-from plinth.control.context import PLATFORM_PRINCIPAL
-from plinth.control.identities import MEMBER_ROLE, make_team, mint_key, require_as_much
+from plinth.control.context import ADMIN_PRINCIPAL, PLATFORM_PRINCIPAL
+from plinth.control.identities import (
+    MEMBER_ROLE,
+    make_first,
+    make_team,
+    mint_key,
+    require_as_much,
+)
 from plinth.control.members import require_takable
 from plinth.domain.access import Action, Grant, PrincipalKind, Resource, Role
 from plinth.domain.base import Declared, Name, TeamName
@@ -183,7 +189,10 @@ def create(new: NewKey, context: ContextDep, caller: CallerDep) -> dict[str, Any
 
 @router.delete("/keys/{key_id}", **needs(Action.MANAGE_KEYS, "key"))
 def revoke(key_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
-    """Revoke a key; the gateway refuses it at once."""
+    """Revoke a key; the gateway refuses it at once.
+
+    The key of the token file has a successor at once: somebody can always let others in.
+    """
     with context.database.write() as connection:
         key = find_key(connection, key_id)
         resource = Resource(kind="key", team=key.principal.team)
@@ -199,6 +208,8 @@ def revoke(key_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any
                 principal=key.principal.id,
                 holder=key.principal.name,
             )
+    if key.principal.id == ADMIN_PRINCIPAL:
+        make_first(context)
     context.hint()
     return {"revoked": key_id}
 

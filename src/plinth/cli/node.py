@@ -31,6 +31,8 @@ from plinth.kit.units import format_bytes
 _POLL_S = 0.3
 # Building MLflow's environment downloads some 600 MB the first time.
 _READY_S = 1800.0
+# For how long the key of the token file may be refused while the control plane starts.
+_REFUSED_S = 60.0
 # A job has this long to stop by itself before the agent ends it.
 _STOP_S = 30.0
 _UP_AGAIN = "`plinth up --detach` starts what is missing and leaves what runs"
@@ -188,9 +190,18 @@ def _node(action: str, home: Home, *options: str) -> Json:
 def _wait_ready(home: Home, *, quiet: bool) -> Json:
     ends_at = time.monotonic() + _READY_S
     shown, spoken = "", console(to_stderr=True)
+    refused_at: float | None = None
     with spoken.status("starting", spinner="dots") as spinner:
         while time.monotonic() < ends_at:
-            seen, text = _look(home)
+            try:
+                seen, text = _look(home)
+                refused_at = None
+            except Unauthenticated as err:
+                # The token file is written by the control plane as it starts.
+                seen, text = None, "the control plane is starting"
+                refused_at = refused_at or time.monotonic()
+                if time.monotonic() > refused_at + _REFUSED_S:
+                    raise _refused(home, err) from err
             if seen is not None and not _missing(seen):
                 return seen
             spinner.update(text)
@@ -201,12 +212,18 @@ def _wait_ready(home: Home, *, quiet: bool) -> Json:
     raise Temporary(f"Plinth is not ready yet: {shown}", hint="`plinth status` shows how it stands")
 
 
+def _refused(home: Home, error: Unauthenticated) -> Unauthenticated:
+    return Unauthenticated(
+        f"the control plane refuses the key in `{home.admin_token}`: {error.message}",
+        hint="`plinth down --force`, then `plinth up --detach`: it makes a new key as it starts",
+    )
+
+
 def _look(home: Home) -> tuple[Json | None, str]:
     try:
         with connect_as_administrator(home) as client:
             seen = client.status()
-    except (Temporary, Unauthenticated):
-        # The token file is written by the control plane as it starts.
+    except Temporary:
         return None, "the control plane is starting"
     missing = _missing(seen)
     return seen, f"waiting for {', '.join(missing)}"

@@ -20,7 +20,9 @@ _NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 class Declared(BaseModel):
     """A frozen value that refuses fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Only a text of limited length is looked at by pydantic, which then refuses half a character:
+    # JSON can name one, and no file or database can keep it.
+    model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=10_000_000)
 
 
 def check_name(value: str, longest: int = NAME_LENGTH) -> str:
