@@ -82,6 +82,18 @@ def test_nothing_written_can_be_changed_or_removed(database: Database, change: A
     assert found(database) == before
 
 
+def test_nor_can_it_be_replaced(database: Database) -> None:
+    write(database, entry())
+    before = found(database)
+    columns = ", ".join(f'"{column.name}"' for column in tables.audit.columns)
+    copied = f"insert or replace into audit ({columns}) select {columns} from audit"
+    with pytest.raises(DBAPIError, match="append-only"), database.write() as connection:
+        connection.exec_driver_sql(copied)
+    assert found(database) == before
+    write(database, entry())
+    assert len(found(database)) == len(before) + 1
+
+
 @pytest.mark.parametrize(
     ("wanted", "places"),
     [

@@ -106,6 +106,12 @@ def _audit() -> None:
                 f"create trigger audit_no_{change} before {change} on audit "
                 f"begin select raise(abort, '{_REFUSAL}'); end"
             )
+        # SQLite replaces a row without asking those two.
+        op.execute(
+            "create trigger audit_no_replace before insert on audit "
+            "when exists (select 1 from audit where id = new.id) "
+            f"begin select raise(abort, '{_REFUSAL}'); end"
+        )
         return
     op.execute(
         "create function refuse_audit_change() returns trigger language plpgsql as "
