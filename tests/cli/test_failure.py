@@ -36,3 +36,12 @@ def test_a_program_gets_the_one_shape(
     error = Conflict("it is taken", hint="do this")
     report(error)
     assert json.loads(capsys.readouterr().err) == error.to_json()
+
+
+def test_what_a_terminal_would_obey_is_shown_escaped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["plinth", "plan"])
+    report(Conflict("`a\x1b[31mRED\a\u202e` is\nno name", hint="ö\tx"))
+    expected = "error: `a\\x1b[31mRED\\x07\\u202e` is\nno name\n\nhint: ö\\tx\n"
+    assert capsys.readouterr() == ("", expected)

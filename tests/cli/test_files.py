@@ -47,3 +47,10 @@ def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(PlinthError) as caught:
         read_workload(tmp_path / "job.yaml", None)
     assert all(word in caught.value.message for word in ("nmae", "command", "job.yaml:2"))
+
+
+def test_a_file_that_is_far_too_large_is_not_read_whole(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("a" * 5_000_000)
+    with pytest.raises(Invalid, match="has more than 1,000,000 bytes; at most 262,144 characters"):
+        read_workload(file, None)

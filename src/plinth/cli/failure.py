@@ -13,6 +13,13 @@ def report(error: PlinthError) -> None:
     if "--json" in sys.argv:
         sys.stderr.write(json.dumps(error.to_json()) + "\n")
         return
-    sys.stderr.write(f"error: {error.message}\n")
+    sys.stderr.write(f"error: {_plain(error.message)}\n")
     if error.hint:
-        sys.stderr.write(f"\nhint: {error.hint}\n")
+        sys.stderr.write(f"\nhint: {_plain(error.hint)}\n")
+
+
+def _plain(text: str) -> str:
+    """Escape what a terminal would obey: a value of a file or an answer may stand in the text."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from plinth.domain.document import MAX_CHARACTERS
 from plinth.domain.load import load_workload
 from plinth.domain.workload import Endpoint, Environment, Job
 from plinth.kit.errors import Invalid
@@ -23,11 +24,17 @@ def read_workload(file: Path, team: str | None) -> Job | Endpoint:
         if file.exists() and not file.is_file():
             raise Invalid(f"`{file}` is not a file", hint="give the path of a workload's file")
         with file.open("rb") as stream:
-            text = stream.read(_MOST_BYTES)
+            text = stream.read(_MOST_BYTES + 1)
     except OSError as err:
         raise Invalid(
             f"`{file}` cannot be read: {err.strerror}", hint="give the path of a workload's file"
         ) from err
+    if len(text) > _MOST_BYTES:
+        raise Invalid(
+            f"`{file}` has more than {_MOST_BYTES:,} bytes; at most {MAX_CHARACTERS:,} characters "
+            "are read",
+            hint="give the path of a workload's file",
+        )
     workload = load_workload(text, str(file))
     return workload if team is None else workload.model_copy(update={"team": team})
 
