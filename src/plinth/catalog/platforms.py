@@ -21,25 +21,12 @@ from plinth.domain.base import Declared, Name
 from plinth.domain.load import LoadError, load_as
 from plinth.domain.mistake import Mistake, nearest_name
 from plinth.domain.platform import (
-    Batch,
     Capability,
-    Compute,
-    Control,
-    Day2,
+    FactGroups,
     Facts,
     Function,
-    Guidance,
-    Identity,
-    Limits,
-    Maturity,
-    Monitoring,
-    Network,
     Offer,
     Platform,
-    Regions,
-    Supply,
-    Traffic,
-    Tuning,
 )
 from plinth.domain.resources import Accelerator
 from plinth.kit.errors import NotFound
@@ -49,7 +36,7 @@ FOLDER = "platforms"
 _SUFFIX = ".yaml"
 
 
-class PlatformFacts(Declared):
+class PlatformFacts(FactGroups):
     """One row of a file: what does not change from machine to machine. None: unknown.
 
     `source` and `checked` are those of the facts that stand in the row itself; each group of
@@ -65,20 +52,6 @@ class PlatformFacts(Declared):
     accelerators: tuple[Accelerator, ...] = ()
     source: str = Field(min_length=1)
     checked: date
-    compute: Compute = Compute()
-    supply: Supply = Supply()
-    network: Network = Network()
-    identity: Identity = Identity()
-    monitoring: Monitoring = Monitoring()
-    regions: Regions = Regions()
-    tuning: Tuning = Tuning()
-    traffic: Traffic = Traffic()
-    batch: Batch = Batch()
-    day2: Day2 = Day2()
-    maturity: Maturity = Maturity()
-    limits: Limits = Limits()
-    control: Control = Control()
-    guidance: Guidance = Guidance()
 
     @property
     def groups(self) -> Mapping[str, Facts]:

@@ -271,20 +271,9 @@ class Guidance(Facts):
     advice: tuple[Text, ...] | None = Field(default=None, description="When, and when not.")
 
 
-class Capability(Declared):
-    """What a platform supports, as data: rules read it, people are shown it. None: unknown.
+class FactGroups(Declared):
+    """Every group of facts; what is known of none is empty, so that a rule can always ask."""
 
-    `functions` are those of `planning.rules`; `networks` the kinds of a job's network that it can
-    hold a job to; `interruptible`: it may take its capacity back at any time. The groups below are
-    always there, so that a rule reads `capability.traffic.split` and gets None where it is unknown.
-    """
-
-    functions: tuple[str, ...]
-    isolation: int | None = None
-    scale_to_zero: bool | None = None
-    interruptible: bool | None = None
-    networks: tuple[str, ...] | None = None
-    accelerators: tuple[Accelerator, ...] = ()
     compute: Compute = Compute()
     supply: Supply = Supply()
     network: Network = Network()
@@ -299,6 +288,22 @@ class Capability(Declared):
     limits: Limits = Limits()
     control: Control = Control()
     guidance: Guidance = Guidance()
+
+
+class Capability(FactGroups):
+    """What a platform supports, as data: rules read it, people are shown it. None: unknown.
+
+    `functions` are those of `planning.rules`; `networks` the kinds of a job's network that it can
+    hold a job to; `interruptible`: it may take its capacity back at any time. The groups below are
+    always there, so that a rule reads `capability.traffic.split` and gets None where it is unknown.
+    """
+
+    functions: tuple[str, ...]
+    isolation: int | None = None
+    scale_to_zero: bool | None = None
+    interruptible: bool | None = None
+    networks: tuple[str, ...] | None = None
+    accelerators: tuple[Accelerator, ...] = ()
 
 
 class Offer(Declared):
