@@ -59,14 +59,23 @@ class Databases:
 
 def _emptying(connection: psycopg.Connection[Any]) -> sql.Composable:
     """Return what brings every table back to what it held right after the migrations."""
-    # The migrations say in these what they did. The audit log's trigger refuses to lose rows.
-    kept = ("alembic_version", "release")
-    emptied = [table.name for table in metadata.sorted_tables if table.name not in kept]
-    statements = ["set session_replication_role = replica"]
-    statements += [f'delete from "{name}"' for name in emptied]
-    (newest,) = connection.execute("select max(id) from release").fetchone() or (0,)
-    statements.append(f"delete from release where id > {newest}")
-    return sql.SQL("; ".join(statements))  # type: ignore[arg-type]
+    # The audit log's trigger refuses to lose rows.
+    statements: list[sql.Composable] = [sql.SQL("set session_replication_role = replica")]
+    statements += [
+        sql.SQL("delete from {}").format(sql.Identifier(table.name))
+        for table in metadata.sorted_tables
+    ]
+    # The migrations say in these what they did.
+    (version,) = connection.execute("select version_num from alembic_version").fetchone() or ("",)
+    statements.append(
+        sql.SQL("update alembic_version set version_num = {}").format(sql.Literal(version))
+    )
+    for row in connection.execute("select id, revision, plinth, at from release"):
+        values = sql.SQL(", ").join(map(sql.Literal, row))
+        statements.append(
+            sql.SQL("insert into release (id, revision, plinth, at) values ({})").format(values)
+        )
+    return sql.SQL("; ").join(statements)
 
 
 @contextmanager

@@ -229,7 +229,11 @@ def test_one_of_two_servers_is_killed_and_the_other_takes_its_requests(running: 
         running.wait_until_loaded(f"{run}.1.2")
     # Only what the killed server was answering at that moment may fail: one for each connection.
     assert len(calls.failed) <= 2, calls.failed
-    assert all(status == 503 for status, _ in calls.failed)
+    # It is told so, or its answer ends where the server did: then the head was on its way already.
+    assert all(
+        status == 503 or (status == 0 and "RemoteProtocolError" in said)
+        for status, said in calls.failed
+    ), calls.failed
     shown = plinth.client.run(run)
     assert shown["phase"] == "running"
     assert [(a["replica"], a["number"]) for a in shown["attempts"]] == [(0, 1), (1, 1), (1, 2)]
