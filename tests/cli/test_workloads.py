@@ -13,6 +13,7 @@ from plinth.client.git import Origin
 from plinth.domain.model import CodeOrigin
 from tests.api.service import TEAM, Service
 from tests.cli.terminal import Terminal
+from tests.contracts.fake_engine import FakeEngine
 
 
 def behave(service: Service, exit_code: int, output: bytes = b"hello\n") -> None:
@@ -145,6 +146,22 @@ def test_what_was_printed_is_printed(
     assert terminal("logs", "control").out == "started\n"
 
 
+def test_output_that_is_not_kept_any_more_is_said(
+    service: Service, terminal: Terminal, job_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behave(service, 0)
+    terminal("run", job_file)
+
+    def trimmed(_self: object, _handle: object, offset: int, _limit: int) -> tuple[bytes, int]:
+        return (b"of one\ntwo\n", 5_000_000) if offset < 5_000_000 else (b"", offset)
+
+    monkeypatch.setattr(FakeEngine, "logs", trimmed)
+    for options in ([], ["-f"]):
+        said = terminal("logs", "train", *options)
+        assert said.out == "two\n"
+        assert "note: 5.0 MB before this are not kept" in said.err
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="there is no git here")
 def test_code_from_a_work_tree_brings_its_commit_and_its_difference(
     service: Service, terminal: Terminal, job_file: Path
@@ -169,6 +186,14 @@ def test_code_from_a_work_tree_brings_its_commit_and_its_difference(
     assert b"+changed" in answer.content
     shown = terminal("get", run["id"]).out
     assert all(word in shown for word in (code["commit"], "main", code["diff_digest"]))
+    terminal.write("new.py", "new")
+    terminal.write(".env", "TOKEN=1")
+    said = terminal("run", job_file, "-d")
+    kept = f"keeps the difference to commit {code['commit'][:7]}: 1 changed and 1 untracked file "
+    assert kept + "(`new.py`); list a file in `.gitignore` to leave it out" in said.err
+    left_out = "the difference leaves out 1 untracked file named like a secret: `.env`"
+    assert f"note: {left_out}" in said.err
+    assert "named like a secret" in terminal("get", "train").out
 
 
 def test_a_difference_that_is_not_kept_is_said(

@@ -262,6 +262,31 @@ def test_a_difference_that_is_too_large_is_not_kept_and_that_is_said(
     assert repository.origin(limit_bytes=10_000).code.note is None
 
 
+def test_untracked_files_named_like_secrets_are_left_out_and_named(repository: Repository) -> None:
+    repository.write("code/.env", "TOKEN=1\n")
+    found = repository.origin()
+    assert (found.diff, found.code.diff_digest) == (None, None)
+    note = "the difference leaves out 1 untracked file named like a secret: `.env`"
+    assert found.code.note == note
+    secrets = ("sub/.env.local", "tls.PEM", "tls.key", "id_rsa", ".netrc", "credentials.json")
+    for name in secrets:
+        repository.write(f"code/{name}", "hush\n")
+    repository.write("code/new.py", "new\n")
+    repository.write("code/a.py", "changed\n")
+    found = repository.origin()
+    assert (found.changed, found.untracked) == (1, ("new.py",))
+    assert found.diff is not None
+    assert b"hush" not in found.diff
+    assert b"TOKEN" not in found.diff
+    assert "7 untracked files named like secrets" in str(found.code.note)
+    assert "and 4 more" in str(found.code.note)
+    repository.commit()
+    repository.write("code/.env", "TOKEN=2\n")
+    # What was committed is no secret any more.
+    assert "TOKEN=2" in repository.diff()
+    assert repository.origin().code.note is None
+
+
 def test_variables_of_a_hook_do_not_lead_elsewhere(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

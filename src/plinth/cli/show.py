@@ -61,7 +61,7 @@ def code_facts(code: Json | None) -> list[tuple[str, Any]]:
         ("commit", code["commit"]),
         ("branch", code["branch"]),
         ("remote", code["remote"]),
-        ("uncommitted", code["diff_digest"] or code["note"] or "nothing"),
+        ("uncommitted", "; ".join(filter(None, (code["diff_digest"], code["note"]))) or "nothing"),
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from plinth.cli.files import read_workload, with_packages
-from plinth.cli.output import age, console, note, print_json, print_table
+from plinth.cli.log_piece import print_piece
+from plinth.cli.output import age, console, counted, note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect, open_home
 from plinth.cli.show import show_endpoint, show_run, state_of
 from plinth.cli.verb import verb
 from plinth.client.client import Client, Json
-from plinth.client.git import find_origin
+from plinth.client.git import Origin, find_origin, listed_names
 from plinth.domain.workload import Endpoint, Job
 from plinth.kit.archive import pack
 from plinth.kit.errors import Invalid, NotFound, PlinthError, Temporary
@@ -59,7 +59,8 @@ def run(
     """Run a job from its file, and follow what it prints to its end.
 
     The folder that `code` names is uploaded as it is now; the job runs from that copy. In a git
-    work tree the commit and what is not committed are kept with the run.
+    work tree the commit and what is not committed are kept with the run, but for untracked files
+    whose names say that they hold secrets.
     Interrupting (Ctrl-C) leaves the job running. Exit code 1 when the job fails.
     """
     workload = read_workload(file, team)
@@ -194,14 +195,19 @@ def logs(
     replica: Annotated[int, typer.Option(min=0, help="Which replica")] = 0,
     home: HomeOption = None,
 ) -> None:
-    """Print what a run, an endpoint's deployment, or a part of Plinth printed."""
+    """Print what a run, an endpoint's deployment, or a part of Plinth printed.
+
+    Of a long output the end is kept, at least 33 MB; a note on stderr says what is missing.
+    """
     with connect(home) as client:
         if target in _SYSTEM_UNITS:
             try:
                 _print_unit(client, target, follow=follow)
             except Temporary:
                 # What cannot be asked is often what one wants to read about.
-                _write(_log_file(home, target).read_bytes())
+                content = _log_file(home, target).read_bytes()
+                # What was given back to the disk reads as zeros.
+                print_piece(content.lstrip(b"\0"), 0, len(content))
             return
         kind, found = _find(client, target)
         run_id = found["id"] if kind == "run" else _deployment_of(found)
@@ -210,10 +216,11 @@ def logs(
             return
         offset, phase = 0, ""
         while True:
-            content, offset, phase = client.logs(
+            content, following, phase = client.logs(
                 run_id, offset=offset, attempt=attempt, replica=replica
             )
-            _write(content)
+            print_piece(content, offset, following)
+            offset = following
             if not content:
                 if not follow or phase in _FINAL:
                     return
@@ -270,9 +277,20 @@ def _submit(client: Client, job: Job, folder: Path, team: str) -> Json:
         return client.submit(job, code_digest=code.digest)
     if origin.diff is not None and origin.code.diff_digest is not None:
         client.put_diff(origin.code.diff_digest, origin.diff, team=team)
+    if origin.untracked:
+        note(_kept(origin))
     if origin.code.note is not None:
         note(f"note: {origin.code.note}")
     return client.submit(job, code_digest=code.digest, code=origin.code)
+
+
+def _kept(origin: Origin) -> str:
+    shown = listed_names(origin.untracked)
+    return (
+        f"keeps the difference to commit {origin.code.commit[:7]}: {origin.changed} changed and "
+        f"{counted(len(origin.untracked), 'untracked file')} ({shown}); list a file in "
+        "`.gitignore` to leave it out"
+    )
 
 
 def _find(client: Client, target: str) -> tuple[str, Json]:
@@ -305,9 +323,10 @@ def _follow(client: Client, run_id: str, *, quiet: bool) -> Json:
             status.update(f"{run['phase']}: {run['message']}")
             newest = max((a["number"] for a in run["attempts"]), default=1)
             if run["attempts"]:
-                content, offset = _log_piece(client, run_id, offset, attempt)
+                content, following = _log_piece(client, run_id, offset, attempt)
                 if not quiet:
-                    _write(content)
+                    print_piece(content, offset, following)
+                offset = following
                 if not content and newest > attempt:
                     attempt, offset = attempt + 1, 0
                     continue
@@ -397,8 +416,9 @@ def _deployment_of(endpoint: Json) -> str:
 def _print_unit(client: Client, unit_id: str, *, follow: bool) -> None:
     offset = 0
     while True:
-        content, offset = client.unit_logs(unit_id, offset=offset)
-        _write(content)
+        content, following = client.unit_logs(unit_id, offset=offset)
+        print_piece(content, offset, following)
+        offset = following
         if not content and not follow:
             return
         if not content:
@@ -410,11 +430,6 @@ def _log_file(home: Path | None, unit: str) -> Path:
     if not path.is_file():
         raise NotFound(f"`{unit}` has printed nothing here", hint="`plinth up --detach` starts it")
     return path
-
-
-def _write(content: bytes) -> None:
-    sys.stdout.buffer.write(content)
-    sys.stdout.flush()
 
 
 COMMANDS = {

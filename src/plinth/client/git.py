@@ -15,11 +15,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from plinth.domain.model import CodeOrigin
 from plinth.kit.archive import packed_names
+from plinth.kit.excerpt import excerpt
 from plinth.kit.ids import digest_of
 from plinth.kit.units import format_bytes
 
@@ -66,19 +68,30 @@ _DIFF = (
     *("--ignore-submodules=dirty", "--submodule=short", "--src-prefix=a/", "--dst-prefix=b/"),
     *("--", "."),
 )
+# How a file begins in a difference; within one, no line begins so.
+_FILE = re.compile(rb"^diff --git ", re.MULTILINE)
 _HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 # What else stands in a repository, and may be a link or large.
 _UNREAD = frozenset({"annex", "hooks", "lfs", "logs", "modules"})
 _FILTER = re.compile(r"filter\..*\.(clean|smudge|process|required)", re.DOTALL)
+# Untracked files of these names are never kept: whoever may read the run reads its difference.
+_SECRETS = (".env", ".env.*", "*.pem", "*.key", "id_rsa*", ".netrc", "credentials*")
+_SHOWN_NAMES = 3
+_LONGEST_NAME = 40
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:/@]*)(:[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the code comes from, and the difference that `code.diff_digest` names."""
+    """Where the code comes from, and the difference that `code.diff_digest` names.
+
+    `changed`: how many tracked files differ. `untracked`: the names of the others that are in it.
+    """
 
     code: CodeOrigin
     diff: bytes | None = None
+    changed: int = 0
+    untracked: tuple[str, ...] = ()
 
 
 class _Refused(Exception):
@@ -96,7 +109,8 @@ def find_origin(folder: Path, *, limit_bytes: int = DIFF_LIMIT_BYTES) -> Origin 
     the repository is not the work tree's own, and where there is no git (2.31 or newer). The
     difference is that of the folder alone, to be used with `git apply` at the top of the work tree:
     tracked files that changed, and those untracked ones that git does not ignore and `pack` takes.
-    Equal trees give equal bytes. One of more than `limit_bytes`, or of a repository that borrows
+    Equal trees give equal bytes. Untracked files whose names say that they hold secrets are left
+    out; `code.note` names them. One of more than `limit_bytes`, or of a repository that borrows
     objects of another one, is not kept: `code.note` says so.
     """
     program = shutil.which("git")
@@ -119,13 +133,41 @@ def find_origin(folder: Path, *, limit_bytes: int = DIFF_LIMIT_BYTES) -> Origin 
         remote = _remote(settings, branch)
         code = CodeOrigin(commit=commit, branch=branch and branch[:250], remote=remote)
         try:
-            diff = git.difference(packed_names(folder), limit_bytes)
+            untracked, secret = git.untracked(packed_names(folder))
+            diff = git.difference(untracked, limit_bytes)
         except _Refused as err:
             note = f"the uncommitted difference is not kept: {err}"
             return Origin(code.model_copy(update={"note": note[:300]}))
+    if secret:
+        code = code.model_copy(update={"note": _left_out(secret)})
     if not diff:
         return Origin(code)
-    return Origin(code.model_copy(update={"diff_digest": digest_of(diff)}), diff)
+    code = code.model_copy(update={"diff_digest": digest_of(diff)})
+    changed = len(_FILE.findall(diff)) - len(untracked)
+    return Origin(code, diff, changed, tuple(_shown(name) for name in untracked))
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """Return the first few names for people, and how many more there are."""
+    shown = ", ".join(f"`{excerpt(name, _LONGEST_NAME)}`" for name in names[:_SHOWN_NAMES])
+    more = len(names) - _SHOWN_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _left_out(names: Sequence[bytes]) -> str:
+    listed = listed_names([_shown(name) for name in names])
+    one = "1 untracked file named like a secret"
+    files = one if len(names) == 1 else f"{len(names)} untracked files named like secrets"
+    return f"the difference leaves out {files}: {listed}"
+
+
+def _shown(name: bytes) -> str:
+    return name.decode(errors="replace")
+
+
+def _is_secret(name: bytes) -> bool:
+    bare = _shown(name).rpartition("/")[2].lower()
+    return any(fnmatchcase(bare, pattern) for pattern in _SECRETS)
 
 
 def _remote(settings: Mapping[str, str], branch: str | None) -> str | None:
@@ -222,10 +264,15 @@ class _Git:
             return False
         return True
 
-    def difference(self, names: frozenset[str], limit_bytes: int) -> bytes:
-        """Return what differs from the last commit; of untracked files only those in `names`."""
-        untracked = self.ask("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
-        added = [name for name in untracked.split(b"\0") if os.fsdecode(name) in names]
+    def untracked(self, names: frozenset[str]) -> tuple[list[bytes], list[bytes]]:
+        """Return which of `names` git neither knows nor ignores: those to keep, and secrets."""
+        found = self.ask("ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+        new = [name for name in found.split(b"\0") if os.fsdecode(name) in names]
+        secret = [name for name in new if _is_secret(name)]
+        return [name for name in new if name not in secret], secret
+
+    def difference(self, added: Sequence[bytes], limit_bytes: int) -> bytes:
+        """Return what differs from the last commit; of untracked files only those `added`."""
         self._write_beside()
         if added:
             file = self._temporary / "added"

@@ -37,7 +37,7 @@ class CodeOrigin(Declared):
     """Where a code snapshot came from, as git said on the caller's machine.
 
     `diff_digest`: the SHA-256 of the uncommitted difference, which is kept; None: there was none,
-    unless `note` says why it is not kept.
+    unless `note` says why it is not kept. `note` also names files that it leaves out.
     """
 
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$")]
