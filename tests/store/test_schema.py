@@ -12,9 +12,11 @@ from plinth import __version__
 from plinth.kit.errors import Conflict
 from plinth.store import tables
 from plinth.store.schema import (
+    PARTS,
     check_known,
     knows,
     migrate_to,
+    missing_parts,
     newest_revision,
     revision_of,
     written_by,
@@ -64,6 +66,15 @@ def test_going_forward_twice_is_one_release(database: Database) -> None:
         migrate_to(connection, "head")
         rows = connection.exec_driver_sql("select revision from release").all()
     assert [row[0] for row in rows] == [newest_revision()]
+
+
+def test_every_table_and_trigger_of_a_new_store_is_looked_for(database: Database) -> None:
+    with database.read() as connection:
+        dialect = connection.dialect.name
+        found = [tuple(row) for row in connection.exec_driver_sql(PARTS[dialect])]
+    parts = [part for part in found if not part[1].startswith("sqlite_")]
+    assert missing_parts(dialect, parts) == []
+    assert len(missing_parts(dialect, [])) == len(parts)
 
 
 def test_an_empty_store_is_known(tmp_path: Path) -> None:

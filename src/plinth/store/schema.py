@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,20 @@ from sqlalchemy import Connection, insert, inspect, select
 from plinth import __version__
 from plinth.kit.errors import Conflict
 from plinth.store import tables
+
+# What refuses to change the audit log, by kind of database (migration 0004).
+_TRIGGERS = {
+    "sqlite": ("audit_no_update", "audit_no_delete", "audit_no_replace"),
+    "postgresql": ("audit_append_only",),
+}
+_SQLITE_PARTS = "select type, name from sqlite_master where type in ('table', 'trigger')"
+_POSTGRESQL_PARTS = (
+    "select 'table', tablename from pg_tables where schemaname = current_schema() "
+    "union all select 'trigger', tgname from pg_trigger where not tgisinternal and tgrelid in "
+    "(select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+    "where n.nspname = current_schema())"
+)
+PARTS = {"sqlite": _SQLITE_PARTS, "postgresql": _POSTGRESQL_PARTS}
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BACK = (
@@ -52,6 +67,17 @@ def written_by(connection: Connection) -> str | None:
     query = select(table.c.plinth).where(table.c.revision == revision)
     found = connection.execute(query.order_by(table.c.id.desc()).limit(1)).scalar()
     return None if found is None else str(found)
+
+
+def missing_parts(dialect: str, found: Iterable[tuple[object, ...]]) -> list[str]:
+    """Return which tables and triggers of the newest schema are not there, as ``table `audit` ``.
+
+    `dialect`: `sqlite` or `postgresql`. `found`: the answer to `PARTS[dialect]`, kinds and names.
+    """
+    needed = [("table", name) for name in ("alembic_version", *sorted(tables.metadata.tables))]
+    needed += [("trigger", name) for name in _TRIGGERS[dialect]]
+    there = {(str(kind), str(name)) for kind, name in found}
+    return [f"{kind} `{name}`" for kind, name in needed if (kind, name) not in there]
 
 
 def check_known(connection: Connection) -> None:

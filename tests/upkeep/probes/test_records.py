@@ -103,6 +103,21 @@ def test_a_store_that_cannot_be_read_is_one_failure_not_two() -> None:
     assert probe_files(scene_of(home)).status == "skipped"
 
 
+def test_a_table_or_trigger_that_is_gone_fails_with_its_name_and_the_way_out() -> None:
+    with full_scene() as scene:
+        execute(scene.home.database, "drop trigger audit_no_delete")
+        finding = probe_store(scene)
+        assert finding.status == "failed"
+        assert finding.fact.endswith("are missing: trigger `audit_no_delete`")
+        execute(scene.home.database, "drop table audit")
+        finding = probe_store(scene)
+    assert finding.status == "failed"
+    named = "table `audit`, trigger `audit_no_update`, trigger `audit_no_delete`, "
+    named += "trigger `audit_no_replace`"
+    assert finding.fact.endswith(f"are missing: {named}")
+    assert "plinth restore FILE" in str(finding.todo)
+
+
 def test_a_postgresql_that_is_away_fails_without_its_password() -> None:
     settings = Settings(database="postgresql://u:s3cret@127.0.0.1:1/x")
     finding = probe_store(scene_of(Home(new_place()), settings=settings))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from plinth.kit.clock import to_text
 from plinth.kit.errors import PlinthError
 from plinth.metering.ledger import LEDGER_VERSION
-from plinth.store.schema import knows, newest_revision, revision_of
+from plinth.store.schema import PARTS, knows, missing_parts, newest_revision, revision_of
 from plinth.tracking.server import MLFLOW_SCHEMA
 from plinth.upkeep import databases
 from plinth.upkeep.contents import tracking_database
@@ -25,6 +26,7 @@ _NEWER = (
     "install the newer Plinth again, or restore the backup that its `plinth upgrade` made: "
     "docs/howto/backup-and-upgrade.md"
 )
+_SHOWN_PARTS = 5
 _UPGRADE = "`plinth upgrade` makes a backup and brings it forward"
 
 
@@ -34,7 +36,12 @@ def probe_store(scene: Scene) -> Finding:
     if scene.settings.database:
         return _postgresql(name, scene)
     path = scene.home.database
-    return _file(name, path, lambda: _schema(name, sqlite_revision(path), "SQLite"))
+
+    def schema() -> Finding:
+        missing = missing_parts("sqlite", databases.ask(path, PARTS["sqlite"]))
+        return _schema(name, sqlite_revision(path), "SQLite", missing)
+
+    return _file(name, path, schema)
 
 
 def probe_ledger(scene: Scene) -> Finding:
@@ -86,7 +93,7 @@ def _file(name: str, path: Path, version: Callable[[], Finding]) -> Finding:
         return failed(name, err.message, err.hint or _RESTORE)
 
 
-def _schema(name: str, found: str | None, where: str) -> Finding:
+def _schema(name: str, found: str | None, where: str, missing: Sequence[str]) -> Finding:
     newest = newest_revision()
     if not knows(found):
         fact = f"schema `{found}` is of a newer Plinth; this one knows up to `{newest}`"
@@ -94,6 +101,10 @@ def _schema(name: str, found: str | None, where: str) -> Finding:
     if found != newest:
         fact = f"{where}, schema `{found}`; this Plinth works with `{newest}`"
         return warning(name, fact, f"{_UPGRADE}; `plinth up` alone does it without a backup")
+    if missing:
+        more = f", and {len(missing) - _SHOWN_PARTS} more" if len(missing) > _SHOWN_PARTS else ""
+        fact = f"of its schema `{found}` are missing: {', '.join(missing[:_SHOWN_PARTS])}{more}"
+        return failed(name, fact, _RESTORE)
     return ok(name, f"{where}, every page can be read, schema `{found}`")
 
 
@@ -102,7 +113,10 @@ def _postgresql(name: str, scene: Scene) -> Finding:
         store = open_store(scene.home, scene.settings)
         try:
             with store.read() as connection:
-                return _schema(name, revision_of(connection), "PostgreSQL answers")
+                found = connection.execute(text(PARTS["postgresql"]))
+                missing = missing_parts("postgresql", [tuple(row) for row in found])
+                revision = revision_of(connection)
+                return _schema(name, revision, "PostgreSQL answers", missing)
         finally:
             store.close()
     except PlinthError as err:
