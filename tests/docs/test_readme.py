@@ -31,6 +31,11 @@ def commands_of(*programs: str) -> list[Command]:
     return [found for found in COMMANDS if Path(found.words[0]).name in programs]
 
 
+def test_the_tutorial_looks_at_the_experiment_with_a_key_of_its_team() -> None:
+    # The administrator's own key would show the workspace of another team, which is empty.
+    assert "PLINTH_KEY=$KEY plinth open mlflow" in PAGES["docs/tutorial/first-model.md"]
+
+
 def parse(words: tuple[str, ...]) -> tuple[str, ...]:
     """Parse `plinth ...` with the real command line, running nothing; return the verbs in it."""
     command, name, arguments = app, "plinth", list(words[1:])
