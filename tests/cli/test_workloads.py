@@ -188,12 +188,12 @@ def test_code_from_a_work_tree_brings_its_commit_and_its_difference(
     assert all(word in shown for word in (code["commit"], "main", code["diff_digest"]))
     terminal.write("new.py", "new")
     terminal.write(".env", "TOKEN=1")
-    said = terminal("run", job_file, "-d")
+    said = terminal("run", job_file, "-d", "--json")
     kept = f"keeps the difference to commit {code['commit'][:7]}: 1 changed and 1 untracked file "
     assert kept + "(`new.py`); list a file in `.gitignore` to leave it out" in said.err
     left_out = "the difference leaves out 1 untracked file named like a secret: `.env`"
     assert f"note: {left_out}" in said.err
-    assert "named like a secret" in terminal("get", "train").out
+    assert "named like a secret" in terminal("get", said.json["id"]).out
 
 
 def test_a_difference_that_is_not_kept_is_said(
