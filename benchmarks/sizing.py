@@ -20,9 +20,9 @@ from typing import Any
 
 from benchmarks.machine import processor
 from plinth.catalog.provisioned import find_provisioned, load_provisioned
-from plinth.planning.arrivals import Arrivals
-from plinth.planning.sizing import size
-from plinth.planning.sizing_inputs import Given, make_inputs
+from plinth.planning.sizing.arrivals import Arrivals
+from plinth.planning.sizing.sizing import size
+from plinth.planning.sizing.sizing_inputs import Given, make_inputs
 
 REQUESTS = 10_000
 _ROUNDS = 5

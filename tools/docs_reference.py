@@ -12,6 +12,7 @@ from pathlib import Path
 from tools.reference.commands import commands_page
 from tools.reference.errors import errors_page
 from tools.reference.platforms import platforms_page
+from tools.reference.rules import rules_page
 from tools.reference.settings import settings_page
 from tools.reference.workload import workload_page
 
@@ -20,6 +21,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "errors.md": errors_page,
     "platforms.md": platforms_page,
+    "rules.md": rules_page,
     "settings.md": settings_page,
     "workload.md": workload_page,
 }

@@ -90,6 +90,25 @@ def test_every_call_that_is_refused_leaves_an_entry_with_the_rule(service: Servi
             assert entry.team == request.resource.team
 
 
+def test_a_workload_that_fits_nowhere_leaves_an_entry_with_the_rules(service: Service) -> None:
+    key = service.caller(Role.CONTRIBUTOR)
+    asked = {"residency": "eu", "platform": "aks"}
+    job = {"kind": "job", "name": "train", "command": ["a"], "team": TEAM, "requirements": asked}
+    endpoint = endpoint_of(team=TEAM, name="big", resources={"memory": "900GB"})
+    for method, path, body, subject, rule in (
+        ("POST", "/runs", {"workload": job}, "run", "platform"),
+        ("PUT", "/endpoints/big", endpoint.model_dump(mode="json"), "endpoint/big", "memory"),
+    ):
+        answer = service.call(key, method, path, json=body)
+        assert answer.status_code == 400, answer.text
+        assert error_of(answer)["code"] == "no_platform_fits"
+        entry = newest(service)
+        assert (entry.action, entry.subject, entry.outcome) == ("write", subject, "denied")
+        assert (entry.team, entry.principal) == (TEAM, service.actor(key).principal.id)
+        assert rule in entry.detail["rule"].split(", ")
+        assert entry.detail["workload"] in ("job/train", "endpoint/big")
+
+
 def test_what_does_not_exist_is_no_refusal(service: Service) -> None:
     before = entries(service)
     for path in ("/runs/r_nothing222", "/endpoints/nothing", "/nothing"):

@@ -7,9 +7,12 @@ from decimal import Decimal
 import pytest
 
 from plinth.catalog.import_kinds import (
+    DAY2_TASKS,
     KINDS,
+    Day2Hours,
     EgressPrice,
     ModelPrice,
+    PlatformPrice,
     ServiceOffered,
     SkuPrice,
     Zones,
@@ -67,6 +70,23 @@ def test_services_quotas_and_zones_are_read() -> None:
     assert zones.zones == 3
 
 
+def test_the_hours_of_a_task_are_those_of_a_platform() -> None:
+    (row,) = imported("day2-hours", "platform,task,hours", "AKS,On Call,3.5").rows
+    assert isinstance(row, Day2Hours)
+    assert (row.platform, row.task, row.hours) == ("aks", "on_call", 3.5)
+    assert DAY2_TASKS == ("patching", "upgrades", "on_call", "scaling", "security")
+
+
+def test_what_a_platform_charges_is_for_an_hour_of_a_machine() -> None:
+    lines = ("platform,region,amount,currency", "aks,,0.10,USD", "aks,West Europe,0,EUR")
+    everywhere, there = imported("platform-prices", *lines).rows
+    assert isinstance(everywhere, PlatformPrice)
+    assert isinstance(there, PlatformPrice)
+    assert (everywhere.region, there.region) == (None, "westeurope")
+    assert (everywhere.price.amount, everywhere.price.unit) == (Decimal("0.10"), "hour")
+    assert there.price.amount == 0
+
+
 @pytest.mark.parametrize(
     ("kind", "columns", "row", "said"),
     [
@@ -95,6 +115,14 @@ def test_services_quotas_and_zones_are_read() -> None:
         ("exchange-rates", "from,to,rate", "USD,EUR,0", "it must be more than 0"),
         ("quotas", "quota,region,limit", "cores,eastus,1", "accepted: cpu, spot-cpu"),
         ("regions", "region,zones", "eastus,99", "at most 10"),
+        ("day2-hours", "platform,task,hours", "ask,patching,1", "did you mean `aks`?"),
+        ("day2-hours", "platform,task,hours", "aks,paching,1", "did you mean `patching`?"),
+        ("day2-hours", "platform,task,hours", "aks,patching,745", "it must be at most 744"),
+        ("day2-hours", "platform,task,hours", "aks,patching,-1", "is not a number"),
+        ("day2-hours", "platform,task", "aks,patching", "hours: this column is needed"),
+        ("platform-prices", "platform,amount,currency", "aks,nan,EUR", "is not a number"),
+        ("platform-prices", "amount,currency", "1,EUR", "platform: this column is needed"),
+        ("platform-prices", "platform,amount,currency,unit", "aks,1,EUR,day", "accepted: hour"),
     ],
 )
 def test_columns_that_do_not_go_together_are_refused(

@@ -16,7 +16,9 @@ from plinth.catalog.platforms import (
     only_row,
     platform_names,
     read_facts,
+    with_day2_hours,
 )
+from plinth.catalog.table import Source
 from plinth.domain.document import read_document, to_value
 from plinth.domain.load import LoadError
 from plinth.domain.plan import Outcome
@@ -215,7 +217,17 @@ def test_a_platform_with_offers_is_judged_by_its_facts():
     workload = WORKLOAD.validate_python({"kind": "job", "name": "a", "command": ["a"]})
     (candidate,) = plan(workload, [place], Context()).rejected
     failed = [item.rule for item in candidate.verdicts if item.outcome is Outcome.NOT_OK]
-    assert failed == ["T5b"]
+    assert {rule.partition(".")[0] for rule in failed} == {"T5b"}
+
+
+def test_hours_that_are_stated_complete_what_is_unknown():
+    (bare,) = read_facts(ROW.encode())
+    sheet = Source("ours.csv", "time sheets", date(2026, 11, 1))
+    stated = with_day2_hours(bare, {"patching": (2.0, sheet)})
+    assert (stated.day2.patching, stated.day2.upgrades, stated.day2.total) == (2.0, None, None)
+    assert stated.day2.source == "patching: time sheets (ours.csv 2026-11-01)"
+    assert stated.day2.checked == date(2026, 11, 1)
+    assert with_day2_hours(bare, {}) is bare
 
 
 def test_only_the_local_file_is_read_for_a_local_plan(monkeypatch):

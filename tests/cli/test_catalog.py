@@ -91,3 +91,12 @@ def test_a_mistaken_platform_gets_the_nearest_name(alone: Alone) -> None:
     said = alone("catalog", "platforms", "locl")
     assert said.code == 1
     assert "did you mean `local`?" in said.err
+
+
+def test_hours_of_day_2_that_were_imported_are_shown_with_their_file(alone: Alone) -> None:
+    alone.state("hours.csv", "day2-hours", "platform,task,hours", "aks,patching,6.5")
+    facts = alone("catalog", "platforms", "aks", "--json").json["day2"]
+    assert (facts["patching"], facts["checked"]) == (6.5, "2026-11-20")
+    assert facts["source"].startswith("patching: our portal (hours.csv 2026-11-20")
+    listed = alone("catalog", "platforms", "--json").json
+    assert [each["day2"] for each in listed if each["name"] == "aks"] == [facts]

@@ -85,3 +85,11 @@ def test_what_makes_no_sense_is_refused(alone: Alone) -> None:
     assert "did you mean `D4s_v5`" in alone("catalog", "prices", "--sku", "D4s_v55").err
     both = alone("catalog", "prices", "--sku", "D4s_v5", "--model", "gpt-4o")
     assert (both.code, "ask for different things" in both.err) == (1, True)
+
+
+def test_what_a_platform_charges_beside_its_machines_is_listed(alone: Alone) -> None:
+    rows = ("aks,,0.10,USD", "aks,westeurope,0.20,USD", "ray,eastus,1,USD")
+    alone.state("charges.csv", "platform-prices", "platform,region,amount,currency", *rows)
+    lines = alone("catalog", "prices", "--region", "westeurope", "--json").json
+    charged = {(each["what"], *each["regions"]) for each in lines if "platform" in each["what"]}
+    assert charged == {("platform aks", "every other"), ("platform aks", "westeurope")}

@@ -11,10 +11,10 @@ import pytest
 
 from plinth.catalog.provisioned import find_provisioned, load_provisioned
 from plinth.cli.size_page import sizing_page
-from plinth.planning.arrivals import Arrivals
-from plinth.planning.sizing import size
-from plinth.planning.sizing_inputs import Given, make_inputs
-from plinth.planning.sizing_words import describe_sizing
+from plinth.planning.sizing.arrivals import Arrivals
+from plinth.planning.sizing.sizing import size
+from plinth.planning.sizing.sizing_inputs import Given, make_inputs
+from plinth.planning.sizing.sizing_words import describe_sizing
 
 TRACE = Arrivals(tuple(float(n) for n in range(600)), (1000,) * 600, (100,) * 600)
 VOID = {"meta"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from plinth.cli.size_text import curve_lines, mix_columns
-from plinth.planning.breakeven import Prices
-from plinth.planning.sizing import size
+from plinth.planning.sizing.breakeven import Prices
+from plinth.planning.sizing.sizing import size
 from tests.planning.sizing_cases import PRICES, capacity, question
 
 STEADY = [(float(second), 100, 0) for second in range(600)]

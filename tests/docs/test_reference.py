@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from plinth.cli.main import VERBS
+from plinth.domain.application import DECLARATIONS
 from plinth.domain.load import load_workload
-from plinth.domain.workload import KINDS
 from plinth.kit.error_codes import CODES
 from plinth.kit.settings import Settings
 from tools import docs_reference
@@ -31,14 +31,14 @@ def test_a_stale_page_fails_the_check(tmp_path, monkeypatch, capsys):
     assert "workload.md is stale" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(DECLARATIONS))
 def test_the_example_of_each_kind_is_read(kind):
     assert load_workload(workload.EXAMPLES[kind], f"{kind}.yaml").kind == kind
 
 
 def test_every_field_of_every_kind_stands_on_the_page():
     page = workload.workload_page()
-    for model in KINDS.values():
+    for model in DECLARATIONS.values():
         for name in model.model_fields:
             assert f"| `{name}` |" in page
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from plinth.planning.arrivals import Arrivals
-from plinth.planning.breakeven import Prices
-from plinth.planning.sizing import Goal, Question
-from plinth.planning.spill import Capacity, Run
+from plinth.planning.sizing.arrivals import Arrivals
+from plinth.planning.sizing.breakeven import Prices
+from plinth.planning.sizing.sizing import Goal, Question
+from plinth.planning.sizing.spill import Capacity, Run
 
 Row = tuple[float, int, int]
 PRICES = Prices("USD", Decimal("1"), Decimal("2.5"), Decimal("10"))

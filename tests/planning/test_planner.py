@@ -10,7 +10,7 @@ from plinth.domain.platform import Capability, Offer, Platform
 from plinth.domain.workload import WORKLOAD, Workload
 from plinth.planning.context import Context, Placement
 from plinth.planning.planner import canonical_inputs, judge, plan
-from plinth.planning.rules import RULES
+from plinth.planning.rules import RULES_OF
 
 ENDPOINT = WORKLOAD.validate_python(
     {
@@ -231,4 +231,4 @@ def test_what_is_chosen_is_feasible_and_no_feasible_one_is_cheaper(
 def test_no_rule_answers_twice():
     candidate = judge(ENDPOINT, Placement(platform("a"), offer(count=1), Context()))
     names = [verdict.rule for verdict in candidate.verdicts]
-    assert len(names) == len(set(names)) <= len(RULES)
+    assert len(names) == len(set(names)) <= len(RULES_OF["online"])

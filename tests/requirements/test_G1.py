@@ -1,14 +1,8 @@
 """G1: the platform decides efficiency, security and reliability: every candidate is judged on cost,
 performance, reliability, security and operations, and the inputs are shown.
 
-What holds today, rule by rule:
-- cost: the price of an hour for all replicas, where an offer has one. The local machine has none in
-  a plan yet: its rates stand in the bill only, so its cost is shown as unknown.
-- performance: whether cores, memory and accelerators suffice. Nothing is measured or estimated yet
-  (R7).
-- reliability: room for all replicas, and capacity that is taken back. No zones, no targets (H4).
-- security: isolation, a job's network, regions. Identity and encryption are not compared.
-- operations: whether it does the function at all, and scales to zero. No day-2 hours yet (R3).
+Each rule names its pillar. What was not measured is called an estimate (R7), what nobody stated is
+unknown; the hours of day 2 (R3) are Plinth's estimates.
 """
 
 from __future__ import annotations
@@ -20,16 +14,17 @@ import pytest
 from plinth.domain.plan import Candidate, Outcome, Plan
 from plinth.domain.platform import Capability, Offer, Platform
 from plinth.domain.workload import Endpoint, Job, Workload
-from plinth.planning.context import Context
+from plinth.planning.advice import make_advice
+from plinth.planning.context import Context, Market
 from plinth.planning.explain import candidate_rows
 from plinth.planning.planner import canonical_inputs, plan
+from plinth.planning.rules import RULES
+from plinth.planning.rules.rule import Pillar
+from tests.planning.applications import CATALOG, CONTEXT, MACHINE, application, every_platform
 
-RULES_OF = {
-    "performance": {"cpu", "memory", "accelerator"},
-    "reliability": {"replicas", "T5b"},
-    "security": {"R2.isolation", "R2.regions", "R2.policy", "network"},
-    "operations": {"G2", "H1b", "platform"},
-}
+PILLAR_OF = {rule.id: rule.pillar for rule in RULES}
+# Said of the whole answer, by `advice.py`: they judge no candidate by themselves.
+OF_THE_WHOLE = frozenset({"H16.step", "H15.tree"})
 REQUIREMENTS = {"isolation": 2, "scale_to_zero": True, "regions": ["westeurope"]}
 JOB = Job.model_validate(
     {"kind": "job", "name": "train", "command": ["python"], "requirements": REQUIREMENTS}
@@ -88,11 +83,50 @@ def test_every_candidate_is_judged_on_each_side_also_the_rejected(workload: Work
     found = candidates(planned(workload))
     assert set(found) == {"known", "spot", "unknown"}
     for candidate in found.values():
-        rules = {verdict.rule for verdict in candidate.verdicts}
-        for side, of_side in RULES_OF.items():
-            assert rules & of_side, f"{candidate.platform} is not judged on {side}"
-        # A new rule says here on which side it judges.
-        assert rules <= set().union(*RULES_OF.values())
+        judged = {PILLAR_OF[verdict.rule] for verdict in candidate.verdicts}
+        assert judged == set(Pillar), f"{candidate.platform} is not judged on each side"
+
+
+# With a question for each side, so that each has to be answered.
+WHOLE = application(
+    requirements={
+        "regions": ["westeurope", "local"],
+        "private_network": True,
+        "budget": "3000 USD",
+        "day2_hours": 10,
+        "scale_to_zero": True,
+    },
+    explore={},
+    train={"demand": {"duration": "2h"}},
+    batch={"format": "mlflow-pyfunc", "demand": {"rows": 1000000, "rows_per_second": 500}},
+    online={"format": "mlflow-pyfunc", "demand": {"replica_requests_per_second": 10}},
+    flow={},
+)
+
+
+def test_every_real_candidate_of_every_function_is_judged_on_each_side() -> None:
+    advice = make_advice(WHOLE, Market(every_platform(), CATALOG, CONTEXT, (MACHINE,)))
+    judged = 0
+    for part in advice.parts:
+        for candidate in (*((part.chosen,) if part.chosen else ()), *part.rejected):
+            ids = {verdict.rule for verdict in candidate.verdicts} - OF_THE_WHOLE
+            sides = {PILLAR_OF[each] for each in ids if each in PILLAR_OF}
+            where = f"{part.name} on {candidate.platform}: {sorted(ids)}"
+            if candidate.offer.sku == "-":
+                # Rejected as a whole, or nothing is sold: why stands there, and no size is judged.
+                assert not candidate.is_feasible, where
+                continue
+            assert sides == set(Pillar), where
+            judged += 1
+    assert judged > len(every_platform())
+
+
+def test_every_rule_has_a_pillar_a_question_and_an_id_of_its_own() -> None:
+    assert {rule.pillar for rule in RULES} == set(Pillar)
+    assert len(PILLAR_OF) == len(RULES)
+    for rule in RULES:
+        assert rule.question.endswith("."), rule.id
+        assert rule.question.startswith("Tell "), rule.id
 
 
 def test_the_cost_of_a_candidate_is_that_of_all_its_replicas() -> None:

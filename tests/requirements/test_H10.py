@@ -1,8 +1,9 @@
 """H10: fixed throughput for the base and burst for the peaks, sized from a trace.
 
-What holds today: `plinth size` sizes the mix and shows the split of cost. Here it is held to real
-traces: Azure's LLM inference traces of 2023 (CC-BY-4.0) and Mooncake's (Apache-2.0), half an hour
-each. Running the mix (base first, spill to burst) is the gateway's and not here.
+`plinth size` sizes the mix and shows the split of cost. Here it is held to real traces: Azure's LLM
+inference traces of 2023 (CC-BY-4.0) and Mooncake's (Apache-2.0), half an hour each. The planner
+says of each candidate's tier which part of the load it is for. Running the mix (base first, spill
+to burst) is the gateway's and not here.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import pytest
 
 from plinth.catalog.provisioned import find_provisioned, load_provisioned
 from plinth.cli.size import read_trace
+from plinth.domain.plan import Outcome, Verdict
 from plinth.kit.errors import Invalid
-from plinth.planning.arrivals import Arrivals
-from plinth.planning.sizing import Sizing, size
-from plinth.planning.sizing_inputs import Given, make_inputs
+from plinth.planning.rules.online import base_and_burst
+from plinth.planning.sizing.arrivals import Arrivals
+from plinth.planning.sizing.sizing import Sizing, size
+from plinth.planning.sizing.sizing_inputs import Given, make_inputs
+from tests.planning.rules.placed import application, need, place, tried
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 NAMES = (
@@ -119,3 +123,55 @@ def test_waiting_two_seconds_is_kept_to(name: str) -> None:
     made = sized(real(name), Given(p99_wait_s=2.0))
     assert made.chosen.share.requests <= Fraction(1, 100)
     assert made.waits is None or made.waits.longest_s < 2.0
+
+
+BOT = {
+    "model": "gpt-4o",
+    "demand": {"requests_per_second": 2, "peak_requests_per_second": 20},
+}
+PROMISED = {**BOT, "requirements": {"guaranteed_throughput": True}}
+UNITS = place("azure-openai-provisioned", tier="provisioned", model="gpt-4o")
+BURST = place("azure-openai-standard", tier="pay-as-you-go", model="gpt-4o")
+EXACT = "`plinth size --trace` sizes it exactly"
+
+
+def judged(online: dict[str, object], on_units: bool) -> Verdict:
+    said = base_and_burst(need(online=online), UNITS if on_units else BURST)
+    assert said is not None
+    return said
+
+
+def test_a_candidate_with_units_takes_the_base_first_and_spills_the_peak() -> None:
+    said = judged(BOT, on_units=True)
+    assert said.outcome is Outcome.OK
+    assert said.reason == (
+        f"base first, 2 requests a second; the peak of 20 spills to pay-as-you-go; {EXACT}"
+    )
+
+
+def test_a_candidate_whose_whole_throughput_is_promised_has_to_carry_the_peak() -> None:
+    said = judged(PROMISED, on_units=True)
+    assert said.outcome is Outcome.OK
+    assert said.reason == (
+        "the units have to carry the peak of 20 requests a second: what spills is promised by "
+        f"nobody; {EXACT}"
+    )
+
+
+def test_a_steady_load_has_no_peak_to_spill() -> None:
+    steady = {**BOT, "demand": {"requests_per_second": 2, "peak_requests_per_second": 2}}
+    assert judged(steady, on_units=True).reason.startswith("a steady 2 requests a second")
+
+
+def test_a_candidate_of_burst_alone_is_accepted_until_the_base_must_be_promised() -> None:
+    assert judged(BOT, on_units=False).outcome is Outcome.OK
+    said = judged(PROMISED, on_units=False)
+    assert said.outcome is Outcome.NOT_OK
+    assert said.reason == (
+        "the base of 2 requests a second must be promised; `pay-as-you-go` alone is for the burst"
+    )
+    assert tried(base_and_burst, application(online=PROMISED), BURST).outcome is Outcome.OK
+
+
+def test_a_model_of_ones_own_has_no_units() -> None:
+    assert base_and_burst(need(online={"format": "onnx"}), place("aks")) is None

@@ -1,7 +1,7 @@
 """H8b: pre-purchased, guaranteed throughput is a price tier of its own, with its break-even.
 
-What holds today is the advisor's part, `plinth size`: units by their hour or reserved, against pay
-as you go. The planner's candidates do not know the tier yet.
+`plinth size` weighs units by their hour or reserved against pay as you go; the planner asks of each
+candidate's tier whether a throughput is promised.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from fractions import Fraction
 import pytest
 
 from plinth.catalog.provisioned import find_provisioned, load_provisioned
+from plinth.domain.plan import Outcome
 from plinth.kit.errors import Invalid
-from plinth.planning.arrivals import Arrivals
-from plinth.planning.sizing import Sizing, size
-from plinth.planning.sizing_inputs import Given, make_inputs
-from plinth.planning.sizing_words import describe_sizing
+from plinth.planning.rules.online import throughput_promised
+from plinth.planning.sizing.arrivals import Arrivals
+from plinth.planning.sizing.sizing import Sizing, size
+from plinth.planning.sizing.sizing_inputs import Given, make_inputs
+from plinth.planning.sizing.sizing_words import describe_sizing
+from tests.planning.rules.placed import application, apply, need, place
 
 MODELS = load_provisioned()
 # An hour of two requests a second: 168,000 weighted tokens a minute, without any peak.
@@ -60,3 +63,40 @@ def test_a_tier_that_is_not_offered_is_rejected_with_those_that_are() -> None:
     with pytest.raises(Invalid) as refused:
         find_provisioned(MODELS, "gpt-5.4", "Regional")
     assert refused.value.message.endswith("accepted: Global, DataZone")
+
+
+PROMISED = {"model": "gpt-4o", "requirements": {"guaranteed_throughput": True}}
+
+
+@pytest.mark.parametrize(
+    ("platform", "tier"),
+    [
+        ("azure-openai-provisioned", "provisioned"),
+        ("azure-openai-provisioned", "reserved"),
+        ("databricks-model-serving", "provisioned"),
+    ],
+)
+def test_a_candidate_of_a_promised_tier_is_accepted(platform: str, tier: str) -> None:
+    said = throughput_promised(need(online=PROMISED), place(platform, tier=tier, model="gpt-4o"))
+    assert said is not None
+    assert said.outcome is Outcome.OK
+    assert said.reason == f"the throughput that is paid for is promised (`{tier}`)"
+
+
+def test_a_candidate_of_pay_as_you_go_is_rejected_where_it_must_be_promised() -> None:
+    there = place("azure-openai-standard", tier="pay-as-you-go", model="gpt-4o")
+    said = throughput_promised(need(online=PROMISED), there)
+    assert said is not None
+    assert said.outcome is Outcome.NOT_OK
+    assert said.reason == "a promised throughput is required; `pay-as-you-go` there promises none"
+    assert said.remedy == "`online.requirements.guaranteed_throughput: false`"
+    assert said.change is not None
+    assert throughput_promised(apply(application(online=PROMISED), said.change), there) is None
+
+
+def test_a_candidate_whose_promise_nobody_knows_is_unknown() -> None:
+    there = place("databricks-model-serving", tier="pay-as-you-go", model="gpt-4o")
+    said = throughput_promised(need(online=PROMISED), there)
+    assert said is not None
+    assert said.outcome is Outcome.UNKNOWN
+    assert said.reason == "whether a throughput is promised for `pay-as-you-go` is not known"

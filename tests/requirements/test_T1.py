@@ -9,9 +9,12 @@ from decimal import Decimal
 import pytest
 
 from plinth.control.bill import make_bill, parse_query
+from plinth.domain.plan import Outcome
 from plinth.kit.errors import Temporary
 from plinth.metering.bill import Total
+from plinth.planning.rules.duty import compute_ends
 from tests.control.plane import Plane, make_plane
+from tests.planning.rules.placed import need, place
 
 HOUR_S = 3600
 
@@ -79,3 +82,46 @@ def test_after_the_job_nothing_runs_and_the_bill_stands_still(plane: Plane) -> N
     hours_pass(plane, 5)
     assert (running(plane), plane.live_keys(run)) == ([], 0)
     assert billed(plane) == before
+
+
+def train(runs: int, duration: str) -> dict[str, object]:
+    return {"train": {"demand": {"runs": runs, "duration": duration}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("azureml-compute-cluster", "its compute ends with each run"),
+        ("databricks-jobs", "its compute ends with each run"),
+        ("local", "its compute ends with each run"),
+    ],
+)
+def test_a_plan_accepts_compute_that_ends_with_the_run(name: str, reason: str) -> None:
+    said = compute_ends(need(part="train", **train(4, "5h")), place(name))
+    assert said is not None
+    assert (said.outcome, said.reason) == (Outcome.OK, reason)
+
+
+def test_a_plan_rejects_machines_that_stay_with_the_hours_that_they_idle() -> None:
+    said = compute_ends(need(part="train", **train(4, "5h")), place("data-science-vm"))
+    assert said is not None
+    assert (said.outcome, said.reason) == (
+        Outcome.NOT_OK,
+        "busy 20 h of 730 a month; its machines stay, and are paid for, in between",
+    )
+
+
+def test_machines_that_stay_suit_work_that_never_ends() -> None:
+    said = compute_ends(need(part="train", **train(30, "24h")), place("data-science-vm"))
+    assert said is not None
+    assert (said.outcome, said.reason) == (
+        Outcome.OK,
+        "its machines stay, and are busy 720 h of 730 a month",
+    )
+
+
+def test_whether_compute_ends_may_be_unknown() -> None:
+    unclear = compute_ends(need(part="train", **train(4, "5h")), place("prompt-flow"))
+    assert unclear is not None
+    assert unclear.outcome is Outcome.UNKNOWN
+    assert "`compute.ephemeral` is missing in platforms/prompt-flow.yaml" in unclear.reason

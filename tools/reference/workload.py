@@ -9,10 +9,24 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from plinth.domain.application import (
+    DECLARATIONS,
+    Batch,
+    BatchDemand,
+    Data,
+    Explore,
+    ExploreDemand,
+    Flow,
+    Online,
+    OnlineDemand,
+    Train,
+    TrainDemand,
+    Weights,
+)
 from plinth.domain.document import MAX_CHARACTERS, MAX_DEPTH
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import Accelerator, ResourceRequest
-from plinth.domain.workload import KINDS, RESERVED_VARIABLES, Environment
+from plinth.domain.workload import RESERVED_VARIABLES, Environment
 
 # Sections after the kinds: the path of the field and the type that stands there.
 PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -20,7 +34,24 @@ PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("resources.accelerator", Accelerator),
     ("requirements", Requirements),
     ("environment", Environment),
+    ("data.NAME", Data),
+    ("weights", Weights),
+    ("explore", Explore),
+    ("explore.demand", ExploreDemand),
+    ("train", Train),
+    ("train.demand", TrainDemand),
+    ("batch", Batch),
+    ("batch.demand", BatchDemand),
+    ("online", Online),
+    ("flow", Flow),
+    ("online.demand", OnlineDemand),
 )
+# Parts that have the same fields as the one that is described.
+_ALIKE = {
+    "train": "tune",
+    "train.demand": "tune.demand",
+    "online.demand": "flow.demand",
+}
 _UNITS = {
     "size": (("TiB", 2**40), ("GB", 10**9), ("MB", 10**6)),
     "duration": (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)),
@@ -45,14 +76,36 @@ name: flights-delay
 model: models:/flights-delay@champion
 replicas: 1
 """,
+    "application": """\
+kind: application
+name: churn
+requirements:
+  regions: [eu]
+  residency: eu
+  criticality: production
+data:
+  customers: {size: 200GB, region: westeurope, production: true}
+explore:
+  data: [customers]
+  demand: {users: 3, hours: 60}
+train:
+  data: [customers]
+  resources: {cpu: 4, memory: 16GB}
+  demand: {runs: 8, duration: 2h}
+online:
+  format: mlflow-pyfunc
+  replicas: 2
+  requirements: {rto: 4h}
+  demand: {requests_per_second: 5, replica_requests_per_second: 40}
+""",
 }
 INTRODUCTION = f"""\
 <!-- Written by `python -m tools.docs_reference` from src/plinth/domain; do not edit. -->
 
 # The workload file
 
-A workload file declares one thing to run and what it requires. See where it fits, and every mistake
-in it with its line:
+A workload file declares one thing to run, or an application to plan, and what it requires. See
+where it fits, and every mistake in it with its line:
 
 ```console
 $ plinth plan FILE
@@ -71,14 +124,15 @@ Sizes are written like `512MB`, `16GB` (powers of ten) or `2GiB` (powers of two)
 def workload_page() -> str:
     """Return the page as it must be."""
     parts = [INTRODUCTION]
-    for kind, model in KINDS.items():
+    for kind, model in DECLARATIONS.items():
         summary = (model.__doc__ or "").strip().splitlines()[0]
         title = f"## `kind: {kind}`\n\n{summary}\n"
         parts += [title, f"```yaml\n{EXAMPLES[kind]}```\n", _table(model, known_kind=kind)]
     for path, part in PARTS:
         summary = " ".join((part.__doc__ or "").split("\n\n")[0].split())
         summary = summary.partition(". ")[0].removesuffix(".") + "."
-        parts += [f"## `{path}`\n\n{summary}\n", _table(part)]
+        alike = f" `{_ALIKE[path]}` has the same fields." if path in _ALIKE else ""
+        parts += [f"## `{path}`\n\n{summary}{alike}\n", _table(part)]
     reserved = ", ".join(f"`{name}`" for name in RESERVED_VARIABLES)
     parts.append(
         "## Variables that Plinth sets\n\n"

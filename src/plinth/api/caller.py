@@ -14,6 +14,7 @@ from plinth.access.rbac import decide, decide_grant
 from plinth.access.tokens import Claims, verify
 from plinth.api.uploads import Uploads
 from plinth.control.context import Context
+from plinth.control.planning import PlanRefused, refusal_by_plan
 from plinth.domain.access import Action, Actor, Grant, Principal, PrincipalKind, Resource
 from plinth.domain.model import DataVersion
 from plinth.kit.clock import Clock
@@ -219,6 +220,8 @@ def refusal_of(request: Request, error: PlinthError) -> Entry | None:
     trail: Trail = getattr(request.state, "trail", Trail())
     if trail.refused is None and trail.asked is not None and isinstance(error, Denied):
         return refusal(trail.asked, error.rule, error.message)
+    if trail.asked is not None and isinstance(error, PlanRefused):
+        return refusal_by_plan(trail.asked, error)
     return trail.refused
 
 

@@ -21,6 +21,7 @@ from plinth.catalog.price import COUNTS, HOUR, ListPrice, Tier
 from plinth.catalog.quotas import Quota, QuotaKind
 from plinth.catalog.skus import Sku
 from plinth.catalog.table import Source
+from plinth.domain.platform import Day2
 
 YES = "yes"
 MOST_AMOUNT = "1000000"
@@ -28,6 +29,7 @@ _TIERS = tuple(Tier)
 _OPTIONS = ("batch", "priority", "fine-tuned", "long-context", "short-context")
 _SUBJECTS = ("sku", "model", "egress")
 _OF_MODELS = ("counted", "deployment", "version", "options")
+DAY2_TASKS = tuple(name for name in Day2.model_fields if name not in ("source", "checked"))
 
 Cells = Mapping[str, str]
 
@@ -89,6 +91,28 @@ class Zones:
     source: Source
 
 
+@dataclass(frozen=True, slots=True)
+class Day2Hours:
+    """How many hours of a person's work in a month one task of a platform takes."""
+
+    platform: str
+    task: str
+    hours: float
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformPrice:
+    """What a platform charges beside its machines, for an hour of one of them.
+
+    `region` None: everywhere it has no price of its own.
+    """
+
+    platform: str
+    region: str | None
+    price: ListPrice
+
+
 Stated = (
     SkuPrice
     | ModelPrice
@@ -99,6 +123,8 @@ Stated = (
     | Sku
     | Quota
     | ExchangeRate
+    | Day2Hours
+    | PlatformPrice
 )
 
 
@@ -237,6 +263,15 @@ def _zones(cells: Cells, source: Source) -> Stated:
     return Zones(cells["region"], int(cells["zones"]), source)
 
 
+def _day2(cells: Cells, source: Source) -> Stated:
+    return Day2Hours(cells["platform"], cells["task"], float(cells["hours"]), source)
+
+
+def _platform_price(cells: Cells, source: Source) -> Stated:
+    price = ListPrice(Decimal(cells["amount"]), cells["currency"], HOUR, source)
+    return PlatformPrice(cells["platform"], cells.get("region"), price)
+
+
 def _optional_whole(cells: Cells, name: str) -> int | None:
     return int(cells[name]) if name in cells else None
 
@@ -338,6 +373,38 @@ KINDS: Mapping[str, Kind] = {
         ),
         key=("region",),
         build=_zones,
+        check_row=_nothing_between,
+    ),
+    "day2-hours": Kind(
+        columns=(
+            Column("platform", values.platform, "a platform", needed=True),
+            Column("task", values.one_of(DAY2_TASKS), "what the work is", needed=True),
+            Column(
+                "hours",
+                values.number("0.01", "744", zero=True),
+                "hours of a person's work in a month",
+                needed=True,
+            ),
+        ),
+        key=("platform", "task"),
+        build=_day2,
+        check_row=_nothing_between,
+    ),
+    "platform-prices": Kind(
+        columns=(
+            Column("platform", values.platform, "a platform", needed=True),
+            Column("region", values.region, "left out: wherever no other row says more"),
+            Column(
+                "amount",
+                values.number("0.000000000001", MOST_AMOUNT, zero=True),
+                "what it costs beside one machine; 0: nothing",
+                needed=True,
+            ),
+            Column("currency", values.currency, "three letters, like EUR", needed=True),
+            Column("unit", values.one_of((HOUR,)), "hour, which may be left out"),
+        ),
+        key=("platform", "region"),
+        build=_platform_price,
         check_row=_nothing_between,
     ),
 }

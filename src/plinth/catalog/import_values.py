@@ -59,6 +59,7 @@ class Known:
     skus: Skus
     services: Services
     accelerators: Accelerators
+    platforms: tuple[str, ...]
 
 
 Check = Callable[[str, Known], str]
@@ -147,6 +148,16 @@ def service(text: str, known: Known) -> str:
         names = (each.name for each in known.services)
         raise WrongValue(f"{shown(text)} is not a service", nearest_of=names)
     return known.services.find(text).name
+
+
+def platform(text: str, known: Known) -> str:
+    """Check the name of a platform and return it as the catalog writes it."""
+    found = {spelling(each): each for each in known.platforms}.get(spelling(text))
+    if found is None:
+        raise WrongValue(
+            f"{shown(text)} is not a platform that the catalog knows", nearest_of=known.platforms
+        )
+    return found
 
 
 def name(text: str, _: Known) -> str:

@@ -7,7 +7,7 @@ amounts are Azure's own list, in US dollars; what an organisation pays it import
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from functools import cache, cached_property
@@ -142,6 +142,36 @@ class Meters:
         exact = [each for each in fitting if self.name_of(each).options == query.options]
         chosen = max(exact or fitting, key=self._rank, default=None)
         return None if chosen is None else self.list_price(chosen)
+
+    def prices(self, query: MeterQuery, regions: Iterable[str]) -> dict[str, ListPrice]:
+        """Return what `price` says in each of many regions at once; `query.region` is not read.
+
+        Regions without a price are left out.
+        """
+        fitting = [
+            each
+            for each in self._by_model.get(spelling(query.model), ())
+            if _fits(self.name_of(each), query)
+        ]
+        # The last one that is written for a region holds.
+        fitting.sort(
+            key=lambda each: (self.name_of(each).options == query.options, self._rank(each))
+        )
+        # One object for all regions of a meter, so that whoever asks can tell that they are alike.
+        listed = {
+            region: price
+            for each in fitting
+            for price in (self.list_price(each),)
+            for region in each.regions
+        }
+        found: dict[str, ListPrice] = {}
+        for region in regions:
+            price = self._stated(replace(query, region=region)) if self.overrides else None
+            if price is None and region in listed:
+                price = listed[region]
+            if price is not None:
+                found[region] = price
+        return found
 
     def list_price(self, meter: Meter) -> ListPrice:
         """Return the price that a row of Azure's list states."""

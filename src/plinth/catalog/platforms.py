@@ -12,11 +12,12 @@ from datetime import date
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, field_validator
 
 from plinth.catalog.machine import LOCAL
+from plinth.catalog.table import Source
 from plinth.domain.base import Declared, Name
 from plinth.domain.load import LoadError, load_as
 from plinth.domain.mistake import Mistake, nearest_name
@@ -34,6 +35,7 @@ from plinth.kit.errors import NotFound
 FILE = "platforms.yaml"
 FOLDER = "platforms"
 _SUFFIX = ".yaml"
+F = TypeVar("F", bound=FactGroups)
 
 
 class PlatformFacts(FactGroups):
@@ -142,6 +144,26 @@ def capability_of(facts: PlatformFacts, live: Capability | None = None) -> Capab
         accelerators=facts.accelerators,
         **groups,
     )
+
+
+def with_day2_hours(facts: F, stated: Mapping[str, tuple[float, Source]]) -> F:
+    """Return facts with the hours that somebody stated by task; the other tasks keep ours.
+
+    The group's source then names which hours come from where, its day is the newest statement's.
+    """
+    if not stated:
+        return facts
+    ours = facts.day2
+    tasks: dict[str, list[str]] = {}
+    for task, (_, source) in stated.items():
+        tasks.setdefault(f"{source.text} ({source})", []).append(task)
+    kept = [task for task in ours.known if task not in stated]
+    if kept:
+        tasks[f"{ours.source} ({ours.checked})"] = kept
+    changes: dict[str, Any] = {task: hours for task, (hours, _) in stated.items()}
+    changes["source"] = "; ".join(f"{', '.join(of)}: {text}" for text, of in tasks.items())
+    changes["checked"] = max(source.day for _, source in stated.values())
+    return facts.model_copy(update={"day2": ours.model_copy(update=changes)})
 
 
 def _folder() -> Traversable:

@@ -104,13 +104,14 @@ def platforms(
     ] = None,
     *,
     as_json: JsonOption = False,
-    home: HomeOption = None,  # noqa: ARG001 - the same options for every listing
+    home: HomeOption = None,
 ) -> None:
     """List the platforms plans consider, or every fact of one."""
+    catalog = open_catalog(open_home(home).catalog)
     if name is not None:
-        _show_platform(_platform_json(find_facts(name)), as_json)
+        _show_platform(_platform_json(catalog.with_day2(name, find_facts(name))), as_json)
         return
-    rows = [_platform_json(each) for each in load_facts()]
+    rows = [_platform_json(catalog.with_day2(each.name, each)) for each in load_facts()]
     if as_json:
         print_json(rows)
         return

@@ -30,8 +30,9 @@ def import_file(
 ) -> None:
     """State facts and prices from a file, in place of Plinth's.
 
-    Kinds: prices, skus, availability, quotas, exchange-rates, regions. The whole file is checked
-    first. A file of the same name replaces what was imported from it before.
+    Kinds: prices, platform-prices, skus, availability, quotas, exchange-rates, regions, day2-hours.
+    The whole file is checked first. A file of the same name replaces what was imported from it
+    before.
     """
     folder = open_home(home).catalog
     content = _read(file)

@@ -11,7 +11,7 @@ import typer
 from plinth.catalog.catalog import Catalog, open_catalog
 from plinth.catalog.egress import INTER_REGION, INTERNET
 from plinth.catalog.exchange import ExchangeRate
-from plinth.catalog.import_kinds import EgressPrice, ModelPrice
+from plinth.catalog.import_kinds import EgressPrice, ModelPrice, PlatformPrice
 from plinth.catalog.import_values import CURRENCIES
 from plinth.catalog.names import nearest, spelling
 from plinth.catalog.price import ListPrice, Tier
@@ -87,6 +87,7 @@ def _lines(
         for each in catalog.skus:
             if catalog.skus.priced_regions(each.name):
                 yield from _sku_lines(catalog, each.name, where, unknown=False)
+        yield from _platform_lines(catalog, where)
         yield from _data_lines(catalog, where)
 
 
@@ -150,6 +151,18 @@ def _model_lines(catalog: Catalog, model: str, where: tuple[str, ...] | None) ->
         order = (*sorted(name.options), "", name.version, name.deployment or "", name.counted)
         found.append((order if name.options else ("", *order), line))
     yield from (line for _, line in sorted(found, key=lambda each: each[0]))
+
+
+def _platform_lines(catalog: Catalog, where: tuple[str, ...] | None) -> Iterator[Line]:
+    stated = {
+        (each.platform, each.region): each.price
+        for imported in catalog.imports
+        for each in imported.rows
+        if isinstance(each, PlatformPrice)
+    }
+    for (platform, region), price in stated.items():
+        if where is None or region is None or region in where:
+            yield Line(f"platform {platform}", "beside one machine", region or _EVERYWHERE, price)
 
 
 def _data_lines(catalog: Catalog, where: tuple[str, ...] | None) -> Iterator[Line]:

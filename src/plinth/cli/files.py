@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from plinth.domain.application import Application, Declaration
 from plinth.domain.document import MAX_CHARACTERS
 from plinth.domain.load import load_workload
 from plinth.domain.workload import Endpoint, Environment, Job
@@ -17,6 +18,22 @@ _MOST_BYTES = 1_000_000
 
 def read_workload(file: Path, team: str | None) -> Job | Endpoint:
     """Return the workload that the file declares; `team` is put in the place of the file's.
+
+    Raises LoadError with every mistake of the file, Invalid when it cannot be read or is of a kind
+    that is only planned.
+    """
+    workload = read_declaration(file, team)
+    if isinstance(workload, Application):
+        raise Invalid(
+            f"`{file}` declares an application, which is planned and not started as a whole; "
+            "accepted here: a file of kind `job` or `endpoint`",
+            hint=f"`plinth plan {file}` says where each of its parts fits",
+        )
+    return workload
+
+
+def read_declaration(file: Path, team: str | None) -> Declaration:
+    """Return what the file declares, of whatever kind; `team` is put in the place of the file's.
 
     Raises LoadError with every mistake of the file, Invalid when it cannot be read.
     """
@@ -39,7 +56,7 @@ def read_workload(file: Path, team: str | None) -> Job | Endpoint:
     return workload if team is None else workload.model_copy(update={"team": team})
 
 
-def check_beside(workload: Job | Endpoint, file: Path) -> None:
+def check_beside(workload: Declaration, file: Path) -> None:
     """Raise Invalid when what the file names beside it is missing or wrong."""
     if isinstance(workload, Job):
         with_packages(workload, file)

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import typer
@@ -15,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from plinth.kit.errors import Invalid
+from plinth.kit.files import write_atomic
 from plinth.kit.units import format_duration
 
 _SENTENCES = frozenset({"WHY", "MESSAGE", "SOURCE", "WHAT WOULD CHANGE IT", "IS", "WHAT IT IS"})
@@ -64,6 +67,16 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty:
     needed = Console(width=_ANY_WIDTH).measure(table).minimum
     shown.width = max(shown.width, needed)
     shown.print(table)
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write an HTML page for people, whole or not at all. Raises Invalid when it cannot be."""
+    try:
+        write_atomic(path, page.encode(), mode=0o644)
+    except OSError as err:
+        raise Invalid(
+            f"`{path}` cannot be written: {err.strerror}", hint="its folder must exist"
+        ) from err
 
 
 def counted(number: int, noun: str) -> str:

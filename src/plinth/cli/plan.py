@@ -1,35 +1,41 @@
-"""The verb `plan`: where a workload fits, without a server and without starting anything."""
+"""The verb `plan`: where each part fits best, why, and what would change it; starts nothing."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from plinth.catalog.catalog import open_catalog
+from plinth.catalog.inventory import load_inventory
 from plinth.catalog.machine import local_offer
 from plinth.catalog.platforms import load_platforms, platform_names
-from plinth.cli.files import check_beside, read_workload
-from plinth.cli.output import console, print_json, print_table
-from plinth.cli.session import JsonOption
-from plinth.cli.show import show_plan
+from plinth.cli.files import check_beside, read_declaration
+from plinth.cli.output import note, print_json, write_page
+from plinth.cli.plan_report import report_page
+from plinth.cli.plan_text import (
+    changes_words,
+    show_advice,
+    show_part,
+    show_what_if,
+    show_why_not,
+)
+from plinth.cli.session import HomeOption, JsonOption, open_home
 from plinth.cli.verb import verb
 from plinth.cli.workloads import FileArgument, TeamOption
-from plinth.domain.plan import Change, Plan
-from plinth.planning.context import Context
-from plinth.planning.counterfactual import (
-    Difference,
-    WhyNot,
-    change_workload,
-    differences,
-    read_change,
-    why_not,
-)
-from plinth.planning.explain import require_chosen, summary
-from plinth.planning.planner import plan as make_plan
+from plinth.domain.application import Declaration
+from plinth.domain.plan import Advice, Change, MonthCost, PartPlan
+from plinth.kit.errors import Invalid
+from plinth.kit.home import Home
+from plinth.planning.advice_words import require_feasible
+from plinth.planning.change import read_change
+from plinth.planning.context import Context, Market
+from plinth.planning.counterfactual import Asked, WhyNot, differences, relaxations, why_not
 
+CURRENCY = "USD"
 WhatIfOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -44,131 +50,150 @@ WhyNotOption = Annotated[
         "--why-not", metavar="PLATFORM", help="Say what rejects it, and what would admit it"
     ),
 ]
+PartOption = Annotated[
+    str | None,
+    typer.Option("--part", metavar="PART", help="Show every verdict on every candidate of a part"),
+]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE", help="Also write the plan as one HTML page"),
+]
+CurrencyOption = Annotated[
+    str,
+    typer.Option("--currency", metavar="CODE", help="Reckon in this currency, at a stated rate"),
+]
 
 
-def plan(
+def plan(  # noqa: PLR0913 - each is an option of the command
     file: FileArgument,
     *,
     team: TeamOption = None,
     what_if: WhatIfOption = None,
     why: WhyNotOption = None,
+    part: PartOption = None,
+    report: ReportOption = None,
+    currency: CurrencyOption = CURRENCY,
+    home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say where a workload fits, by which rules, and what would change a refusal.
+    """Say where a workload, or each part of an application, fits best, and why not elsewhere.
 
-    Needs no running Plinth. Exit code 1 when nothing fits. What only a running node knows (the
-    isolation it reaches) is unknown here; `plinth run` and `plinth apply` ask it.
+    Needs no running Plinth and no account. Exit code 1 when a part fits nowhere. What only a
+    running node knows (the isolation it reaches) is unknown here; `plinth run` and `plinth apply`
+    ask it.
     """
-    workload = read_workload(file, team)
-    check_beside(workload, file)
-    # Platforms without offers give no candidate; they are read when one may be asked for by name.
-    others = dict.fromkeys(platform_names(), ()) if why is not None else None
-    platforms = load_platforms([local_offer()], None, others=others)
-    context = Context(known_platforms=platform_names())
-    before = make_plan(workload, platforms, context)
+    declaration = read_declaration(file, team)
+    check_beside(declaration, file)
+    asked = asked_of(declaration, open_home(home), currency)
+    before = asked.advise()
     # Whatever is asked besides is asked of the workload as it would be then.
-    changes = [read_change(workload, text) for text in what_if or ()]
-    made = before
+    changes = [read_change(declaration, text) for text in what_if or ()]
     if changes:
-        workload = change_workload(workload, changes)
-        made = make_plan(workload, platforms, context)
-    asked = None if why is None else why_not(workload, platforms, context, why)
+        asked = asked.changed(changes)
+    advice = asked.advise() if changes else before
+    if report is not None:
+        page = report_page(advice, asked.declaration, datetime.now(UTC).date())
+        write_page(report, page)
+        note(f"the report is in `{report}`")
+    found = None if why is None else why_not(asked, why)
     if as_json:
-        print_json(_as_json(before, made, changes, asked))
-    elif asked is not None:
-        _show_why_not(asked)
+        print_json(_as_json(before, advice, changes, found))
+    elif found is not None:
+        show_why_not(found)
     elif changes:
-        _show_what_if(before, made, changes)
+        show_what_if(before, advice, changes)
+    elif part is not None:
+        show_part(_find_part(advice, part))
     else:
-        _show(made)
-    if asked is None:
-        require_chosen(made)
+        show_advice(advice)
+    if found is None:
+        require_feasible(advice, _nearest(asked, advice))
 
 
-def _as_json(
-    before: Plan, made: Plan, changes: Sequence[Change], asked: WhyNot | None
-) -> dict[str, Any]:
-    """Return the plan; with `--what-if` also the one before, with `--why-not` its answer."""
-    found = made.model_dump(mode="json")
-    if changes:
-        found["what_if"] = {
-            "changes": [change.model_dump(mode="json") for change in changes],
-            "before": before.model_dump(mode="json"),
-            "differences": [
-                asdict(each) | {"rules": [rule.model_dump(mode="json") for rule in each.rules]}
-                for each in differences(before, made)
-            ],
-        }
-    if asked is not None:
-        found["why_not"] = {
-            "platform": asked.platform,
-            "failing": [verdict.model_dump(mode="json") for verdict in asked.failing],
-            "changes": None
-            if asked.changes is None
-            else [change.model_dump(mode="json") for change in asked.changes],
-            "would_be_chosen": asked.would_be_chosen,
-        }
-    return found
-
-
-def _show(made: Plan) -> None:
-    show_plan(made.model_dump(mode="json"))
-    if made.chosen is not None:
-        console().print(f"\n{summary(made)}", markup=False)
-
-
-def _show_what_if(before: Plan, made: Plan, changes: Sequence[Change]) -> None:
-    _say(f"with {_listed(changes)}")
-    _say(f"  before  {summary(before)}")
-    _say(f"  then    {summary(made)}\n")
-    rows = itertools.chain.from_iterable(map(_rows, differences(before, made)))
-    print_table(
-        ["CANDIDATE", "BEFORE", "THEN", "RULE", "WHY"],
-        list(rows),
-        empty="no rule says anything else",
+def asked_of(declaration: Declaration, home: Home, currency: str = CURRENCY) -> Asked:
+    """Return the question with all that a home knows: imports, inventory; and this machine."""
+    catalog = open_catalog(home.catalog)
+    local = local_offer()
+    others: dict[str, tuple[()]] = dict.fromkeys(platform_names(), ())
+    market = Market(
+        platforms=load_platforms([local], None, others=others),
+        catalog=catalog,
+        context=Context(
+            currency=currency,
+            inventory=load_inventory(home.catalog),
+            today=datetime.now(UTC).date(),
+        ),
+        local=(local,),
     )
+    return Asked(declaration, market)
 
 
-def _rows(found: Difference) -> list[list[Any]]:
-    name = f"{found.platform} / {found.size} / {found.region}"
-    first = [name, found.before or "-", found.after or "-"]
-    if not found.rules:
-        return [[*first, "", ""]]
-    lead = [first, *(["", "", ""] for _ in found.rules[1:])]
+def _find_part(advice: Advice, name: str) -> PartPlan:
+    for part in advice.parts:
+        if part.name == name:
+            return part
+    names = ", ".join(f"`{part.name}`" for part in advice.parts)
+    raise Invalid(f"there is no part `{name}`; accepted: {names}")
+
+
+def _nearest(asked: Asked, advice: Advice) -> list[str]:
+    """Return for each part without a place the fewest changes that give it one."""
     return [
-        [*cells, rule.rule, f"{rule.outcome.value}: {rule.reason}"]
-        for cells, rule in zip(lead, found.rules, strict=True)
+        f"for `{part.name}`, {changes_words(each.changes or ())} admits `{each.platform}`"
+        for part in advice.parts
+        if part.chosen is None
+        for each in relaxations(asked, part.name)
     ]
 
 
-def _show_why_not(found: WhyNot) -> None:
-    if found.candidate is None:
-        _say(f"`{found.platform}` is known to Plinth, which cannot run anything there yet")
-        return
-    offer = found.candidate.offer
-    name = f"{found.platform} / {offer.sku} / {offer.region}"
-    if not found.failing:
-        _say(f"{name}: no rule rejects it")
-    else:
-        rows = [[each.rule, each.reason, each.remedy] for each in found.failing]
-        _say(f"{name} is rejected:\n")
-        print_table(["RULE", "WHY", "WHAT WOULD CHANGE IT"], rows, empty="")
-        if found.changes is None:
-            _say("\nno change to the file admits it: what is missing is the platform's")
-            return
-        _say(f"\nthe fewest changes that admit it: {_listed(found.changes)}")
-    if found.would_be_chosen:
-        _say("it is chosen then" if found.failing else "it is chosen")
-    else:
-        _say(f"another is better by price; `requirements.platform: {found.platform}` chooses it")
+def _as_json(
+    before: Advice, advice: Advice, changes: list[Change], found: tuple[WhyNot, ...] | None
+) -> dict[str, Any]:
+    """Return the advice; with `--what-if` also the one before, with `--why-not` its answer."""
+    told = _advice_json(advice)
+    if changes:
+        told["what_if"] = {
+            "changes": [change.model_dump(mode="json") for change in changes],
+            "before": _advice_json(before),
+            "differences": [
+                asdict(each) | {"rules": [rule.model_dump(mode="json") for rule in each.rules]}
+                for each in differences(before, advice)
+            ],
+        }
+    if found is not None:
+        told["why_not"] = [
+            {
+                "part": each.part,
+                "platform": each.platform,
+                "failing": [verdict.model_dump(mode="json") for verdict in each.failing],
+                "changes": None
+                if each.changes is None
+                else [change.model_dump(mode="json") for change in each.changes],
+                "would_be_chosen": each.would_be_chosen,
+            }
+            for each in found
+        ]
+    return told
 
 
-def _listed(changes: Sequence[Change]) -> str:
-    return " and ".join(f"`{change}`" for change in changes)
+def _advice_json(advice: Advice) -> dict[str, Any]:
+    """Return the advice with the sums of its costs, which its fields leave to be reckoned."""
+    told = advice.model_dump(mode="json")
+    told["cost"] |= _sums(advice.cost)
+    for part, written in zip(advice.parts, told["parts"], strict=True):
+        others = zip(part.rejected, written["rejected"], strict=True)
+        both = [(part.chosen, written["chosen"]), *others]
+        for candidate, fields in both:
+            if candidate is not None and candidate.cost is not None:
+                fields["cost"] |= _sums(candidate.cost)
+    return told
 
 
-def _say(text: str) -> None:
-    console().print(text, markup=False, highlight=False, soft_wrap=True)
+def _sums(cost: MonthCost) -> dict[str, Any]:
+    return {
+        name: None if amount is None else format(amount, "f")
+        for name, amount in (("amount", cost.amount), ("low", cost.low), ("high", cost.high))
+    }
 
 
 COMMANDS = {"plan": verb(plan, "plan")}

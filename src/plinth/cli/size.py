@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from plinth.catalog.provisioned import CURRENCY, find_provisioned, load_provisioned
-from plinth.cli.output import note, print_json
+from plinth.cli.output import note, print_json, write_page
 from plinth.cli.session import JsonOption
 from plinth.cli.size_options import (
     CurrencyOption,
@@ -40,12 +40,11 @@ from plinth.cli.size_text import print_sizing
 from plinth.cli.verb import verb
 from plinth.domain.money import parse_currency
 from plinth.kit.errors import Invalid
-from plinth.kit.files import write_atomic
-from plinth.planning.arrivals import Arrivals, read_arrivals
-from plinth.planning.sizing import Sizing
-from plinth.planning.sizing import size as make_sizing
-from plinth.planning.sizing_inputs import Given, Inputs, make_inputs
-from plinth.planning.sizing_words import describe_sizing, to_json
+from plinth.planning.sizing.arrivals import Arrivals, read_arrivals
+from plinth.planning.sizing.sizing import Sizing
+from plinth.planning.sizing.sizing import size as make_sizing
+from plinth.planning.sizing.sizing_inputs import Given, Inputs, make_inputs
+from plinth.planning.sizing.sizing_words import describe_sizing, to_json
 
 _GZIP = b"\x1f\x8b"
 _LONGEST_LINE = 1_000_000
@@ -118,7 +117,7 @@ def read_trace(file: Path) -> Arrivals:
 def _show(inputs: Inputs, sizing: Sizing, report: Path | None, *, as_json: bool) -> None:
     words = describe_sizing(inputs, sizing)
     if report is not None:
-        _write(report, sizing_page(inputs, sizing, words))
+        write_page(report, sizing_page(inputs, sizing, words))
     if as_json:
         print_json(to_json(inputs, sizing))
     else:
@@ -135,15 +134,6 @@ def _lines(text: TextIO, file: Path) -> Iterator[str]:
         if len(line) >= _LONGEST_LINE:
             raise Invalid(f"{file}:{number}: the line is longer than {_LONGEST_LINE:,} characters")
         yield line
-
-
-def _write(report: Path, page: str) -> None:
-    try:
-        write_atomic(report, page.encode(), mode=0o644)
-    except OSError as err:
-        raise Invalid(
-            f"`{report}` cannot be written: {err.strerror}", hint="its folder must exist"
-        ) from err
 
 
 COMMANDS = {"size": verb(size, "size")}

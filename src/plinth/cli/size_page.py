@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from html import escape
 
 from plinth.cli.size_text import mix_columns
-from plinth.planning.sizing import Mix, Sizing
-from plinth.planning.sizing_inputs import Inputs, percent
-from plinth.planning.sizing_words import HALF_COLUMNS, Words
-from plinth.planning.spill import Load
+from plinth.planning.sizing.sizing import Mix, Sizing
+from plinth.planning.sizing.sizing_inputs import Inputs, percent
+from plinth.planning.sizing.sizing_words import HALF_COLUMNS, Words
+from plinth.planning.sizing.spill import Load
 
 _CODE = re.compile(r"`([^`]+)`")
 _WIDTH, _HEIGHT = 760, 300

@@ -8,9 +8,9 @@ from fractions import Fraction
 from rich.text import Text
 
 from plinth.cli.output import console, note, print_table
-from plinth.planning.sizing import Mix, Sizing
-from plinth.planning.sizing_inputs import Inputs
-from plinth.planning.sizing_words import HALF_COLUMNS, MIX_COLUMNS, Words
+from plinth.planning.sizing.sizing import Mix, Sizing
+from plinth.planning.sizing.sizing_inputs import Inputs
+from plinth.planning.sizing.sizing_words import HALF_COLUMNS, MIX_COLUMNS, Words
 
 _HEIGHT, _WIDTH = 12, 60
 _BASE, _BURST = "█", "░"

@@ -1,18 +1,131 @@
-"""Plan a workload before it starts; refuse it, with every reason, when nothing fits."""
+"""Plan a workload before it starts, and again before it starts anew; refuse what fits nowhere.
+
+Whoever refuses says by which rules, so that the audit log can: the API writes what a call was
+refused, `hold_to_place` what a run was that starts again.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from plinth.catalog.inventory import load_inventory
 from plinth.catalog.platforms import platform_names
 from plinth.control.context import Context
-from plinth.domain.plan import Plan
+from plinth.domain.access import Principal
+from plinth.domain.plan import Candidate, Outcome, Plan, Verdict
 from plinth.domain.workload import Endpoint, Job
+from plinth.kit.errors import Invalid, Temporary
 from plinth.planning.context import Context as PlanningContext
-from plinth.planning.explain import require_chosen
+from plinth.planning.explain import NoPlatformFits, nearest_change, no_platform_fits
 from plinth.planning.planner import plan
+from plinth.store.audit import Entry, add_entry
+from plinth.store.runs import StoredRun
+
+# What the rules of compliance have in their ids: regions, residency, isolation.
+_COMPLIANCE = "R2"
+# How soon a start is tried again that a damaged inventory kept from being judged.
+_MENDED_S = 5.0
+
+
+class PlanRefused(NoPlatformFits):
+    """No platform fits. `subject` is the workload as the audit log names it.
+
+    `rules`: the ids of those that say no, once each; `reason`: what they say, in one line.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str, subject: str, failing: Sequence[Verdict]
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.subject = subject
+        self.rules = tuple(dict.fromkeys(each.rule for each in failing))
+        said = "; ".join(dict.fromkeys(each.reason for each in failing))
+        self.reason = f"no platform fits {subject}: {said or 'none is configured'}"
 
 
 def plan_or_refuse(context: Context, workload: Job | Endpoint) -> Plan:
-    """Return the plan. Raises NoPlatformFits with each candidate's reasons."""
-    made = plan(workload, context.platforms(), PlanningContext(known_platforms=platform_names()))
-    require_chosen(made)
+    """Return the plan. Raises PlanRefused with each candidate's reasons.
+
+    Raises Invalid when the home's inventory was damaged.
+    """
+    made = _plan(context, workload)
+    if made.chosen is None:
+        raise PlanRefused(
+            no_platform_fits(made),
+            hint=nearest_change(made),
+            subject=_subject(workload),
+            failing=[each for candidate in made.rejected for each in _failing(candidate)],
+        )
     return made
+
+
+def hold_to_place(context: Context, run: StoredRun, principal: Principal) -> None:
+    """Return if a run may start, again or for the first time, where it was planned.
+
+    The rules of compliance are asked anew, since what holds may have changed after its plan, as
+    where this machine stands. Raises PlanRefused, and then the audit log says so; Temporary while
+    the inventory cannot be read. Takes a transaction of its own: none may be open.
+    """
+    chosen = run.plan.chosen
+    if chosen is None:
+        return
+    try:
+        made = _plan(context, run.workload)
+    except Invalid as err:
+        # A damaged file is somebody's to mend, and no reason to end what runs for good.
+        raise Temporary(err.message, retry_after_s=_MENDED_S, hint=err.hint) from err
+    candidates = (*((made.chosen,) if made.chosen else ()), *made.rejected)
+    there = [each for each in candidates if each.platform == chosen.platform]
+    failing = [[each for each in _failing(found) if _is_compliance(each)] for found in there]
+    # One that is free of them will do; and without a candidate there is nothing to judge.
+    if not failing or not all(failing):
+        return
+    said = "; ".join(f"{each.rule}: {each.reason}" for each in failing[0])
+    refused = PlanRefused(
+        f"`{run.workload.name}` may not start on `{chosen.platform}` any more: {said}",
+        hint=nearest_change(made),
+        subject=_subject(run.workload),
+        failing=failing[0],
+    )
+    entry = Entry(
+        at=context.clock.now(),
+        principal=principal,
+        team=run.team,
+        action="start",
+        subject=f"run/{run.id}",
+    )
+    with context.database.write() as connection:
+        add_entry(connection, refusal_by_plan(entry, refused))
+    raise refused
+
+
+def refusal_by_plan(entry: Entry, refused: PlanRefused) -> Entry:
+    """Return the entry of what was asked for, as one of what the planner refused."""
+    detail = {
+        **entry.detail,
+        "workload": refused.subject,
+        "rule": ", ".join(refused.rules) or refused.code,
+        "reason": refused.reason,
+    }
+    return entry.model_copy(update={"outcome": "denied", "detail": detail})
+
+
+def _plan(context: Context, workload: Job | Endpoint) -> Plan:
+    what_holds = PlanningContext(
+        known_platforms=platform_names(),
+        inventory=load_inventory(context.home.catalog),
+        today=context.clock.now().date(),
+    )
+    return plan(workload, context.platforms(), what_holds)
+
+
+def _failing(candidate: Candidate) -> list[Verdict]:
+    return [each for each in candidate.verdicts if each.outcome is Outcome.NOT_OK]
+
+
+def _is_compliance(verdict: Verdict) -> bool:
+    return verdict.rule.partition(".")[0] == _COMPLIANCE
+
+
+def _subject(workload: Job | Endpoint) -> str:
+    return f"{workload.kind}/{workload.name}"

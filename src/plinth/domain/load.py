@@ -1,4 +1,4 @@
-"""YAML text to a Workload; every mistake of the file at once, with its line and its repair.
+"""YAML text to a workload; every mistake of the file at once, with its line and its repair.
 
 The command line calls it before anything is sent, and the catalog reads its own files by `load_as`.
 It does no I/O: `file` only names the file in messages.
@@ -12,9 +12,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from plinth.domain.application import DECLARATIONS, Declaration
 from plinth.domain.document import Document, Node, Path, Value, path_text, read_document, to_value
 from plinth.domain.mistake import Mistake, describe, nearest_name
-from plinth.domain.workload import KINDS, Workload
 from plinth.kit.errors import PlinthError
 
 T = TypeVar("T", bound=BaseModel)
@@ -38,14 +38,14 @@ class LoadError(PlinthError):
         self.mistakes = ordered
 
 
-def load_workload(text: str | bytes, file: str) -> Workload:
-    """Read a workload file. Raises LoadError with all of its mistakes."""
+def load_workload(text: str | bytes, file: str) -> Declaration:
+    """Read a workload file, of whatever kind. Raises LoadError with all of its mistakes."""
     document = _read(text, file)
     mistakes = _problems(document, file)
     fields = _fields(document, file, mistakes)
     kind = _kind(fields, document, file, mistakes)
     if kind is not None:
-        model = KINDS[kind]
+        model = DECLARATIONS[kind]
         workload = _validate(model, {**fields, "kind": kind}, document, file, mistakes)
         if workload is not None and not mistakes:
             return workload
@@ -106,9 +106,9 @@ def _kind(
     So that the other mistakes of the file are found in the same reading.
     """
     written = fields.get("kind")
-    if isinstance(written, str) and written in KINDS:
+    if isinstance(written, str) and written in DECLARATIONS:
         return written
-    near = nearest_name(written, tuple(KINDS)) if isinstance(written, str) else None
+    near = nearest_name(written, tuple(DECLARATIONS)) if isinstance(written, str) else None
     message = f"`{written}` is not a kind of workload"
     if written is None:
         message = "this field is required: it says what the file declares"
@@ -116,12 +116,14 @@ def _kind(
         message = "a kind of workload is a text"
     offset, _ = document.find(("kind",))
     place = document.position(offset)
-    mistakes.append(Mistake(file, *place, "kind", message, tuple(KINDS), near))
+    mistakes.append(Mistake(file, *place, "kind", message, tuple(DECLARATIONS), near))
     return near or _likeliest_kind(fields)
 
 
 def _likeliest_kind(fields: dict[str, Value]) -> str | None:
-    known = {kind: len(fields.keys() & model.model_fields.keys()) for kind, model in KINDS.items()}
+    known = {
+        kind: len(fields.keys() & model.model_fields.keys()) for kind, model in DECLARATIONS.items()
+    }
     most = max(known.values())
     best = [kind for kind, count in known.items() if count == most]
     return best[0] if len(best) == 1 else None
@@ -163,8 +165,8 @@ def _shown_offset(offset: int, node: Node | None, kind: str) -> int:
 def _other_kinds(name: str, model: type[BaseModel]) -> str:
     owners = [
         f"`{kind}`"
-        for kind, other in KINDS.items()
-        if other is not model and model in KINDS.values() and name in other.model_fields
+        for kind, other in DECLARATIONS.items()
+        if other is not model and model in DECLARATIONS.values() and name in other.model_fields
     ]
     return f" here; it belongs to kind {' or '.join(owners)}" if owners else ""
 
@@ -174,5 +176,5 @@ def _hint(document: Document) -> str:
         for problem in document.problems:
             if problem.hint:
                 return problem.hint
-        return f"a workload starts with `kind: {'` or `kind: '.join(KINDS)}`; {_REFERENCE}"
+        return f"a workload starts with `kind: {'` or `kind: '.join(DECLARATIONS)}`; {_REFERENCE}"
     return f"correct the file and run the same command again; {_REFERENCE}"

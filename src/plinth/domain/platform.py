@@ -18,6 +18,8 @@ Rung: TypeAlias = Literal["saas", "paas", "serverless", "managed", "kubernetes",
 PriceTier: TypeAlias = Literal[
     "pay-as-you-go", "spot", "provisioned", "reserved", "batch", "own-hardware"
 ]
+# Where a request may be processed.
+Processed: TypeAlias = Literal["machine", "region", "data-zone", "global"]
 ModelFormat: TypeAlias = Literal[
     "mlflow-pyfunc",
     "onnx",
@@ -147,7 +149,7 @@ class Regions(Facts):
         default=None, description="It can go on when one availability zone fails."
     )
     multi_region: Text | None = Field(default=None, description="How it spans regions.")
-    processed_in: tuple[Literal["machine", "region", "data-zone", "global"], ...] | None = Field(
+    processed_in: tuple[Processed, ...] | None = Field(
         default=None,
         description="Where a request may be processed; several where a choice is offered.",
     )
@@ -309,8 +311,12 @@ class Capability(FactGroups):
 class Offer(Declared):
     """A size that a platform can give in a region, at a price for each hour.
 
-    `cpu` in cores, `memory` in bytes. `price_per_hour` None: unknown, which is not free.
-    `count`: how many of it there are; None: as many as are asked for, as far as is known.
+    `cpu` in cores, `memory` in bytes; both 0 where a model is bought by its tokens, not a machine.
+    `price_per_hour` None: unknown, which is not free. `count`: how many of it there are; None: as
+    many as are asked for, as far as is known. `tier`: how it is bought. `accelerator`: what one of
+    it has. `model`: the hosted model that it is, `processed_in`: where its requests are then
+    processed. `standby`: the second region that takes over. `available`: whether it is sold in the
+    region; None: unknown, or nobody asked.
     """
 
     sku: str
@@ -320,6 +326,12 @@ class Offer(Declared):
     price_per_hour: Decimal | None = None
     currency: str = "EUR"
     count: int | None = None
+    tier: PriceTier | None = None
+    accelerator: Accelerator | None = None
+    model: str | None = None
+    processed_in: Processed | None = None
+    standby: str | None = None
+    available: bool | None = None
 
 
 class Platform(Declared):

@@ -14,7 +14,8 @@ from plinth.kit.units import parse_bytes, parse_duration
 _ACCELERATOR = re.compile(r"([A-Za-z][A-Za-z0-9-]*)(?::([0-9]{1,6}))?")
 
 
-def _check_number(value: Any) -> Any:
+def check_number(value: Any) -> Any:
+    """Refuse `true` and `false` where a number is needed. Raises ValueError."""
     # Without this, pydantic reads `true` as 1.
     if isinstance(value, bool):
         raise ValueError(f"`{str(value).lower()}` is not a number")
@@ -31,10 +32,8 @@ Seconds = Annotated[
     BeforeValidator(parse_duration),
     Field(gt=0, le=366 * 86400, title="duration, like `90s`, `15m` or `2h`"),
 ]
-Cores = Annotated[
-    float, BeforeValidator(_check_number), Field(gt=0, le=10_000, allow_inf_nan=False)
-]
-Count = Annotated[int, BeforeValidator(_check_number)]
+Cores = Annotated[float, BeforeValidator(check_number), Field(gt=0, le=10_000, allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(check_number)]
 
 
 class Accelerator(Declared):
@@ -68,4 +67,12 @@ class ResourceRequest(Declared):
     )
 
 
-__all__ = ["Accelerator", "Bytes", "Cores", "Count", "ResourceRequest", "Seconds"]
+__all__ = [
+    "Accelerator",
+    "Bytes",
+    "Cores",
+    "Count",
+    "ResourceRequest",
+    "Seconds",
+    "check_number",
+]

@@ -1,191 +1,159 @@
-"""What would have to be otherwise: changes to a workload, and the fewest that admit a platform.
+"""What would have to be otherwise: the fewest changes that admit a platform, and what they change.
 
 Pure, as all of planning: the command line shows what this returns. Every change that is named has
-been tried: the workload with it was judged again.
+been tried: with it, every rule was asked again.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from pydantic import BaseModel, ValidationError
-
-from plinth.domain.document import read_document, to_value
-from plinth.domain.mistake import describe, nearest_name, nested_fields
-from plinth.domain.plan import Candidate, Change, Outcome, Plan, Verdict
-from plinth.domain.platform import Platform
-from plinth.domain.workload import KINDS, WORKLOAD, Workload
+from plinth.domain.application import Declaration
+from plinth.domain.mistake import nearest_name
+from plinth.domain.need import needs_of
+from plinth.domain.plan import Advice, Candidate, Change, Outcome, Verdict
 from plinth.kit.errors import Invalid, NotFound
-from plinth.planning.context import Context, Placement
-from plinth.planning.planner import judge, plan
+from plinth.planning.advice import make_advice, places_of
+from plinth.planning.change import change_context, change_declaration
+from plinth.planning.context import Market
 
 # Above this many changes not every subset of them is tried: each is dropped by itself.
-_MOST_SUBSETS = 12
+_MOST_SUBSETS = 6
 _MOST_ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class WhyNot:
-    """Why a platform was not chosen, by the offer of it that is nearest to it.
+class Asked:
+    """Everything that an answer depends on."""
 
-    `failing`: what rejects it. `changes`: the fewest to the file that admit it, none where it is
-    admitted already, None where no change to the file does. `would_be_chosen`: whether it is the
-    best then; else `requirements.platform` chooses it.
+    declaration: Declaration
+    market: Market
+
+    def advise(self) -> Advice:
+        """Return the advice as things are."""
+        return make_advice(self.declaration, self.market)
+
+    def changed(self, changes: Iterable[Change]) -> Asked:
+        """Return the same with the changes made. Raises Invalid where one is not accepted."""
+        made = tuple(changes)
+        context = change_context(self.market.context, made)
+        return Asked(
+            change_declaration(self.declaration, made), replace(self.market, context=context)
+        )
+
+    def judged(self, part: str, platform: str) -> list[Candidate]:
+        """Return the best candidate of each way to buy a platform, for one part."""
+        only = tuple(each for each in self.market.platforms if each.name == platform)
+        places = places_of(self.declaration, part, replace(self.market, platforms=only))
+        return list(places.plan(None, None).rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """Why a part was not put on a platform, by the offer of it that is nearest to it.
+
+    `failing`: what rejects it. `changes`: the fewest that admit it, none where it is admitted
+    already, None where no change does. `would_be_chosen`: whether it is the best then; else
+    `requirements.platform` chooses it.
     """
 
+    part: str
     platform: str
-    candidate: Candidate | None
+    candidate: Candidate
     failing: tuple[Verdict, ...]
     changes: tuple[Change, ...] | None
     would_be_chosen: bool
 
 
-def change_workload(workload: Workload, changes: Iterable[Change]) -> Workload:
-    """Return the workload with each value in its field.
+def why_not(asked: Asked, platform: str) -> tuple[WhyNot, ...]:
+    """Say for each part what rejects a platform, and the fewest changes that admit it.
 
-    Raises Invalid for a field that there is not, and for a value that is not accepted there.
+    Raises NotFound for a platform that nobody knows.
     """
-    fields = workload.model_dump(mode="json")
-    for change in changes:
-        *parents, last = change.field.split(".")
-        target: Any = fields
-        for parent in parents:
-            target = target.get(parent) if isinstance(target, dict) else None
-        if not isinstance(target, dict):
-            raise _no_field(workload, change.field)
-        target[last] = change.value
-    try:
-        return WORKLOAD.validate_python(fields)
-    except ValidationError as err:
-        raise _refused(workload, changes, err) from err
-
-
-def read_change(workload: Workload, text: str) -> Change:
-    """Read `FIELD=VALUE`, the value as in a file; a list may be written as `a,b`.
-
-    Raises Invalid naming what is accepted.
-    """
-    name, equals, written = text.partition("=")
-    if not equals:
-        raise Invalid(f"`{text}` is no change", hint="write `FIELD=VALUE`, like `cpu=2`")
-    field = find_field(workload, name.strip())
-    document = read_document(f"value: {written}")
-    value = to_value(document.root) if document.root and not document.problems else None
-    if not isinstance(value, dict) or set(value) != {"value"}:
-        raise Invalid(f"`{written}` cannot be read", hint="write a value as it stands in a file")
-    now: Any = workload.model_dump(mode="json")
-    for part in field.split("."):
-        now = now.get(part) if isinstance(now, dict) else None
-    read: Any = value["value"]
-    if isinstance(now, list) and isinstance(read, str):
-        read = [each.strip() for each in read.split(",") if each.strip()]
-    return Change(field=field, value=read)
-
-
-def find_field(workload: Workload, name: str) -> str:
-    """Return the path to the field that `name` means: a path, or its last part where that is one.
-
-    Raises Invalid naming the nearest field.
-    """
-    paths = field_paths(type(workload))
-    if name in paths:
-        return name
-    ending = [path for path in paths if path.endswith(f".{name}")]
-    if len(ending) == 1:
-        return ending[0]
-    if ending:
-        raise Invalid(
-            f"`{name}` may be {' or '.join(f'`{path}`' for path in ending)}",
-            hint="write the whole path",
-        )
-    raise _no_field(workload, name)
-
-
-def field_paths(model: type[BaseModel]) -> tuple[str, ...]:
-    """Return the path to every field that a file of this kind may have, but for its kind."""
-    names = [name for name in model.model_fields if name != "kind"]
-    return (*names, *nested_fields(model))
-
-
-def why_not(
-    workload: Workload, platforms: Sequence[Platform], context: Context, name: str
-) -> WhyNot:
-    """Say what rejects the platform `name`, and the fewest changes that admit it.
-
-    Of its offers the one that fewest changes admit is shown. Raises NotFound for a platform that
-    nobody knows.
-    """
-    known = {platform.name: platform for platform in platforms}
-    if name not in known:
-        near = nearest_name(name, tuple(known))
+    known = tuple(each.name for each in asked.market.platforms)
+    if platform not in known:
+        near = nearest_name(platform, known)
         raise NotFound(
-            f"there is no platform `{name}`" + (f"; did you mean `{near}`?" if near else ""),
+            f"there is no platform `{platform}`" + (f"; did you mean `{near}`?" if near else ""),
             hint=f"known are {', '.join(f'`{each}`' for each in sorted(known))}",
         )
-    places = [Placement(known[name], offer, context) for offer in known[name].offers]
-    found = [_admit(workload, place) for place in places]
-    if not found:
-        return WhyNot(name, None, (), None, would_be_chosen=False)
+    return tuple(_why_not(asked, need.name, platform) for need in needs_of(asked.declaration))
+
+
+def _why_not(asked: Asked, part: str, platform: str) -> WhyNot:
+    ways = asked.judged(part, platform)
+    found = [(each, _admitting(asked, part, each)) for each in ways]
     candidate, changes = min(found, key=_distance)
     chosen = None
     if changes is not None:
-        chosen = plan(change_workload(workload, changes), platforms, context).chosen
+        advice = asked.changed(changes).advise()
+        chosen = next(each.chosen for each in advice.parts if each.name == part)
     return WhyNot(
-        platform=name,
+        part=part,
+        platform=platform,
         candidate=candidate,
         failing=tuple(_failing(candidate)),
         changes=changes,
-        would_be_chosen=chosen is not None and chosen.platform == name,
+        would_be_chosen=chosen is not None and chosen.platform == platform,
     )
 
 
-def _admit(workload: Workload, place: Placement) -> tuple[Candidate, tuple[Change, ...] | None]:
-    """Return what is said of the place now, and the fewest changes that no rule rejects, if any."""
-    candidate = judge(workload, place)
-    changes: dict[str, Change] = {}
-    found = candidate
+def _admitting(asked: Asked, part: str, now: Candidate) -> tuple[Change, ...] | None:
+    """Return the fewest changes that admit a way to buy a platform; None: there are none."""
+    changes: dict[tuple[bool, str], Change] = {}
+    candidate = now
     for _ in range(_MOST_ROUNDS):
-        failing = _failing(found)
+        failing = _failing(candidate)
         if not failing:
-            return candidate, _fewest(workload, place, tuple(changes.values()))
+            return _fewest(asked, part, now, tuple(changes.values()))
         for verdict in failing:
             if verdict.change is None:
-                return candidate, None
-            changes[verdict.change.field] = verdict.change
+                return None
+            changes[verdict.change.of_inventory, verdict.change.field] = verdict.change
         try:
             # A change may bring up another rule; then that one's is added.
-            found = judge(change_workload(workload, changes.values()), place)
+            then = _way(asked.changed(changes.values()), part, now)
         except Invalid:
-            return candidate, None
-    return candidate, None
+            return None
+        if then is None:
+            return None
+        candidate = then
+    return None
 
 
 def _fewest(
-    workload: Workload, place: Placement, changes: tuple[Change, ...]
+    asked: Asked, part: str, now: Candidate, changes: tuple[Change, ...]
 ) -> tuple[Change, ...]:
     """Return the smallest of these that no rule rejects: of equal ones, the first."""
     if len(changes) <= _MOST_SUBSETS:
         for size in range(len(changes)):
             for subset in itertools.combinations(changes, size):
-                if _is_admitted(workload, place, subset):
+                if _is_admitted(asked, part, now, subset):
                     return subset
         return changes
     kept = list(changes)
     for change in changes:
         fewer = [each for each in kept if each is not change]
-        if _is_admitted(workload, place, fewer):
+        if _is_admitted(asked, part, now, fewer):
             kept = fewer
     return tuple(kept)
 
 
-def _is_admitted(workload: Workload, place: Placement, changes: Iterable[Change]) -> bool:
+def _is_admitted(asked: Asked, part: str, now: Candidate, changes: Iterable[Change]) -> bool:
     try:
-        return judge(change_workload(workload, changes), place).is_feasible
+        then = _way(asked.changed(changes), part, now)
     except Invalid:
         return False
+    return then is not None and then.is_feasible
+
+
+def _way(asked: Asked, part: str, now: Candidate) -> Candidate | None:
+    """Return the best candidate of the same platform, bought in the same way."""
+    ways = asked.judged(part, now.platform)
+    same = [each for each in ways if each.offer.tier == now.offer.tier]
+    return min(same, key=lambda each: len(_failing(each))) if same else None
 
 
 def _failing(candidate: Candidate) -> list[Verdict]:
@@ -197,48 +165,25 @@ def _distance(found: tuple[Candidate, tuple[Change, ...] | None]) -> tuple[bool,
     return changes is None, len(changes or ()), len(_failing(candidate))
 
 
-def _no_field(workload: Workload, name: str) -> Invalid:
-    paths = field_paths(type(workload))
-    near = nearest_name(name, paths) or nearest_name(name, [p.rpartition(".")[2] for p in paths])
-    return Invalid(
-        f"`{name}`: kind `{workload.kind}` has no such field"
-        + (f"; did you mean `{near}`?" if near else ""),
-        hint="docs/reference/workload.md describes every field",
-    )
-
-
-def _refused(workload: Workload, changes: Iterable[Change], err: ValidationError) -> Invalid:
-    error = err.errors()[0]
-    # The first part of the place is the kind, which the union puts there.
-    error["loc"] = error["loc"][1:] if error["loc"][:1] == (workload.kind,) else error["loc"]
-    place = ".".join(str(part) for part in error["loc"])
-    words = describe(error, KINDS[workload.kind], None)
-    accepted = f"; accepted: {', '.join(words.accepted)}" if words.accepted else ""
-    tried = ", ".join(f"`{change}`" for change in changes)
-    return Invalid(
-        f"{place}: {words.message}{accepted}",
-        hint=f"it came of {tried}; docs/reference/workload.md describes every field",
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What is otherwise in one candidate of two plans; None: it is not in that plan.
+    """What is otherwise in one way to place a part in two advices; None: it is not in that one.
 
     `before` and `after`: chosen, possible or rejected. `rules`: those whose verdict is another,
-    with what they say in the second plan.
+    with what they say in the second.
     """
 
+    part: str
     platform: str
-    size: str
-    region: str
+    tier: str
     before: str | None
     after: str | None
+    place: str
     rules: tuple[Verdict, ...]
 
 
-def differences(before: Plan, after: Plan) -> tuple[Difference, ...]:
-    """Return each candidate that is answered otherwise in the second plan, or by other reasons."""
+def differences(before: Advice, after: Advice) -> tuple[Difference, ...]:
+    """Return each way that is answered otherwise in the second advice, or placed elsewhere."""
     old, new = _answers(before), _answers(after)
     found = []
     for key in [*new, *(key for key in old if key not in new)]:
@@ -248,18 +193,35 @@ def differences(before: Plan, after: Plan) -> tuple[Difference, ...]:
             verdict
             for verdict in (now[1].verdicts if now else ())
             if said.get(verdict.rule) is not verdict.outcome
+            and (verdict.outcome is not Outcome.OK or said.get(verdict.rule) is Outcome.NOT_OK)
         )
         answers = (then[0] if then else None, now[0] if now else None)
-        if rules or answers[0] != answers[1]:
-            platform, size, region = key
-            found.append(Difference(platform, size, region, *answers, rules))
+        moved = "chosen" in answers and then and now and _place(then[1]) != _place(now[1])
+        if answers[0] != answers[1] or moved:
+            place = _place(now[1]) if now else ""
+            found.append(Difference(*key, *answers, place, rules))
     return tuple(found)
 
 
-def _answers(plan: Plan) -> dict[tuple[str, str, str], tuple[str, Candidate]]:
+def _answers(advice: Advice) -> dict[tuple[str, str, str], tuple[str, Candidate]]:
     found = {}
-    for candidate in (*((plan.chosen,) if plan.chosen else ()), *plan.rejected):
-        answer = "possible" if candidate.is_feasible else "rejected"
-        key = (candidate.platform, candidate.offer.sku, candidate.offer.region)
-        found[key] = ("chosen" if candidate is plan.chosen else answer, candidate)
+    for part in advice.parts:
+        for candidate in (*((part.chosen,) if part.chosen else ()), *part.rejected):
+            answer = "possible" if candidate.is_feasible else "rejected"
+            key = (part.name, candidate.platform, candidate.offer.tier or "")
+            found[key] = ("chosen" if candidate is part.chosen else answer, candidate)
     return found
+
+
+def _place(candidate: Candidate) -> str:
+    offer = candidate.offer
+    second = f" and {offer.standby}" if offer.standby else ""
+    return f"{candidate.count} x {offer.sku} in {offer.region}{second}"
+
+
+def relaxations(asked: Asked, part: str, most: int = 3) -> Sequence[WhyNot]:
+    """Return the nearest ways to satisfy a part that has no place: fewest changes first."""
+    found = [_why_not(asked, part, each.name) for each in asked.market.platforms]
+    admitted = [each for each in found if each.changes]
+    admitted.sort(key=lambda each: (len(each.changes or ()), each.platform))
+    return admitted[:most]

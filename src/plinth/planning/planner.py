@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from plinth.domain.need import needs_of
 from plinth.domain.plan import Candidate, Outcome, Plan
 from plinth.domain.platform import Platform
 from plinth.domain.workload import Workload
 from plinth.kit.ids import digest_of
 from plinth.planning.context import Context, Placement
-from plinth.planning.rules import RULES
+from plinth.planning.rules import RULES_OF
 from plinth.planning.score import cost_per_hour, score
 
 
@@ -42,7 +43,8 @@ def plan(workload: Workload, platforms: Iterable[Platform], context: Context) ->
 
 def judge(workload: Workload, placement: Placement) -> Candidate:
     """Ask every rule about one offer, also those after the first that rejects it."""
-    verdicts = (rule(workload, placement) for rule in RULES)
+    (need,) = needs_of(workload)
+    verdicts = (rule.ask(need, placement) for rule in RULES_OF[need.function])
     return Candidate(
         platform=placement.platform.name,
         offer=placement.offer,

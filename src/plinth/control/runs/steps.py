@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from plinth.control.context import Context
 from plinth.control.loop import Outcome
+from plinth.control.planning import hold_to_place
 from plinth.control.preparation import (
     Prepared,
     has_example,
@@ -70,8 +71,12 @@ class RunSteps:
     def add_attempts(
         self, state: RunState, prepared: Prepared, replicas: Iterable[int]
     ) -> Callable[[Connection], None]:
-        """Return what writes the intent to start the next attempt of these replicas."""
+        """Return what writes the intent to start the next attempt of these replicas.
+
+        Raises PlanRefused when the run may not start there any more.
+        """
         context, run = self._context, state.run
+        hold_to_place(context, run, state.principal)
         numbers = {replica: attempt.number + 1 for replica, attempt in state.current.items()}
         specs = [
             replica_spec(context, run, prepared, replica=index, number=numbers.get(index, 1))

@@ -1,0 +1,216 @@
+"""What one function needs, read off any kind of workload: what rules, offers and costs ask.
+
+A job and an endpoint are one need each, an application one for each part. A field that does not
+apply to a function has its empty value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from plinth.domain.application import (
+    HOURS_PER_MONTH,
+    Application,
+    Batch,
+    BatchDemand,
+    Data,
+    Explore,
+    ExploreDemand,
+    Flow,
+    Method,
+    Online,
+    OnlineDemand,
+    Part,
+    Train,
+    TrainDemand,
+)
+from plinth.domain.platform import Function, ModelFormat
+from plinth.domain.requirements import Requirements
+from plinth.domain.resources import ResourceRequest
+from plinth.domain.workload import Endpoint, Job
+
+_HOUR_S = 3600.0
+FUNCTIONS: Mapping[str, Function] = {
+    "explore": "explore",
+    "train": "train",
+    "tune": "train",
+    "batch": "batch",
+    "online": "online",
+    "flow": "flow",
+}
+Demand = ExploreDemand | TrainDemand | BatchDemand | OnlineDemand
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One function's need. `prefix` stands before its fields in the file: "" or `online.`.
+
+    `instances`: how many machines, or replicas, of the resources at once. `demand` None: nobody
+    said, as for a plain job. `data`: what it reads, by name. `others`: the application's other
+    parts. `network`: of a job. `kind`: of the file it comes from.
+    """
+
+    name: str
+    kind: str
+    function: Function
+    requirements: Requirements
+    resources: ResourceRequest
+    prefix: str = ""
+    team: str | None = None
+    instances: int = 1
+    demand: Demand | None = None
+    data: Mapping[str, Data] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    network: str | None = None
+    gpu_reason: str | None = None
+    gpu_hours: float | None = None
+    team_share: bool = False
+    method: Method | None = None
+    base_model: str | None = None
+    model: str | None = None
+    format: ModelFormat | None = None
+    server: str | None = None
+    window: float | None = None
+    target: str = "model"
+    spark: bool = False
+    split: bool = False
+    mirror_percent: int = 0
+    tool: str | None = None
+
+    def at(self, path: str) -> str:
+        """Return the path in the file of a field of this need."""
+        return f"{self.prefix}{path}"
+
+    @property
+    def instances_field(self) -> str:
+        """The path of the field that says how many instances there are."""
+        if self.function == "explore":
+            return self.at("demand.users")
+        return self.at("replicas" if self.function in ("online", "flow") else "nodes")
+
+    @property
+    def run_hours(self) -> float | None:
+        """Hours of one run, as it was stated for the resources; None: unknown, or no runs."""
+        demand = self.demand
+        if isinstance(demand, TrainDemand | BatchDemand) and demand.duration is not None:
+            return demand.duration / _HOUR_S
+        if isinstance(demand, BatchDemand) and demand.rows and demand.rows_per_second:
+            return demand.rows / (demand.rows_per_second * self.instances) / _HOUR_S
+        return None
+
+    @property
+    def busy_hours(self) -> float | None:
+        """Hours of a month in which its compute is used; None: unknown."""
+        demand = self.demand
+        if isinstance(demand, ExploreDemand):
+            return min(HOURS_PER_MONTH, demand.hours)
+        if isinstance(demand, OnlineDemand):
+            return min(HOURS_PER_MONTH, demand.active_hours)
+        if isinstance(demand, TrainDemand | BatchDemand) and self.run_hours is not None:
+            return demand.runs * self.run_hours
+        return None
+
+    @property
+    def requests(self) -> float | None:
+        """Requests, or rows, of a month; None: unknown, or none are counted."""
+        demand = self.demand
+        if isinstance(demand, OnlineDemand):
+            return demand.requests_per_second * demand.active_hours * _HOUR_S
+        if isinstance(demand, BatchDemand) and demand.rows is not None:
+            return demand.rows * demand.runs
+        return None
+
+    @property
+    def moved_bytes(self) -> float:
+        """Bytes that it reads in a month: its data for each run, once where nothing runs."""
+        return sum(self.moved_bytes_of(each) for each in self.data.values())
+
+    def moved_bytes_of(self, data: Data) -> float:
+        """Bytes of one of its data that it reads in a month."""
+        runs = self.demand.runs if isinstance(self.demand, TrainDemand | BatchDemand) else 1
+        return data.size * runs
+
+    @property
+    def uses_hosted_model(self) -> bool:
+        """Tell whether the model is a provider's own, which no other platform has."""
+        return self.model is not None
+
+    @property
+    def reads_production_data(self) -> bool:
+        """Tell whether any of its data is real data of production."""
+        return any(each.production for each in self.data.values())
+
+
+def needs_of(workload: Job | Endpoint | Application) -> tuple[Need, ...]:
+    """Return what each function of a workload needs, in the order of the guidance."""
+    if isinstance(workload, Job):
+        return (_of_job(workload),)
+    if isinstance(workload, Endpoint):
+        return (_of_endpoint(workload),)
+    return tuple(_of_part(workload, name, part) for name, part in workload.parts.items())
+
+
+def _of_job(job: Job) -> Need:
+    return Need(
+        name=job.name,
+        kind=job.kind,
+        function="train",
+        requirements=job.requirements,
+        resources=job.resources,
+        team=job.team,
+        network=job.network,
+    )
+
+
+def _of_endpoint(endpoint: Endpoint) -> Need:
+    return Need(
+        name=endpoint.name,
+        kind=endpoint.kind,
+        function="online",
+        requirements=endpoint.requirements,
+        resources=endpoint.resources,
+        team=endpoint.team,
+        instances=endpoint.replicas,
+        # Plinth's registry is MLflow's: what it serves is a model in MLflow's format.
+        format="mlflow-pyfunc",
+    )
+
+
+def _of_part(application: Application, name: str, part: Part) -> Need:
+    shared = application.requirements
+    said = {each: getattr(part.requirements, each) for each in part.requirements.model_fields_set}
+    return Need(
+        name=name,
+        kind=application.kind,
+        function=FUNCTIONS[name],
+        # Both are checked already, so nothing is read anew.
+        requirements=shared.model_copy(update=said) if said else shared,
+        resources=part.resources,
+        prefix=f"{name}.",
+        team=application.team,
+        instances=_instances(part),
+        demand=part.demand,
+        data={each: application.data[each] for each in part.data},
+        others=tuple(each for each in application.parts if each != name),
+        gpu_reason=part.gpu_reason if isinstance(part, Explore) else None,
+        gpu_hours=part.gpu_hours if isinstance(part, Explore) else None,
+        team_share=isinstance(part, Explore) and part.team_share,
+        method=part.method if isinstance(part, Train) else None,
+        base_model=part.base_model if isinstance(part, Train) else None,
+        model=part.model if isinstance(part, Batch | Online) else None,
+        format=part.format if isinstance(part, Batch | Online) else None,
+        server=part.server if isinstance(part, Batch | Online) else None,
+        window=part.window if isinstance(part, Batch) else None,
+        target=part.target if isinstance(part, Batch) else "model",
+        spark=isinstance(part, Batch) and part.spark,
+        split=isinstance(part, Online) and part.split,
+        mirror_percent=part.mirror_percent if isinstance(part, Online) else 0,
+        tool=part.tool if isinstance(part, Flow) else None,
+    )
+
+
+def _instances(part: Part) -> int:
+    if isinstance(part, Explore):
+        return part.demand.users
+    return part.nodes if isinstance(part, Train | Batch) else part.replicas

@@ -1,0 +1,378 @@
+"""Every place of one part: judged as far as the search needs it, and whole where it is shown.
+
+A platform is judged once for each way to buy it, a region once, and only what is left is judged
+offer by offer, when the search asks. `advice.py` makes one `Places` for each part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from plinth.catalog.catalog import Catalog
+from plinth.catalog.machine import LOCAL
+from plinth.domain.application import Weights
+from plinth.domain.need import Need
+from plinth.domain.plan import Candidate, CostLine, MonthCost, Outcome, PartPlan, Verdict
+from plinth.domain.platform import Function, Offer, Platform, PriceTier
+from plinth.planning.context import Context, Placement
+from plinth.planning.joint import MICRO, UNKNOWN_COST, Entry
+from plinth.planning.offers.headroom import headroom
+from plinth.planning.offers.month import month_cost
+from plinth.planning.offers.offers import Offers
+from plinth.planning.rules import RULES_OF
+from plinth.planning.rules.rule import Scope, not_ok
+from plinth.planning.standby import choose_standby, needs_standby
+
+# The requirements that the guidance names a default answer for, by function.
+DEFAULTS: Mapping[Function, frozenset[str]] = {
+    "explore": frozenset({"E6a"}),
+    "train": frozenset({"T7"}),
+    "batch": frozenset({"H15", "H12"}),
+    "online": frozenset({"H16", "H18b"}),
+    "flow": frozenset({"O4"}),
+}
+# Platforms of one service are looked after together: one workspace, one account, one network.
+FAMILIES = ("azureml", "azure-openai", "databricks", "foundry")
+_GB = Decimal(10**9)
+# What stands for a region and a size where a platform sells nothing that could be judged.
+NOWHERE = "-"
+
+Verdicts = dict[int, Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One platform and one way to buy it, judged by all that does not depend on the region."""
+
+    platform: Platform
+    tier: PriceTier | None
+    verdicts: Verdicts
+    owned: bool
+
+    @property
+    def is_feasible(self) -> bool:
+        """Tell whether nothing rejects it before its regions are looked at."""
+        return not _rejects(self.verdicts)
+
+
+@dataclass(slots=True)
+class Place:
+    """One offer that a part may stand on, with its cost and, once asked, all verdicts on it."""
+
+    way: Way
+    offer: Offer
+    count: int
+    cost: MonthCost
+    verdicts: Verdicts | None = None
+
+
+@dataclass(slots=True)
+class Places:
+    """All places of one part. `regions`: those that it may use by its own rules."""
+
+    need: Need
+    offers: Offers
+    catalog: Catalog
+    context: Context
+    weights: Weights
+    ways: list[Way] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    by_region: dict[str, Verdicts] = field(default_factory=dict)
+    _standby: dict[str, str | None] = field(default_factory=dict)
+
+    def find(self, platforms: Sequence[Platform]) -> None:
+        """Judge every way on every platform, and enter each place that nothing rejects yet."""
+        for platform in platforms:
+            for tier in self.offers.tiers(self.need, platform) or (None,):
+                way = self._way(platform, tier)
+                self.ways.append(way)
+                if way.is_feasible:
+                    self._enter(way)
+
+    def settle(self, entry: Entry) -> int | None:
+        """Judge an entry's offer; return what its unknowns weigh, None where it is rejected."""
+        verdicts = self._judged(self.places[entry.number])
+        if _rejects(verdicts):
+            return None
+        return self._unknowns(verdicts)
+
+    def candidate(self, place: Place) -> Candidate:
+        """Return a place with every verdict on it, in the order of the rules."""
+        verdicts = {
+            **place.way.verdicts,
+            **self._in_region(place.offer.region),
+            **self._judged(place),
+        }
+        capability = place.way.platform.capability
+        return Candidate(
+            platform=place.way.platform.name,
+            offer=place.offer,
+            verdicts=tuple(verdicts[number] for number in sorted(verdicts)),
+            cost_per_hour=None
+            if place.offer.price_per_hour is None
+            else place.offer.price_per_hour * place.count,
+            count=place.count,
+            cost=place.cost,
+            day2_hours=capability.day2.total,
+            headroom=headroom(
+                self.need, place.offer, place.count, self.catalog, place.way.platform
+            ),
+            owned=place.way.owned,
+            startable=place.way.platform.name in self.context.startable
+            and self.need.function in ("train", "online"),
+            blind_spots=capability.monitoring.blind_spots,
+            risks=_risks(place),
+            weight=self._weight(place, verdicts),
+        )
+
+    def plan(self, chosen: Entry | None, home: str | None) -> PartPlan:
+        """Return the part's answer: the chosen place, and the best of every other way."""
+        taken = None if chosen is None else self.places[chosen.number]
+        best = {id(place.way): place for place in self._best_by_way(home)}
+        others = [
+            self.candidate(best[id(way)]) if id(way) in best else self._nowhere(way, home)
+            for way in self.ways
+            if taken is None or way is not taken.way
+        ]
+        others.sort(key=self._order)
+        return PartPlan(
+            name=self.need.name,
+            function=self.need.function,
+            chosen=None if taken is None else self.candidate(taken),
+            rejected=tuple(others),
+            regions={
+                region: tuple(each for each in verdicts.values() if _is_no(each))
+                for region, verdicts in sorted(self.by_region.items())
+                if _rejects(verdicts)
+            },
+        )
+
+    def _way(self, platform: Platform, tier: PriceTier | None) -> Way:
+        offer = Offer.model_construct(
+            sku=NOWHERE, region=NOWHERE, cpu=0.0, memory=0, tier=tier, price_per_hour=None
+        )
+        owned = platform.name == LOCAL or bool(self.context.inventory.of(platform.name))
+        return Way(platform, tier, self._ask(Scope.WAY, platform, offer), owned)
+
+    def _enter(self, way: Way) -> None:
+        base = self._unknowns(way.verdicts) - self._credit(way)
+        standby = needs_standby(self.need)
+        for region in self.offers.regions(self.need, way.platform):
+            in_region = self._in_region(region)
+            if way.tier is None or _rejects(in_region):
+                continue
+            floor = base + self._unknowns(in_region)
+            for offer in self.offers.offers(self.need, way.platform, way.tier, region):
+                second = self._second(way.platform, region) if standby else None
+                placed = offer if second is None else offer.model_copy(update={"standby": second})
+                self._add(way, placed, floor)
+
+    def _add(self, way: Way, offer: Offer, floor: int) -> None:
+        count = self.offers.count(self.need, offer)
+        cost = month_cost(self.need, way.platform, offer, count, self.catalog, self.context)
+        cost = self._with_transfer(cost, offer)
+        known = self._amount(cost)
+        value = UNKNOWN_COST if known is None else int(known * MICRO)
+        number = len(self.places)
+        self.places.append(Place(way, offer, count, cost))
+        self.entries.append(Entry(number, way.platform.name, offer.region, floor + value))
+
+    def _with_transfer(self, cost: MonthCost, offer: Offer) -> MonthCost:
+        """Add what it costs to bring data here that lies in another region."""
+        lines = tuple(
+            line
+            for name, data in self.need.data.items()
+            if data.region is not None and data.region != offer.region
+            if (line := self._transfer(name, data.region, offer.region, cost.currency)) is not None
+        )
+        if not lines:
+            return cost
+        return MonthCost.model_construct(currency=cost.currency, lines=(*cost.lines, *lines))
+
+    def _transfer(self, name: str, origin: str, target: str, currency: str) -> CostLine | None:
+        each = self.need.data[name]
+        moved = Decimal(str(self.need.moved_bytes_of(each))) / _GB
+        what = f"moving `{name}` from {origin} to {target}"
+        if target == LOCAL or target not in self.catalog.regions:
+            return None
+        price = self.catalog.egress.between(origin, target)
+        if price is None or price.currency != currency:
+            how = "no price of moving it is known; `plinth catalog import` states one"
+            return CostLine.model_construct(what=what, amount=None, how=how)
+        return CostLine.model_construct(
+            what=what,
+            amount=moved * price.amount,
+            how=f"{moved:,.0f} GB a month x {price.amount} {price.currency}",
+            source=price.source.name,
+        )
+
+    def _second(self, platform: Platform, region: str) -> str | None:
+        if region not in self._standby:
+            allowed = [
+                each
+                for each in self.offers.regions(self.need, platform)
+                if not _rejects(self._in_region(each))
+            ]
+            self._standby[region] = choose_standby(self.catalog, region, allowed)
+        return self._standby[region]
+
+    def _in_region(self, region: str) -> Verdicts:
+        found = self.by_region.get(region)
+        if found is None:
+            offer = Offer.model_construct(sku=NOWHERE, region=region, cpu=0.0, memory=0)
+            found = self._ask(Scope.REGION, _NO_PLATFORM, offer)
+            if region != NOWHERE:
+                self.by_region[region] = found
+        return found
+
+    def _judged(self, place: Place) -> Verdicts:
+        if place.verdicts is None:
+            place.verdicts = self._ask(
+                Scope.OFFER, place.way.platform, place.offer, place.count, place.cost
+            )
+        return place.verdicts
+
+    def _ask(
+        self,
+        scope: Scope,
+        platform: Platform,
+        offer: Offer,
+        count: int = 1,
+        cost: MonthCost | None = None,
+    ) -> Verdicts:
+        placement = Placement(platform, offer, self.context, self.catalog, count, cost)
+        need = self.need
+        return {
+            number: verdict
+            for number, rule in enumerate(RULES_OF[need.function])
+            if rule.scope is scope and (verdict := rule.ask(need, placement)) is not None
+        }
+
+    def _unknowns(self, verdicts: Verdicts) -> int:
+        number = sum(each.outcome is Outcome.UNKNOWN for each in verdicts.values())
+        return int(self.weights.unknown * MICRO) * number
+
+    def _credit(self, way: Way) -> int:
+        """Return what owning it, and being the guidance's default, is worth."""
+        worth = self.weights.reuse if way.owned else 0.0
+        if is_default(way.platform, self.need.function):
+            worth += self.weights.guidance
+        return int(worth * MICRO)
+
+    def _weight(self, place: Place, verdicts: Verdicts) -> Decimal | None:
+        """Return what a place weighs alone: cost, work and what is unknown, less its credit."""
+        amount = self._amount(place.cost)
+        if amount is None:
+            return None
+        hours = 0 if place.way.owned else place.way.platform.capability.day2.total or 0
+        weighed = int(hours * self.weights.hour * MICRO)
+        weighed += self._unknowns(verdicts) - self._credit(place.way)
+        return amount + Decimal(weighed) / MICRO
+
+    def _amount(self, cost: MonthCost) -> Decimal | None:
+        return cost.amount if cost.currency == self.context.currency else None
+
+    def _best_by_way(self, home: str | None) -> list[Place]:
+        """Return the best place of every way: the cheapest feasible one, at home if it can be.
+
+        Where none is feasible, the cheapest, so that its reasons are those of a place that counts.
+        """
+        by_way: dict[int, list[Entry]] = {}
+        for entry in self.entries:
+            by_way.setdefault(id(self.places[entry.number].way), []).append(entry)
+        found = []
+        for entries in by_way.values():
+            entries.sort(key=lambda entry: (entry.floor, entry.region != home, entry.number))
+            feasible = (entry for entry in entries if self.settle(entry) is not None)
+            found.append(self.places[next(feasible, entries[0]).number])
+        return found
+
+    def _nowhere(self, way: Way, home: str | None) -> Candidate:
+        """Return a way that no place was entered for, at the offer that is nearest to one."""
+        regions = self.offers.regions(self.need, way.platform)
+        # In a region that is allowed, so that the reasons are the platform's and not the region's.
+        allowed = [each for each in regions if not _rejects(self._in_region(each))] or regions
+        region = home if home in allowed else next(iter(allowed), None)
+        if region is not None and way.tier is not None:
+            for offer in self.offers.offers(self.need, way.platform, way.tier, region):
+                count = self.offers.count(self.need, offer)
+                cost = month_cost(self.need, way.platform, offer, count, self.catalog, self.context)
+                return self.candidate(Place(way, offer, count, cost))
+        offer = Offer(sku=NOWHERE, region=NOWHERE, cpu=0, memory=0, tier=way.tier, available=False)
+        verdicts = [way.verdicts[number] for number in sorted(way.verdicts)]
+        if way.is_feasible:
+            verdicts.append(not_ok("offer", self._why_nothing(way)))
+        return Candidate(
+            platform=way.platform.name,
+            offer=offer,
+            verdicts=tuple(verdicts),
+            day2_hours=way.platform.capability.day2.total,
+            owned=way.owned,
+            blind_spots=way.platform.capability.monitoring.blind_spots,
+        )
+
+    def _why_nothing(self, way: Way) -> str:
+        need = self.need
+        hosted = need.model or need.base_model
+        if hosted is None and way.platform.capability.tuning.models == "hosted":
+            return "it tunes only models that it hosts, and the file names none"
+        sells_models = way.platform.capability.control.server_choice is False
+        if hosted is not None and sells_models:
+            return f"no price list has `{hosted}` there"
+        return "it has no offer for this in any region that is allowed"
+
+    def _order(self, candidate: Candidate) -> tuple[bool, int, bool, Decimal, str, str]:
+        failing = sum(_is_no(each) for each in candidate.verdicts)
+        amount = None if candidate.cost is None else candidate.cost.amount
+        return (
+            failing > 0,
+            failing,
+            amount is None,
+            amount or Decimal(0),
+            candidate.platform,
+            candidate.offer.tier or "",
+        )
+
+
+def is_default(platform: Platform, function: Function) -> bool:
+    """Tell whether the guidance names it as the default answer for a function."""
+    return not DEFAULTS[function].isdisjoint(platform.capability.guidance.default_for or ())
+
+
+def family_of(platform: str) -> str:
+    """Return the service that a platform belongs to, or the platform itself."""
+    return next((each for each in FAMILIES if platform.startswith(f"{each}-")), platform)
+
+
+_NO_PLATFORM = Platform.model_construct(name=NOWHERE)
+
+
+def _is_no(verdict: Verdict) -> bool:
+    return verdict.outcome is Outcome.NOT_OK
+
+
+def _rejects(verdicts: Verdicts) -> bool:
+    return any(map(_is_no, verdicts.values()))
+
+
+def _risks(place: Place) -> tuple[str, ...]:
+    capability, offer = place.way.platform.capability, place.offer
+    found: list[str] = []
+    maturity = capability.maturity
+    if maturity.retires is not None:
+        then = f"; its provider names {maturity.successor}" if maturity.successor else ""
+        found.append(f"it ends on {maturity.retires.isoformat()}{then}")
+    elif maturity.stage in ("preview", "retiring", "archived"):
+        found.append(f"its stage is {maturity.stage}")
+    if offer.available is None and offer.region != LOCAL and offer.cpu:
+        found.append(f"whether `{offer.sku}` is sold in {offer.region} is not known")
+    if offer.tier == "reserved":
+        found.append("it is paid for a whole year, whether it is used or not")
+    if place.cost.is_estimated:
+        found.append("its price is estimated: no list states it for this place")
+    if capability.supply.noisy_neighbours:
+        found.append("the load of others can slow it down")
+    return tuple(found)

@@ -1,0 +1,246 @@
+"""What every plan asks first: can it at all, is it asked for, is it large enough.
+
+They are asked before each start too, so they read no catalog.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import JsonValue
+
+from plinth.catalog.machine import LOCAL
+from plinth.domain.mistake import nearest_name
+from plinth.domain.need import Need
+from plinth.domain.plan import Change, Verdict
+from plinth.kit.units import format_bytes
+from plinth.planning.context import Placement
+from plinth.planning.rules.rule import (
+    Pillar,
+    Rule,
+    Scope,
+    counted,
+    listed,
+    not_ok,
+    ok,
+    set_field,
+    unknown,
+)
+
+# What stands for a region where nobody said it, or where a provider does not say.
+NO_REGION = frozenset({"anywhere", "unstated"})
+
+
+def function_supported(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether the platform does this function at all."""
+    function = need.function
+    functions = placement.platform.capability.functions
+    if function in functions:
+        return ok("G2", f"does `{function}`")
+    done = listed(functions) or "nothing yet"
+    return not_ok("G2", f"needs the function `{function}`; it does {done}")
+
+
+def platform_chosen(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether it is the platform that was asked for by name."""
+    wanted = need.requirements.platform
+    if wanted is None:
+        return None
+    if wanted == placement.platform.name:
+        return ok("platform", f"`{wanted}` was asked for")
+    change = set_field(need, "requirements.platform", placement.platform.name)
+    known = placement.context.known_platforms
+    reason = f"`{wanted}` was asked for"
+    if wanted in known:
+        reason += "; Plinth knows it and cannot run anything there yet"
+    elif known:
+        near = nearest_name(wanted, known)
+        reason += "; no platform has that name" + (f", the nearest is `{near}`" if near else "")
+    return not_ok("platform", reason, change)
+
+
+def cpu_fits(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether one instance has the processor cores that one replica needs."""
+    needed, offered = need.resources.cpu, placement.offer.cpu
+    if placement.offer.model is not None:
+        return None
+    digits = "g" if f"{needed:g}" != f"{offered:g}" or needed == offered else ""
+    numbers = f"needs {counted(needed, 'core', digits)}, has {offered:{digits}}"
+    if needed <= offered:
+        return ok("cpu", numbers)
+    # Rounded down, so that what the remedy says does fit.
+    most = math.floor(offered * 100) / 100
+    return not_ok("cpu", numbers, set_field(need, "resources.cpu", most) if most > 0 else None)
+
+
+def memory_fits(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether one instance has the memory that one replica needs."""
+    needed, offered = need.resources.memory, placement.offer.memory
+    if placement.offer.model is not None:
+        return None
+    numbers = f"needs {format_bytes(needed)}, has {format_bytes(offered)}"
+    if needed <= offered:
+        return ok("memory", numbers)
+    if format_bytes(needed) == format_bytes(offered):
+        numbers = f"needs {needed} bytes, has {offered}"
+    most = f"{offered // 10**6}MB" if offered >= 10**6 else offered
+    return not_ok(
+        "memory", numbers, set_field(need, "resources.memory", most) if offered > 0 else None
+    )
+
+
+def replicas_fit(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether there is room for all replicas, several to an instance where they fit."""
+    offer = placement.offer
+    if need.kind == "job" or offer.count is None or offer.model is not None:
+        return None
+    needed = need.resources
+    # Where not even one fits, the rules above say so; made to fit, it would fill the instance.
+    # The small addend: 0.3 cores hold three times 0.1, though their quotient is below 3.
+    each = max(1, min(int(offer.cpu / needed.cpu + 1e-9), offer.memory // needed.memory))
+    room = each * offer.count
+    noun = "replica" if need.function in ("online", "flow") else "instance"
+    reason = f"needs {counted(need.instances, noun)}, has room for {room}"
+    if need.instances <= room:
+        return ok("replicas", reason)
+    return not_ok(
+        "replicas", reason, Change(field=need.instances_field, value=room) if room > 0 else None
+    )
+
+
+def accelerator_present(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether it has the accelerators that one replica needs."""
+    wanted = need.resources.accelerator
+    if wanted is None:
+        return None
+    if placement.offer.model is not None:
+        return None
+    has_itself = placement.offer.accelerator
+    items = (has_itself,) if has_itself else placement.platform.capability.accelerators
+    counts = {item.kind: item.count for item in items}
+    available = counts.get(wanted.kind, 0)
+    if wanted.count <= available:
+        return ok("accelerator", f"needs {wanted.count} x {wanted.kind}, has {available}")
+    if available:
+        change = set_field(need, "resources.accelerator", f"{wanted.kind}:{available}")
+        reason = f"needs {wanted.count} x {wanted.kind}, has {available}"
+        return not_ok("accelerator", reason, change)
+    has = listed(tuple(f"{count} x {kind}" for kind, count in sorted(counts.items())))
+    reason = f"needs {wanted.count} x {wanted.kind}, has {has or 'no accelerator'}"
+    return not_ok("accelerator", reason, set_field(need, "resources.accelerator", None))
+
+
+def isolation_reachable(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether it keeps the workload apart from all else as far as is required."""
+    wanted = need.requirements.isolation
+    if wanted is None:
+        return None
+    offered = placement.platform.capability.isolation
+    if offered is None:
+        return unknown("R2.isolation", f"level {wanted} is required; its level is not known")
+    reason = f"level {wanted} is required, it offers {offered}"
+    if wanted <= offered:
+        return ok("R2.isolation", reason)
+    return not_ok("R2.isolation", reason, set_field(need, "requirements.isolation", offered))
+
+
+def region_required(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether it is in a region that the workload's file allows."""
+    regions = need.requirements.regions
+    if not regions:
+        return None
+    if placement.offer.region in regions:
+        return ok("R2.regions", f"`{placement.offer.region}` is required or allowed")
+    # Where this machine stands, only its owner can say.
+    own = placement.context.inventory.region_of(LOCAL) if placement.offer.region == LOCAL else None
+    where = own or placement.offer.region
+    if own in regions:
+        return ok("R2.regions", f"this machine stands in `{own}`")
+    for name in regions:
+        # A group's name is read only where no region of the file is the one.
+        if where in placement.catalog.regions.groups.get(name, ()):
+            return ok("R2.regions", f"`{where}` is in `{name}`")
+    reason = f"it is in `{where}`; the file allows {listed(regions)}"
+    wider: list[JsonValue] = [] if where in NO_REGION else [*regions, where]
+    return not_ok("R2.regions", reason, set_field(need, "requirements.regions", wider))
+
+
+def region_allowed(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether it is in a region that the team may use."""
+    regions = placement.context.allowed_regions
+    if not regions:
+        return None
+    team = f"the team `{need.team}`" if need.team else "the team"
+    if placement.offer.region in regions:
+        return ok("R2.policy", f"{team} may use `{placement.offer.region}`")
+    reason = f"it is in `{placement.offer.region}`; {team} may use {listed(regions)}"
+    return not_ok("R2.policy", reason)
+
+
+def interruption_bearable(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether the workload bears that its capacity may be taken back (spot)."""
+    if need.requirements.interruptible:
+        return ok("T5b", "the workload may be interrupted")
+    taken_back = taken_back_at_any_time(placement)
+    if taken_back is None:
+        return unknown("T5b", "whether it takes capacity back at any time is not known")
+    if not taken_back:
+        return ok("T5b", "it does not take capacity back")
+    reason = "it may take its capacity back at any time, and the workload may not be interrupted"
+    return not_ok("T5b", reason, set_field(need, "requirements.interruptible", True))
+
+
+def taken_back_at_any_time(placement: Placement) -> bool | None:
+    """Return whether the offer's tier may be taken back; None: unknown."""
+    capability = placement.platform.capability
+    tiers, tier = capability.supply.interruptible_tiers, placement.offer.tier
+    if tier is not None and tiers is not None:
+        return tier in tiers
+    return True if tier == "spot" else capability.interruptible
+
+
+def scale_to_zero_supported(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether nothing runs while nobody asks, where that is required."""
+    if not need.requirements.scale_to_zero:
+        return None
+    if need.function == "train":
+        return ok("H1b", "a job leaves nothing running when it ends")
+    able = placement.platform.capability.scale_to_zero
+    if able is None:
+        return unknown("H1b", "whether it scales to zero is not known")
+    if able:
+        return ok("H1b", "it scales to zero")
+    reason = "scale to zero is required, and it keeps every replica running"
+    return not_ok("H1b", reason, set_field(need, "requirements.scale_to_zero", False))
+
+
+def network_held(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether it can hold a job to the network that the file asks for."""
+    if need.network is None:
+        return None
+    networks = placement.platform.capability.networks
+    wanted = need.network
+    if networks is None:
+        return unknown("network", f"whether it can hold a job to `{wanted}` is not known")
+    if wanted in networks:
+        return ok("network", f"it can hold a job to `{wanted}`")
+    offered = next(iter(networks), None)
+    reason = f"the network `{wanted}` is asked for; it offers {listed(networks) or 'none'}"
+    return not_ok("network", reason, set_field(need, "network", offered) if offered else None)
+
+
+# In the order in which people read them: can it at all, is it allowed, is it large enough.
+BASIC: tuple[Rule, ...] = (
+    Rule("G2", Pillar.OPERATIONS, Scope.WAY, function_supported),
+    Rule("platform", Pillar.OPERATIONS, Scope.WAY, platform_chosen),
+    Rule("R2.regions", Pillar.SECURITY, Scope.REGION, region_required),
+    Rule("R2.policy", Pillar.SECURITY, Scope.REGION, region_allowed),
+    Rule("R2.isolation", Pillar.SECURITY, Scope.WAY, isolation_reachable),
+    Rule("network", Pillar.SECURITY, Scope.WAY, network_held),
+    Rule("accelerator", Pillar.PERFORMANCE, Scope.OFFER, accelerator_present),
+    Rule("cpu", Pillar.PERFORMANCE, Scope.OFFER, cpu_fits),
+    Rule("memory", Pillar.PERFORMANCE, Scope.OFFER, memory_fits),
+    Rule("replicas", Pillar.RELIABILITY, Scope.OFFER, replicas_fit),
+    Rule("T5b", Pillar.RELIABILITY, Scope.WAY, interruption_bearable),
+    Rule("H1b", Pillar.COST, Scope.WAY, scale_to_zero_supported),
+)

@@ -1,0 +1,1 @@
+"""How many provisioned units a trace of requests needs, and what spills to burst."""

@@ -1,0 +1,78 @@
+"""Every place of a part is judged as far as it must be, and told whole where it is shown."""
+
+from __future__ import annotations
+
+from plinth.domain.inventory import Inventory, Owned
+from plinth.domain.plan import Outcome
+from plinth.planning.advice import places_of
+from plinth.planning.context import Market
+from plinth.planning.places import Places, family_of, is_default
+from tests.planning.applications import CATALOG, CONTEXT, MACHINE, MARKET, PLATFORMS, application
+
+TRAINED = {"resources": {"cpu": 4}, "demand": {"runs": 8, "duration": "2h"}}
+
+
+def places(part: str, market: Market = MARKET, **fields: object) -> Places:
+    return places_of(application(**fields), part, market)
+
+
+def test_a_platform_that_is_rejected_as_a_whole_has_no_places() -> None:
+    found = places("train", train=TRAINED)
+    rejected = {way.platform.name for way in found.ways if not way.is_feasible}
+    assert "azure-openai-batch" in rejected
+    assert not rejected & {
+        entry.platform
+        for entry in found.entries
+        if entry.platform not in {way.platform.name for way in found.ways if way.is_feasible}
+    }
+
+
+def test_a_region_that_is_ruled_out_has_no_places_and_is_told() -> None:
+    found = places("train", train=TRAINED, requirements={"regions": ["westeurope"]})
+    assert {entry.region for entry in found.entries} == {"westeurope"}
+    told = found.plan(None, None).regions
+    assert {verdict.rule for verdict in told["eastus"]} == {"R2.regions"}
+    assert "westeurope" not in told
+
+
+def test_of_each_way_the_cheapest_feasible_place_is_told() -> None:
+    found = places("train", train=TRAINED, requirements={"regions": ["eastus", "westeurope"]})
+    told = found.plan(None, "westeurope").rejected
+    clusters = [each for each in told if each.platform == "azureml-compute-cluster"]
+    assert {each.offer.tier for each in clusters} == {"pay-as-you-go", "spot"}
+    spot = next(each for each in clusters if each.offer.tier == "spot")
+    assert "T5b" in {one.rule for one in spot.verdicts if one.outcome is Outcome.NOT_OK}
+
+
+def test_what_has_nothing_to_offer_says_why() -> None:
+    found = places("online", online={"model": "no-such-model"})
+    told = {each.platform: each for each in found.plan(None, None).rejected}
+    reasons = [each.reason for each in told["azure-openai-standard"].verdicts]
+    assert any("no-such-model" in reason for reason in reasons)
+    trained = places("train", train=TRAINED).plan(None, None).rejected
+    told = {each.platform: each for each in trained}
+    reasons = [each.reason for each in told["azure-openai-standard"].verdicts]
+    assert "it tunes only models that it hosts, and the file names none" in reasons
+
+
+def test_owning_it_and_being_the_default_weigh_for_a_place() -> None:
+    owned = Inventory(owned=(Owned(name="ml", platform="azureml-compute-cluster"),))
+    market = Market(PLATFORMS, CATALOG, CONTEXT.model_copy(update={"inventory": owned}), (MACHINE,))
+    fields = {"train": TRAINED, "requirements": {"regions": ["westeurope"]}}
+
+    def floor(found: Places) -> int:
+        return min(
+            entry.floor for entry in found.entries if entry.platform == "azureml-compute-cluster"
+        )
+
+    assert (
+        floor(places("train", **fields)) - floor(places("train", market, **fields)) >= 200_000_000
+    )
+
+
+def test_services_are_families_and_defaults_are_the_guidances() -> None:
+    assert family_of("azureml-online-endpoint") == family_of("azureml-compute-cluster")
+    assert family_of("aks") == "aks"
+    by_name = {platform.name: platform for platform in PLATFORMS}
+    assert is_default(by_name["azureml-compute-cluster"], "train")
+    assert not is_default(by_name["aks"], "train")
