@@ -77,7 +77,8 @@ def test_going_back_forgets_what_depended_on_it(
         and "interruptible" not in each.name
     )
     text = "name: x\nfunctions: train\nresidency: '-'\ncriticality: dev\nprivate_network: no\n"
-    text += "day2_hours: '-'\ndata.size: '-'\n" + answers.replace(": -\n", ": '-'\n")
+    text += "commitment: no\nday2_hours: '-'\ndata.size: '-'\n"
+    text += answers.replace(": -\n", ": '-'\n")
     said = advise(alone, "--answers", alone.write("a.yaml", text), "--json")
     assert said.code == 0, said.err
     assert "May it be stopped at any time" in said.err

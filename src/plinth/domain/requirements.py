@@ -93,6 +93,10 @@ class Requirements(Declared):
         title="text like `3000 EUR`, or a mapping",
         description="The most that a month of it may cost.",
     )
+    commitment: bool = Field(
+        default=False,
+        description="Whether a year may be paid for whether it is used or not (reservations).",
+    )
     day2_hours: Hours | None = Field(
         default=None, description="The most hours of a person's work that a month of it may take."
     )

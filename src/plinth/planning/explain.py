@@ -6,7 +6,6 @@ The command line and the console print what this returns; nothing here prints or
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from plinth.domain.plan import Candidate, Outcome, Plan, Verdict
 from plinth.kit.errors import Invalid
@@ -21,48 +20,6 @@ class NoPlatformFits(Invalid):
     code = "no_platform_fits"
 
 
-@dataclass(frozen=True, slots=True)
-class CandidateRow:
-    """One line of the table of candidates. `answer`: chosen, possible or rejected."""
-
-    answer: str
-    platform: str
-    region: str
-    size: str
-    price: str
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictRow:
-    """One line of the table of verdicts of a candidate. `remedy` is empty where there is none."""
-
-    rule: str
-    outcome: str
-    reason: str
-    remedy: str
-
-
-def candidate_rows(plan: Plan) -> tuple[CandidateRow, ...]:
-    """Return a row for every candidate, the chosen one first, the others in the plan's order."""
-    chosen = (_row(plan.chosen, "chosen"),) if plan.chosen else ()
-    others = tuple(
-        _row(candidate, "possible" if candidate.is_feasible else "rejected")
-        for candidate in plan.rejected
-    )
-    return chosen + others
-
-
-def verdict_rows(candidate: Candidate) -> tuple[VerdictRow, ...]:
-    """Return a row for every verdict: what rejects first, then what is not known, then the rest."""
-    order = (Outcome.NOT_OK, Outcome.UNKNOWN, Outcome.OK)
-    ranked = sorted(candidate.verdicts, key=lambda verdict: order.index(verdict.outcome))
-    return tuple(
-        VerdictRow(verdict.rule, verdict.outcome.value, verdict.reason, verdict.remedy or "")
-        for verdict in ranked
-    )
-
-
 def summary(plan: Plan) -> str:
     """Return one sentence: where it will run and what that costs, or that nothing fits."""
     considered = len(plan.rejected) + (plan.chosen is not None)
@@ -75,13 +32,6 @@ def summary(plan: Plan) -> str:
         f"`{plan.workload}` fits `{chosen.platform}` ({_size(chosen)}), price {_price(chosen)}; "
         f"{considered} considered{open_questions}"
     )
-
-
-def require_chosen(plan: Plan) -> Candidate:
-    """Return the chosen candidate. Raises NoPlatformFits when there is none."""
-    if plan.chosen is None:
-        raise NoPlatformFits(no_platform_fits(plan), hint=nearest_change(plan))
-    return plan.chosen
 
 
 def no_platform_fits(plan: Plan) -> str:
@@ -107,18 +57,6 @@ def nearest_change(plan: Plan) -> str:
     if not plan.rejected:
         return "no platform is configured; start one with `plinth up`"
     return "no change to the file admits a platform; add a platform that meets its requirements"
-
-
-def _row(candidate: Candidate, answer: str) -> CandidateRow:
-    wanted = Outcome.NOT_OK if answer == "rejected" else Outcome.UNKNOWN
-    return CandidateRow(
-        answer=answer,
-        platform=candidate.platform,
-        region=candidate.offer.region,
-        size=_size(candidate),
-        price=_price(candidate),
-        reasons=tuple(f"{found.rule}: {found.reason}" for found in _with(candidate, wanted)),
-    )
 
 
 def _with(candidate: Candidate, outcome: Outcome) -> list[Verdict]:

@@ -15,6 +15,7 @@ from plinth.planning.rules.general import (
     GENERAL,
     already_owned,
     availability_relaxed,
+    commitment_accepted,
     lasting,
     measured,
     seen,
@@ -349,3 +350,18 @@ def test_what_is_generally_available_needs_no_word_and_an_unknown_stage_does() -
     retiring = lasting(need(), with_facts(place("aks"), maturity={"stage": "retiring"}))
     assert retiring is not None
     assert "on a day that is not known" in retiring.reason
+
+
+def test_a_reservation_needs_somebody_who_commits() -> None:
+    whole = application(online={"format": "onnx"})
+    here = place("azureml-online-endpoint", tier="reserved")
+    said = commitment_accepted(needs_of(whole)[0], here)
+    assert said is not None
+    assert said.outcome is Outcome.NOT_OK
+    assert said.remedy == "`online.requirements.commitment: true`"
+    accepted = application(online={"format": "onnx"}, requirements={"commitment": True})
+    then = commitment_accepted(needs_of(accepted)[0], here)
+    assert then is not None
+    assert then.outcome is Outcome.OK
+    bought = place("azureml-online-endpoint", tier="pay-as-you-go")
+    assert commitment_accepted(needs_of(whole)[0], bought) is None

@@ -109,6 +109,16 @@ GENERAL = (
         default="no",
     ),
     Question(
+        name="commitment",
+        rule="H8b",
+        field="requirements.commitment",
+        text="May a year be paid for in advance or reserved, whether it is used or not?",
+        why="a reservation costs a third less, and is paid when nobody asks too",
+        accepted=YES_NO,
+        kind="yes",
+        default="no",
+    ),
+    Question(
         name="day2_hours",
         rule="R3",
         field="requirements.day2_hours",

@@ -263,6 +263,16 @@ def _preview(need: Need) -> Verdict:
     return ok("maturity", "a risk: it is a preview, without any promise")
 
 
+def commitment_accepted(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether a year may be paid for whether it is used or not, where it is reserved."""
+    if placement.offer.tier != "reserved":
+        return None
+    if need.requirements.commitment:
+        return ok("commitment", "the file accepts a commitment for a year")
+    reason = "a reservation is paid for a whole year, used or not, and the file accepts none"
+    return not_ok("commitment", reason, set_field(need, "requirements.commitment", True))
+
+
 GENERAL: tuple[Rule, ...] = (
     Rule("R1", Pillar.OPERATIONS, Scope.WAY, already_owned),
     Rule("R3", Pillar.OPERATIONS, Scope.WAY, work_bearable),
@@ -271,4 +281,5 @@ GENERAL: tuple[Rule, ...] = (
     Rule("E4", Pillar.COST, Scope.OFFER, within_budget),
     Rule("H7", Pillar.OPERATIONS, Scope.WAY, seen, _SERVING),
     Rule("maturity", Pillar.OPERATIONS, Scope.WAY, lasting),
+    Rule("commitment", Pillar.COST, Scope.WAY, commitment_accepted),
 )
