@@ -107,7 +107,7 @@ def test_the_sum_that_is_shown_adds_up() -> None:
         if each.chosen
         for verdict in each.chosen.verdicts
     )
-    assert shown["unknowns"] == 20 * unknown
+    assert shown["unknowns"] == 50 * unknown
 
 
 def test_training_and_tuning_stand_on_one_platform() -> None:

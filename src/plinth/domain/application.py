@@ -241,7 +241,7 @@ class Weights(Declared):
     """What a choice weighs besides the cost, in the plan's currency for a month."""
 
     hour: Number = Field(default=75, description="An hour of a person's work on day 2.")
-    unknown: Number = Field(default=20, description="Each question whose answer is unknown.")
+    unknown: Number = Field(default=50, description="Each question whose answer is unknown.")
     reuse: Number = Field(default=200, description="What using something you own is worth.")
     guidance: Number = Field(
         default=25, description="What being the guidance's default answer is worth."
