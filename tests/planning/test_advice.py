@@ -213,3 +213,20 @@ def test_a_budget_of_the_whole_holds_for_all_parts_together() -> None:
         assert "left aside" in over.reason
     else:
         assert str(over.change).startswith("requirements.budget: ")
+
+
+def test_spend_that_is_promised_is_not_paid_again() -> None:
+    owned = Owned(
+        name="ml", platform="azureml-compute-cluster", committed=Decimal(2), currency="USD"
+    )
+    context = CONTEXT.model_copy(update={"inventory": Inventory(owned=(owned,))})
+    asked = application(requirements=EU, train=TRAINED)
+    advice = make_advice(asked, replace(MARKET, context=context))
+    chosen = part(advice, "train").chosen
+    assert chosen is not None
+    assert chosen.platform == "azureml-compute-cluster"
+    shown = {line.what: line.amount for line in advice.score}
+    assert shown["promised"] == -2
+    assert shown["cost"] == Decimal("3.07200")
+    reasons = {verdict.rule: verdict.reason for verdict in chosen.verdicts}
+    assert reasons["R1"].endswith("2 USD of a month are promised and paid anyway")

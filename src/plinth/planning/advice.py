@@ -32,7 +32,7 @@ from plinth.planning.context import Context, Market
 from plinth.planning.joint import MICRO, Choice, Question, search
 from plinth.planning.offers.month_tokens import ANYWHERE
 from plinth.planning.offers.offers import Offers
-from plinth.planning.places import NOWHERE, Places, family_of, is_default
+from plinth.planning.places import NOWHERE, Places, family_of, is_default, promised
 from plinth.planning.rules.batch_tree import batch_verdict
 from plinth.planning.rules.joint import exceeds, joint_verdicts, within_budget
 from plinth.planning.rules.ladder import ladder_verdict
@@ -82,7 +82,7 @@ def _advise(declaration: Declaration, market: Market, weights: Weights) -> Advic
         joint=joint_verdicts(needs, plans, market.catalog, market.context),
         cost=_total(plans, market.context.currency),
         day2_hours=_hours(placed),
-        score=_score(plans, by_name, weights, home),
+        score=_score(needs, plans, by_name, weights, home=home, context=market.context),
         inputs_digest=digest_of(_inputs(declaration, market)),
     )
 
@@ -272,10 +272,13 @@ def _by_family(placed: Sequence[Candidate]) -> dict[str, float]:
 
 
 def _score(
+    needs: Sequence[Need],
     parts: Sequence[PartPlan],
     platforms: Mapping[str, Platform],
     weights: Weights,
+    *,
     home: str | None,
+    context: Context,
 ) -> tuple[ScoreLine, ...]:
     """Return the terms of the choice, as the search has weighed them."""
     placed = [part.chosen for part in parts if part.chosen is not None]
@@ -285,6 +288,18 @@ def _score(
         Decimal(0),
     )
     lines.append(ScoreLine(what="cost", amount=cost, how="of a month, as far as it is known"))
+    paid = sum(
+        (
+            promised(need, part.chosen.platform, part.chosen.cost.amount, context)
+            for need, part in zip(needs, parts, strict=True)
+            if part.chosen and part.chosen.cost and part.chosen.cost.amount is not None
+        ),
+        Decimal(0),
+    )
+    if paid:
+        lines.append(
+            ScoreLine(what="promised", amount=-paid, how="of it is paid anyway: promised spend")
+        )
     hours = _by_family([each for each in placed if not each.owned])
     total = Decimal(str(sum(hours.values())))
     lines.append(_line("day-2 work", total, weights.hour, "hours on services not owned yet"))

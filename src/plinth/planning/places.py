@@ -175,7 +175,10 @@ class Places:
         cost = month_cost(self.need, way.platform, offer, count, self.catalog, self.context)
         cost = self._with_transfer(cost, offer)
         known = self._amount(cost)
-        value = UNKNOWN_COST if known is None else int(known * MICRO)
+        value = UNKNOWN_COST
+        if known is not None:
+            paid = promised(self.need, way.platform.name, known, self.context)
+            value = int((known - paid) * MICRO)
         number = len(self.places)
         self.places.append(Place(way, offer, count, cost))
         self.entries.append(Entry(number, way.platform.name, offer.region, floor + value))
@@ -270,7 +273,8 @@ class Places:
         hours = 0 if place.way.owned else place.way.platform.capability.day2.total or 0
         weighed = int(hours * self.weights.hour * MICRO)
         weighed += self._unknowns(verdicts) - self._credit(place.way)
-        return amount + Decimal(weighed) / MICRO
+        paid = promised(self.need, place.way.platform.name, amount, self.context)
+        return amount - paid + Decimal(weighed) / MICRO
 
     def _amount(self, cost: MonthCost) -> Decimal | None:
         return cost.amount if cost.currency == self.context.currency else None
@@ -340,6 +344,17 @@ class Places:
 def is_default(platform: Platform, function: Function) -> bool:
     """Tell whether the guidance names it as the default answer for a function."""
     return not DEFAULTS[function].isdisjoint(platform.capability.guidance.default_for or ())
+
+
+def promised(need: Need, platform: str, cost: Decimal, context: Context) -> Decimal:
+    """Return how much of a cost is paid anyway, as spend that was promised for the platform.
+
+    Parts of an application have equal shares of it, so that together they never count more.
+    """
+    owned = context.inventory.of(platform)
+    amounts = (each.committed for each in owned if each.currency == context.currency)
+    whole = sum((each for each in amounts if each is not None), Decimal(0))
+    return min(whole / (len(need.others) + 1), max(cost, Decimal(0)))
 
 
 def family_of(platform: str) -> str:

@@ -36,7 +36,12 @@ def already_owned(need: Need, placement: Placement) -> Verdict | None:
     owned = context.inventory.of(platform.name)
     if owned:
         names = (f"`{each.name}`" + (f" in {each.region}" if each.region else "") for each in owned)
-        return ok("R1", f"you own {', '.join(names)}: preferred")
+        spend = ", ".join(
+            f"{each.committed:,} {each.currency} of a month are promised and paid anyway"
+            for each in owned
+            if each.committed is not None
+        )
+        return ok("R1", f"you own {', '.join(names)}: preferred" + (f"; {spend}" if spend else ""))
     if platform.name in context.startable or platform.capability.supply.tiers != _OWN:
         return None
     reason = "it runs on machines that you own, and the inventory has none for it"
