@@ -125,3 +125,11 @@ def test_a_batch_file_has_a_limit_of_requests() -> None:
     offer = offered(wanted, there.name, "swedencentral", "batch")[0]
     (found,) = headroom(wanted, offer, 1, CATALOG, there)
     assert (found.what, found.needed, found.reachable) == ("requests of a file", 250_000, 100_000)
+
+
+def test_a_limit_of_one_persons_machine_is_none_of_all_together() -> None:
+    wanted = need(explore={"demand": {"users": 6}})
+    there = platform("azureml-compute-instance")
+    offer = offered(wanted, "azureml-compute-instance", "westeurope")[0]
+    told = headroom(wanted, offer, 6, CATALOG, there)
+    assert "nodes" not in {each.what for each in told}

@@ -114,7 +114,8 @@ def _of_platform(
     demand = need.demand
     for limit in limits.items or ():
         needed: float | None = None
-        if limit.name in _OF_COUNT and offer.model is None:
+        # People have a machine each: a limit of one machine's nodes is none of theirs together.
+        if limit.name in _OF_COUNT and offer.model is None and need.function != "explore":
             needed = count
         elif limit.name == "requests of an endpoint" and isinstance(demand, OnlineDemand):
             needed = demand.peak
