@@ -128,7 +128,7 @@ def test_a_batch_file_has_a_limit_of_requests() -> None:
 
 
 def test_a_limit_of_one_persons_machine_is_none_of_all_together() -> None:
-    wanted = need(explore={"demand": {"users": 6}})
+    wanted = need(part="explore", explore={"demand": {"users": 6}})
     there = platform("azureml-compute-instance")
     offer = offered(wanted, "azureml-compute-instance", "westeurope")[0]
     told = headroom(wanted, offer, 6, CATALOG, there)
