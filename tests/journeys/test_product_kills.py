@@ -206,8 +206,12 @@ def test_the_only_server_is_killed_and_its_callers_are_told_until_it_is_back(
         running.wait_until_loaded(f"{run}.0.2")
         wait_for(lambda: calls.answers[-1][0] == 200, "an answer")
     # The gateway asks again for some seconds, and then says what is wrong.
-    assert all(status == 503 for status, _ in calls.failed), calls.failed
-    assert all('"error"' in said for _, said in calls.failed)
+    # An answer whose head was on its way already ends where the server did.
+    assert all(
+        status == 503 or (status == 0 and "RemoteProtocolError" in said)
+        for status, said in calls.failed
+    ), calls.failed
+    assert all('"error"' in said for status, said in calls.failed if status == 503)
     print(f"{len(calls.failed)} of {len(calls.answers)} requests failed")
     shown = plinth.client.run(run)
     assert [(a["phase"], a["number"]) for a in shown["attempts"]] == [("failed", 1), ("running", 2)]

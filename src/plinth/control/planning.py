@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plinth.catalog.inventory import load_inventory
-from plinth.catalog.platforms import platform_names
+from plinth.catalog.machine import LOCAL
+from plinth.catalog.platforms import load_platforms, platform_names
 from plinth.control.context import Context
 from plinth.domain.access import Principal
 from plinth.domain.plan import Candidate, Outcome, Plan, Verdict
@@ -48,7 +49,7 @@ def plan_or_refuse(context: Context, workload: Job | Endpoint) -> Plan:
 
     Raises Invalid when the home's inventory was damaged.
     """
-    made = _plan(context, workload)
+    made = plan(workload, context.platforms(), _what_holds(context))
     if made.chosen is None:
         raise PlanRefused(
             no_platform_fits(made),
@@ -63,14 +64,22 @@ def hold_to_place(context: Context, run: StoredRun, principal: Principal) -> Non
     """Return if a run may start, again or for the first time, where it was planned.
 
     The rules of compliance are asked anew, since what holds may have changed after its plan, as
-    where this machine stands. Raises PlanRefused, and then the audit log says so; Temporary while
-    the inventory cannot be read. Takes a transaction of its own: none may be open.
+    where this machine stands. They are asked of the place that was chosen, and nobody else is: the
+    node agent may be away, and the isolation it reached is held to at the start itself.
+
+    Raises PlanRefused, and then the audit log says so; Temporary while the inventory cannot be
+    read. Takes a transaction of its own: none may be open.
     """
     chosen = run.plan.chosen
     if chosen is None:
         return
+    here = load_platforms(
+        [chosen.offer] if chosen.platform == LOCAL else [],
+        None,
+        others={} if chosen.platform == LOCAL else {chosen.platform: [chosen.offer]},
+    )
     try:
-        made = _plan(context, run.workload)
+        made = plan(run.workload, here, _what_holds(context))
     except Invalid as err:
         # A damaged file is somebody's to mend, and no reason to end what runs for good.
         raise Temporary(err.message, retry_after_s=_MENDED_S, hint=err.hint) from err
@@ -110,13 +119,13 @@ def refusal_by_plan(entry: Entry, refused: PlanRefused) -> Entry:
     return entry.model_copy(update={"outcome": "denied", "detail": detail})
 
 
-def _plan(context: Context, workload: Job | Endpoint) -> Plan:
-    what_holds = PlanningContext(
+def _what_holds(context: Context) -> PlanningContext:
+    """Return what rules read beside the place. Raises Invalid when the inventory was damaged."""
+    return PlanningContext(
         known_platforms=platform_names(),
         inventory=load_inventory(context.home.catalog),
         today=context.clock.now().date(),
     )
-    return plan(workload, context.platforms(), what_holds)
 
 
 def _failing(candidate: Candidate) -> list[Verdict]:
