@@ -153,3 +153,12 @@ def test_a_change_or_platform_that_there_is_not_is_refused(
 def test_an_application_is_planned_and_not_run(terminal: Terminal, application_file: Path) -> None:
     said = terminal("run", application_file)
     assert (said.code, "is planned and not started as a whole" in said.err) == (1, True)
+
+
+def test_a_currency_without_a_rate_is_refused_with_how_to_state_one(
+    terminal: Terminal, application_file: Path
+) -> None:
+    said = terminal("plan", application_file, "--currency", "EUR")
+    assert (said.code, "no rate from it is stated" in said.err) == (1, True)
+    assert "kind: exchange-rates" in said.err
+    assert "is not a currency" in terminal("plan", application_file, "--currency", "euro").err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from plinth.catalog.catalog import Catalog
 from plinth.catalog.inventory import FILE, add_owned, remove_owned
 from plinth.control.planning import PlanRefused, plan_or_refuse
 from plinth.domain.inventory import Owned
@@ -53,7 +54,6 @@ def test_a_platform_that_has_no_engine_yet_is_refused_as_such(plane: Plane) -> N
 
 def test_where_this_machine_stands_is_what_the_inventory_says(plane: Plane) -> None:
     workload = endpoint_of(requirements=EU)
-    assert residency(plan_or_refuse(plane.context, workload)) is Outcome.UNKNOWN
     stand_in(plane, "westeurope")
     assert residency(plan_or_refuse(plane.context, workload)) is Outcome.OK
     stand_in(plane, "eastus")
@@ -138,3 +138,56 @@ def test_what_no_rule_of_compliance_forbids_starts_again(plane: Plane) -> None:
     plane.world.end(f"{run}.0.1", 1)
     plane.until(lambda: f"{run}.0.2" in plane.world.starts)
     assert denied(plane) == []
+
+
+def test_where_nobody_says_that_this_machine_stands_no_data_is_kept(plane: Plane) -> None:
+    with pytest.raises(PlanRefused, match="where it stands is not known") as raised:
+        plan_or_refuse(plane.context, endpoint_of(requirements=EU))
+    assert raised.value.rules == ("R2.residency",)
+    assert raised.value.hint is not None
+    assert "plinth inventory add local --region" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("requirements", "nearest"),
+    [({"residency": "europa"}, "europe"), ({"regions": ["westeurpe"]}, "westeurope")],
+)
+def test_a_region_that_nobody_knows_is_refused_with_the_nearest(
+    plane: Plane, requirements: dict[str, object], nearest: str
+) -> None:
+    stand_in(plane, "westeurope")
+    with pytest.raises(Invalid, match=nearest):
+        plan_or_refuse(plane.context, endpoint_of(requirements=requirements))
+
+
+def test_regions_are_known_however_they_are_spelled(plane: Plane) -> None:
+    stand_in(plane, "westeurope")
+    wanted = {"residency": "EU", "regions": ["West Europe"]}
+    made = plan_or_refuse(plane.context, endpoint_of(requirements=wanted))
+    assert residency(made) is Outcome.OK
+
+
+def test_no_catalog_is_read_for_what_names_no_region(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_self: object) -> None:
+        raise AssertionError("the catalog was read")
+
+    monkeypatch.setattr(Catalog, "regions", property(never))
+    assert plan_or_refuse(plane.context, endpoint_of()).chosen is not None
+
+
+def test_a_job_does_not_start_anew_once_nobody_says_where_the_machine_stands(
+    plane: Plane,
+) -> None:
+    stand_in(plane, "westeurope")
+    run = plane.submit(attempts=3, requirements={"residency": "EU"})
+    plane.until(lambda: plane.run(run).phase is Phase.RUNNING)
+    remove_owned(plane.home.catalog, "local")
+    plane.world.end(f"{run}.0.1", 1)
+    plane.until(lambda: plane.run(run).phase.is_final)
+    seen = plane.run(run)
+    assert (seen.phase, seen.reason) == (Phase.FAILED, "NoPlatformFits")
+    assert "where it stands is not known" in seen.message
+    (entry,) = denied(plane)
+    assert entry.detail["rule"] == "R2.residency"

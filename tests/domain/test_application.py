@@ -122,3 +122,21 @@ def test_a_file_with_mistakes_names_each_with_its_line() -> None:
     assert "app.yaml:4: online.replica" in found
     assert "did you mean `replicas`" in found
     assert "app.yaml:5: online.model" in found
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"weights": {"hour": 1e305}}, "less than or equal to 1000000000"),
+        (
+            {"online": {"demand": {"replica_requests_per_second": 1e-310}}},
+            "greater than or equal to 0.000001",
+        ),
+        ({"batch": {"demand": {"rows_per_second": 1e-310}}}, "greater than or equal to 0.000001"),
+        ({"train": {"demand": {"runs": 1e-310}}}, "greater than or equal to 0.000001"),
+    ],
+)
+def test_numbers_that_no_arithmetic_survives_are_refused(fields: Any, words: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        application(**fields)
+    assert words in str(raised.value).replace("1e-06", "0.000001")

@@ -93,7 +93,7 @@ replicas: 2
         "starting with a letter, at most 40 characters",
         "train.yaml:5: resources.memoy: unknown field; did you mean `memory`? "
         "accepted: cpu, memory, accelerator",
-        "train.yaml:6: resources.cpu: `-1` is not accepted; it must be more than 0",
+        "train.yaml:6: resources.cpu: `-1` is not accepted; it must be at least 0.001",
         "train.yaml:7: attempts: `1.5` where a whole number is needed",
         "train.yaml:8: network: `opn` is not one of the accepted values; did you mean `open`? "
         "accepted: gateway, open",

@@ -144,3 +144,31 @@ def test_each_part_keeps_what_only_it_has() -> None:
     assert (online.format, online.server, online.split) == ("onnx", "triton", True)
     assert online.mirror_percent == 20
     assert (found["flow"].tool, online.tool, found["flow"].split) == ("langgraph", None, False)
+
+
+def test_what_answers_with_a_model_that_is_tuned_knows_it() -> None:
+    serving = {"batch": {"model": "gpt-4o"}, "online": {"model": "GPT-4o"}}
+    found = parts(tune={"base_model": "gpt-4o"}, **serving)
+    assert found["online"].tuned
+    assert found["batch"].tuned
+    assert not found["tune"].tuned
+    other = parts(tune={"base_model": "gpt-4.1"}, **serving)
+    assert not other["online"].tuned
+    assert not parts(**serving)["online"].tuned
+    of_its_own = parts(tune={}, online={"format": "onnx"})
+    assert not of_its_own["online"].tuned
+
+
+def test_a_gpu_is_used_for_no_more_hours_than_it_may_be_held() -> None:
+    fields = {"gpu_hours": 10.0, "demand": {"hours": 80.0}}
+    assert one("explore", resources={"accelerator": "A100"}, **fields).busy_hours == 10
+    assert one("explore", **fields).busy_hours == 80
+    assert one("explore", resources={"accelerator": "A100"}).busy_hours == 80
+
+
+def test_the_peak_needs_as_many_instances_as_were_measured() -> None:
+    demand = {"requests_per_second": 0.5, "replica_requests_per_second": 0.5}
+    assert one("online", demand=demand).instances_at_peak == 3
+    assert one("online", replicas=5, demand=demand).instances_at_peak == 5
+    assert one("flow", replicas=2).instances_at_peak == 2
+    assert one("train", nodes=4).instances_at_peak == 4

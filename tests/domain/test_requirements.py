@@ -15,3 +15,10 @@ def test_nothing_is_required_unless_it_is_written():
 def test_a_level_of_isolation_is_a_whole_number_from_0_to_4(level):
     with pytest.raises(ValidationError, match="isolation"):
         Requirements.model_validate({"isolation": level})
+
+
+def test_a_budget_above_all_money_is_refused():
+    with pytest.raises(ValidationError, match="less than or equal to 1000000000000"):
+        Requirements.model_validate({"budget": {"amount": "1e40", "currency": "EUR"}})
+    most = {"budget": {"amount": "1e12", "currency": "EUR"}}
+    assert Requirements.model_validate(most).budget is not None

@@ -32,3 +32,9 @@ def test_what_is_no_number_of_cores_is_refused(cpu):
 def test_what_is_no_size_is_refused(memory):
     with pytest.raises(ValidationError, match="memory"):
         ResourceRequest.model_validate({"memory": memory})
+
+
+def test_less_than_a_thousandth_of_a_core_is_refused():
+    with pytest.raises(ValidationError, match=r"greater than or equal to 0\.001"):
+        ResourceRequest.model_validate({"cpu": 1e-320})
+    assert ResourceRequest.model_validate({"cpu": 0.001}).cpu == 0.001

@@ -14,6 +14,7 @@ from plinth.domain.workload import Job
 from plinth.kit.errors import Invalid
 from plinth.planning.advice import make_advice, places_of, weights_of
 from plinth.planning.joint import MICRO
+from tests.catalog.imported import catalog_with
 from tests.planning.applications import CONTEXT, MARKET, application, at_random
 
 EU = {"regions": ["westeurope", "northeurope"]}
@@ -230,3 +231,35 @@ def test_spend_that_is_promised_is_not_paid_again() -> None:
     assert shown["cost"] == Decimal("3.07200")
     reasons = {verdict.rule: verdict.reason for verdict in chosen.verdicts}
     assert reasons["R1"].endswith("2 USD of a month are promised and paid anyway")
+
+
+def test_a_budget_in_another_currency_needs_a_rate() -> None:
+    asked = application(requirements={**EU, "budget": "5000 EUR"}, train=TRAINED, online=SERVED)
+    said = next(each for each in make_advice(asked, MARKET).joint if each.rule == "E4")
+    assert said.outcome is Outcome.UNKNOWN
+    assert said.reason == "the budget is in EUR, and no rate to it is stated"
+    rated = catalog_with("exchange-rates", "from,to,rate", "USD,EUR,0.9")
+    judged = make_advice(asked, replace(MARKET, catalog=rated))
+    said = next(each for each in judged.joint if each.rule == "E4")
+    assert said.outcome is Outcome.OK
+    assert said.reason.endswith("the budget is 5,000 EUR")
+
+
+def test_bringing_data_from_home_is_a_line_of_the_cost_too() -> None:
+    asked = application(
+        data={"rows": {"size": "500GB"}},
+        explore={"requirements": {"regions": ["westeurope"]}, "data": ["rows"]},
+        batch={
+            "requirements": {"regions": ["northeurope"]},
+            "data": ["rows"],
+            "format": "mlflow-pyfunc",
+            "demand": {"runs": 30, "duration": "1h"},
+        },
+    )
+    advice = make_advice(asked, MARKET)
+    assert advice.home == "northeurope"
+    chosen = part(advice, "explore").chosen
+    assert chosen is not None
+    assert chosen.cost is not None
+    moved = next(line for line in chosen.cost.lines if line.what.startswith("moving"))
+    assert moved.amount == Decimal(10)

@@ -61,7 +61,7 @@ def test_a_range_stands_beside_what_is_estimated() -> None:
     assert (cost_words(known), range_words(known)) == ("5.00 USD", "")
     assert (cost_words(estimated), range_words(estimated)) == ("~6.00 USD", "5.00 to 9.00 USD")
     unknown = cost(line("5", "4", "8"), line(None))
-    assert (cost_words(unknown), range_words(unknown)) == ("unknown", "from 4.00")
+    assert (cost_words(unknown), range_words(unknown)) == ("unknown", "from 4.00 USD")
     assert cost_words(None) == range_words(None).join(["unknown"])
 
 

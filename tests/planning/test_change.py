@@ -13,6 +13,7 @@ from plinth.planning.change import (
     change_declaration,
     field_paths,
     find_field,
+    kept_by_parts,
     read_change,
 )
 from plinth.planning.context import Context
@@ -130,3 +131,11 @@ def test_a_change_of_the_inventory_is_made_to_the_context() -> None:
     wrong = Change(field="aks", value={"count": -1}, of_inventory=True)
     with pytest.raises(Invalid, match="cannot be owned"):
         change_context(Context(), [wrong])
+
+
+def test_what_a_part_says_itself_is_not_reached_by_what_is_changed_for_all() -> None:
+    shared = Change(field="requirements.latency", value="1s")
+    assert kept_by_parts(APPLICATION, [shared]) == ("online.requirements.latency",)
+    own = Change(field="online.requirements.latency", value="1s")
+    assert kept_by_parts(APPLICATION, [own]) == ()
+    assert kept_by_parts(ENDPOINT, [shared]) == ()

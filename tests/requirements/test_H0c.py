@@ -64,3 +64,19 @@ def test_a_platform_of_which_nothing_is_known_is_unknown() -> None:
 def test_a_development_endpoint_asks_for_no_bulkhead() -> None:
     asked = need(online={"requirements": {"criticality": "dev"}})
     assert bulkhead_kept(asked, place("azure-openai-standard")) is None
+
+
+def test_what_spills_over_the_units_is_not_called_its_own() -> None:
+    demand = {"requests_per_second": 10, "input_tokens": 1000, "output_tokens": 100}
+    fields = {"model": "gpt-4o", "demand": demand}
+    at = place("azure-openai-provisioned", tier="provisioned", model="gpt-4o", cpu=0, memory=0)
+    said = bulkhead_kept(need(requirements={"criticality": "production"}, online=fields), at)
+    assert said is not None
+    assert (said.outcome, said.reason) == (
+        Outcome.OK,
+        "its units are its own; what the peak spills goes to pay-as-you-go, which others share",
+    )
+    promised = {"criticality": "production", "guaranteed_throughput": True}
+    whole = bulkhead_kept(need(requirements=promised, online=fields), at)
+    assert whole is not None
+    assert whole.reason == "its capacity is its own; others' load does not reach it"

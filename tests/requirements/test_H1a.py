@@ -70,3 +70,14 @@ def test_a_missing_fact_is_unknown_and_is_named(platform: str) -> None:
         "whether its compute ends with a run is not known; `compute.ephemeral` of its facts would "
         "say it"
     )
+
+
+def test_more_hours_than_a_month_has_are_those_of_several_machines() -> None:
+    demand = {"rows": 10**9, "rows_per_second": 100, "runs": 30}
+    said = compute_is_transient(
+        need(part="batch", batch={"demand": demand}), place("data-science-vm")
+    )
+    assert said is not None
+    assert said.reason == (
+        "its machines stay, and are busy 83,333 h of a month, as much as 115 machines have"
+    )

@@ -14,6 +14,7 @@ import pytest
 from plinth.catalog.provisioned import find_provisioned, load_provisioned
 from plinth.domain.plan import Outcome
 from plinth.kit.errors import Invalid
+from plinth.planning.rules import RULES_OF
 from plinth.planning.rules.online import throughput_promised
 from plinth.planning.sizing.arrivals import Arrivals
 from plinth.planning.sizing.sizing import Sizing, size
@@ -100,3 +101,18 @@ def test_a_candidate_whose_promise_nobody_knows_is_unknown() -> None:
     assert said is not None
     assert said.outcome is Outcome.UNKNOWN
     assert said.reason == "whether a throughput is promised for `pay-as-you-go` is not known"
+
+
+def test_a_tier_that_is_not_known_is_not_named() -> None:
+    asked = need(requirements={"guaranteed_throughput": True})
+    said = throughput_promised(asked, place("azureml-online-endpoint"))
+    assert said is not None
+    assert said.reason == "a promised throughput is required; it promises none"
+
+
+def test_a_flow_that_needs_a_promise_is_asked_too() -> None:
+    assert throughput_promised in [rule.ask for rule in RULES_OF["flow"]]
+    asked = need(part="flow", requirements={"guaranteed_throughput": True})
+    said = throughput_promised(asked, place("foundry-agent-service", tier="pay-as-you-go"))
+    assert said is not None
+    assert said.outcome is Outcome.NOT_OK

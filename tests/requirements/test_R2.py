@@ -22,7 +22,7 @@ from plinth.planning.rules.place import (
 )
 from plinth.planning.rules.protect import compute_apart
 from plinth.planning.rules.rule import Pillar
-from tests.planning.rules.placed import admitted, application, place
+from tests.planning.rules.placed import admitted, application, owning, place, with_facts
 
 IN_EU = application(requirements={"residency": "eu", "regions": ["eu"]}, online={"model": "gpt-4o"})
 (NEED,) = needs_of(IN_EU)
@@ -66,9 +66,9 @@ def test_a_global_deployment_in_the_eu_is_rejected() -> None:
     assert said is not None
     assert (said.outcome, said.reason) == (
         Outcome.NOT_OK,
-        "data must stay in `eu`; a global deployment processes it in any region",
+        "data must stay in `eu`; a global deployment processes it in any region; a deployment to a "
+        "region or a data zone may keep it",
     )
-    assert admitted(processing_kept, IN_EU, at)
 
 
 def test_a_second_region_outside_is_rejected_as_the_first_would_be() -> None:
@@ -134,3 +134,73 @@ def test_they_are_rules_of_security_and_are_asked_for_every_function() -> None:
     for rule in found:
         assert rule.pillar is Pillar.SECURITY
         assert len(rule.functions) == 5
+
+
+def test_a_group_of_regions_that_the_team_may_use_is_expanded() -> None:
+    context = Context(allowed_regions=("eu",), currency="USD")
+    said = region_allowed(NEED, place("aks", "westeurope", context=context))
+    assert said is not None
+    assert (said.outcome, said.reason) == (
+        Outcome.OK,
+        "the team may use `eu`, which `westeurope` is in",
+    )
+    away = region_allowed(NEED, place("aks", "eastus", context=context))
+    assert away is not None
+    assert away.outcome is Outcome.NOT_OK
+
+
+def test_where_this_machine_stands_counts_for_what_the_team_may_use() -> None:
+    here = owning(place("local", "local", context=TEAM), "local", region="westeurope")
+    said = region_allowed(NEED, here)
+    assert said is not None
+    assert (said.outcome, said.reason) == (
+        Outcome.OK,
+        "this machine stands in `westeurope`, which the team may use",
+    )
+    there = owning(place("local", "local", context=TEAM), "local", region="eastus")
+    away = region_allowed(NEED, there)
+    assert away is not None
+    assert (away.outcome, away.reason) == (
+        Outcome.NOT_OK,
+        "it is in `eastus`; the team may use `westeurope`",
+    )
+
+
+@pytest.mark.parametrize(
+    ("processed", "words"), [("global", "in any region"), ("data-zone", "anywhere in `eu`")]
+)
+def test_regions_without_residency_say_that_requests_go_further(processed: str, words: str) -> None:
+    whole = application(requirements={"regions": ["westeurope"]}, online={"model": "gpt-4o"})
+    at = place("azure-openai-standard", processed_in=processed, **HOSTED)
+    said = processing_kept(needs_of(whole)[0], at)
+    assert said is not None
+    assert (said.outcome, said.reason) == (
+        Outcome.OK,
+        f"`regions` says where it stands; requests are processed {words}: state "
+        "`online.requirements.residency` to forbid that",
+    )
+    near = place("azure-openai-standard", processed_in="region", **HOSTED)
+    assert processing_kept(needs_of(whole)[0], near) is None
+
+
+def test_residency_is_not_given_up_where_another_deployment_would_do() -> None:
+    at = place("azure-openai-standard", processed_in="global", **HOSTED)
+    said = processing_kept(NEED, at)
+    assert said is not None
+    assert (said.outcome, said.change) == (Outcome.NOT_OK, None)
+    assert said.reason.endswith("; a deployment to a region or a data zone may keep it")
+    only = with_facts(at, regions={"processed_in": ("global",)})
+    last = processing_kept(NEED, only)
+    assert last is not None
+    assert last.remedy == "`online.requirements.residency: null`"
+
+
+@pytest.mark.parametrize("name", ["azureml-serverless-compute", "azureml-serverless-spot"])
+def test_a_job_with_machines_of_its_own_is_apart(name: str) -> None:
+    whole = application("train", online={}, train={"requirements": {"isolate_from": ["online"]}})
+    said = compute_apart(needs_of(whole)[0], place(name))
+    assert said is not None
+    assert (said.outcome, said.reason) == (
+        Outcome.OK,
+        "machines made for each job keep it apart from `online`",
+    )

@@ -5,10 +5,13 @@ The advisor's half; `bench` measures.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plinth.domain.need import needs_of
 from plinth.domain.plan import Outcome
+from plinth.planning.rules.basic import replicas_fit
 from plinth.planning.rules.general import measured
-from tests.planning.rules.placed import admitted, application, place
+from tests.planning.rules.placed import GIB, admitted, application, place
 
 
 def test_a_measured_rate_that_holds_the_peak_is_accepted_as_measured() -> None:
@@ -60,3 +63,39 @@ def test_of_training_the_sizes_that_were_measured_are_known_and_others_are_not()
         Outcome.UNKNOWN,
         "estimated: `D4s_v5` was not measured, only `D8s_v5`, `D16s_v5`",
     )
+
+
+PEAK = {"requests_per_second": 300, "replica_requests_per_second": 10}
+
+
+def test_the_peak_is_held_against_the_machines_that_are_owned() -> None:
+    whole = application(online={"format": "mlflow-pyfunc", "demand": PEAK})
+    at = place("local", "local", tier="own-hardware", cpu=8, memory=16 * GIB, count=90)
+    owned = replace(at, offer=at.offer.model_copy(update={"count": 1}))
+    said = measured(needs_of(whole)[0], owned)
+    assert said is not None
+    assert (said.outcome, said.reason) == (
+        Outcome.NOT_OK,
+        "measured: 8 x 10 requests/s are 80, the peak has 900",
+    )
+    room = replicas_fit(needs_of(whole)[0], owned)
+    assert room is not None
+    assert (room.outcome, room.reason, room.change) == (
+        Outcome.NOT_OK,
+        "the peak needs 90 replicas, has room for 8",
+        None,
+    )
+
+
+def test_a_peak_that_fits_into_what_is_owned_is_accepted() -> None:
+    demand = {**PEAK, "requests_per_second": 20}
+    whole = application(online={"format": "onnx", "demand": demand})
+    at = place("kubernetes", tier="own-hardware", cpu=4, memory=16 * GIB)
+    owned = replace(at, offer=at.offer.model_copy(update={"count": 2}), count=2)
+    (need,) = needs_of(whole)
+    said, room = measured(need, owned), replicas_fit(need, owned)
+    assert said is not None
+    assert room is not None
+    assert (said.outcome, room.outcome) == (Outcome.OK, Outcome.OK)
+    assert said.reason == "measured: 6 x 10 requests/s are 60, the peak has 60"
+    assert room.reason == "the peak needs 6 replicas, has room for 8"

@@ -125,3 +125,13 @@ def test_whether_compute_ends_may_be_unknown() -> None:
     assert unclear is not None
     assert unclear.outcome is Outcome.UNKNOWN
     assert "`compute.ephemeral` is missing in platforms/prompt-flow.yaml" in unclear.reason
+
+
+def test_more_hours_than_a_month_has_are_those_of_several_machines() -> None:
+    demand = {"runs": 700, "duration": "30h"}
+    asked = need(part="train", train={"demand": demand})
+    said = compute_ends(asked, place("data-science-vm"))
+    assert said is not None
+    assert said.reason == (
+        "its machines stay, and are busy 21,000 h of a month, as much as 29 machines have"
+    )

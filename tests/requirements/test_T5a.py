@@ -22,7 +22,8 @@ def test_short_runs_suit_both_price_tiers(name: str, tier: str) -> None:
     assert said is not None
     assert said.outcome is Outcome.OK
     assert said.reason == (
-        "runs of 5 h, 40 h of 730 a month: a duty cycle of 5.5%, and nothing is paid between them"
+        "runs of 5 h, busy 40 h of 730 a month: a duty cycle of 5.5%, and nothing is paid between "
+        "them"
     )
 
 

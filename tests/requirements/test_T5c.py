@@ -28,8 +28,8 @@ def test_work_below_the_break_even_is_accepted() -> None:
     assert said is not None
     assert said.outcome is Outcome.OK
     assert said.reason == (
-        "busy 200 h of a month; a machine reserved for a year, 30% cheaper on average, pays from "
-        "511 h on"
+        "busy 200 h of 730 a month; a machine reserved for a year, 30% cheaper on average, pays "
+        "from 511 h on"
     )
 
 
@@ -46,7 +46,7 @@ def test_full_time_work_is_rejected_with_both_numbers(
     assert said is not None
     assert said.outcome is Outcome.NOT_OK
     busy = 720 if runs == 30 else 600
-    assert said.reason.startswith(f"busy {busy} h of a month")
+    assert said.reason.startswith(f"busy {busy} h of 730 a month")
     assert "pays from 511 h on" in said.reason
     assert said.change is not None
     assert (said.change.field, said.change.value) == ("train.demand.runs", change)

@@ -103,6 +103,11 @@ class Regions:
         """Return Azure's name of a region, however it is spelled; None: there is none."""
         return self._by_spelling.get(spelling(name))
 
+    def group_named(self, name: str) -> str | None:
+        """Return the group that a name means, however it is spelled; None: there is none."""
+        found = _group_name(name)
+        return found if found in self._groups else None
+
     def find(self, name: str) -> Region:
         """Return a region by name or display name, however it is spelled.
 

@@ -27,11 +27,12 @@ from plinth.cli.session import HomeOption, JsonOption, open_home
 from plinth.cli.verb import verb
 from plinth.cli.workloads import FileArgument, TeamOption
 from plinth.domain.application import Declaration
+from plinth.domain.money import parse_currency
 from plinth.domain.plan import Advice, Change, MonthCost, PartPlan
 from plinth.kit.errors import Invalid
 from plinth.kit.home import Home
 from plinth.planning.advice_words import require_feasible
-from plinth.planning.change import read_change
+from plinth.planning.change import kept_by_parts, read_change
 from plinth.planning.context import Context, Market
 from plinth.planning.counterfactual import Asked, WhyNot, differences, relaxations, why_not
 
@@ -101,7 +102,7 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     elif found is not None:
         show_why_not(found)
     elif changes:
-        show_what_if(before, advice, changes)
+        show_what_if(before, advice, changes, kept_by_parts(declaration, changes))
     elif part is not None:
         show_part(_find_part(advice, part))
     else:
@@ -113,6 +114,12 @@ def plan(  # noqa: PLR0913 - each is an option of the command
 def asked_of(declaration: Declaration, home: Home, currency: str = CURRENCY) -> Asked:
     """Return the question with all that a home knows: imports, inventory; and this machine."""
     catalog = open_catalog(home.catalog)
+    parse_currency(currency)
+    if currency != CURRENCY and catalog.exchange.rate(CURRENCY, currency) is None:
+        raise Invalid(
+            f"`--currency {currency}`: prices are in {CURRENCY}, and no rate from it is stated",
+            hint="state one with `plinth catalog import FILE` (kind: exchange-rates)",
+        )
     local = local_offer()
     others: dict[str, tuple[()]] = dict.fromkeys(platform_names(), ())
     market = Market(

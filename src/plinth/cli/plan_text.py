@@ -22,6 +22,7 @@ from plinth.planning.advice_words import (
     rejected_rows,
     size_words,
     summary,
+    work_words,
 )
 from plinth.planning.counterfactual import Difference, WhyNot, differences
 
@@ -36,6 +37,9 @@ def show_advice(advice: Advice) -> None:
         empty="",
     )
     say(f"\n{summary(advice)}")
+    shared = work_words(advice)
+    if shared is not None:
+        say(f"  {shared}")
     for verdict in advice.joint:
         say(f"  {verdict.rule}: {verdict.reason}")
     for part in advice.parts:
@@ -119,9 +123,16 @@ def show_part(part: PartPlan) -> None:
         print_table(["RULE", "WHAT IT IS"], table, empty="")
 
 
-def show_what_if(before: Advice, then: Advice, changes: Sequence[Change]) -> None:
-    """Print both decisions and each place that is answered otherwise."""
+def show_what_if(
+    before: Advice, then: Advice, changes: Sequence[Change], kept: Sequence[str] = ()
+) -> None:
+    """Print both decisions and each place that is answered otherwise.
+
+    `kept`: the fields of parts that still say something else than what was changed for all.
+    """
     say(f"with {changes_words(changes)}")
+    for field in kept:
+        say(f"  `{field}` stands: what a part says itself comes before what is said for all")
     say(f"  before  {summary(before)}")
     say(f"  then    {summary(then)}\n")
     rows = itertools.chain.from_iterable(map(_difference_rows, differences(before, then)))

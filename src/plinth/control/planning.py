@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from plinth.catalog.catalog import Catalog
 from plinth.catalog.inventory import load_inventory
 from plinth.catalog.machine import LOCAL
 from plinth.catalog.platforms import load_platforms, platform_names
@@ -18,12 +19,15 @@ from plinth.domain.workload import Endpoint, Job
 from plinth.kit.errors import Invalid, Temporary
 from plinth.planning.context import Context as PlanningContext
 from plinth.planning.explain import NoPlatformFits, nearest_change, no_platform_fits
+from plinth.planning.named import with_known_names
 from plinth.planning.planner import plan
 from plinth.store.audit import Entry, add_entry
 from plinth.store.runs import StoredRun
 
 # What the rules of compliance have in their ids: regions, residency, isolation.
 _COMPLIANCE = "R2"
+_RESIDENCY = "R2.residency"
+_WHERE = "`plinth inventory add local --region REGION` says where this machine stands"
 # How soon a start is tried again that a damaged inventory kept from being judged.
 _MENDED_S = 5.0
 
@@ -47,9 +51,19 @@ class PlanRefused(NoPlatformFits):
 def plan_or_refuse(context: Context, workload: Job | Endpoint) -> Plan:
     """Return the plan. Raises PlanRefused with each candidate's reasons.
 
-    Raises Invalid when the home's inventory was damaged.
+    Raises Invalid when the home's inventory was damaged, and for a region, or group of regions,
+    that nobody knows. A place of which nobody knows whether data may be there is refused: what is
+    open in a plan on paper is not, before a start.
     """
-    made = plan(workload, context.platforms(), _what_holds(context))
+    made = plan(_with_known_names(workload), context.platforms(), _what_holds(context))
+    open_ = [] if made.chosen is None else _unsure(made.chosen)
+    if made.chosen is not None and open_:
+        raise PlanRefused(
+            f"`{workload.name}` may not start on `{made.chosen.platform}`: {_said(open_)}",
+            hint=_WHERE,
+            subject=_subject(workload),
+            failing=open_,
+        )
     if made.chosen is None:
         raise PlanRefused(
             no_platform_fits(made),
@@ -79,20 +93,22 @@ def hold_to_place(context: Context, run: StoredRun, principal: Principal) -> Non
         others={} if chosen.platform == LOCAL else {chosen.platform: [chosen.offer]},
     )
     try:
-        made = plan(run.workload, here, _what_holds(context))
+        made = plan(_spelled(run.workload), here, _what_holds(context))
     except Invalid as err:
         # A damaged file is somebody's to mend, and no reason to end what runs for good.
         raise Temporary(err.message, retry_after_s=_MENDED_S, hint=err.hint) from err
     candidates = (*((made.chosen,) if made.chosen else ()), *made.rejected)
     there = [each for each in candidates if each.platform == chosen.platform]
-    failing = [[each for each in _failing(found) if _is_compliance(each)] for found in there]
+    failing = [
+        [*(each for each in _failing(found) if _is_compliance(each)), *_unsure(found)]
+        for found in there
+    ]
     # One that is free of them will do; and without a candidate there is nothing to judge.
     if not failing or not all(failing):
         return
-    said = "; ".join(f"{each.rule}: {each.reason}" for each in failing[0])
     refused = PlanRefused(
-        f"`{run.workload.name}` may not start on `{chosen.platform}` any more: {said}",
-        hint=nearest_change(made),
+        f"`{run.workload.name}` may not start on `{chosen.platform}` any more: {_said(failing[0])}",
+        hint=_WHERE if _unsure_only(failing[0]) else nearest_change(made),
         subject=_subject(run.workload),
         failing=failing[0],
     )
@@ -126,6 +142,45 @@ def _what_holds(context: Context) -> PlanningContext:
         inventory=load_inventory(context.home.catalog),
         today=context.clock.now().date(),
     )
+
+
+def _with_known_names(workload: Job | Endpoint) -> Job | Endpoint:
+    """Return it with regions as the catalog spells them, read only where it names one.
+
+    Raises Invalid, with the nearest name, for one that nobody knows.
+    """
+    wanted = workload.requirements
+    if not wanted.regions and wanted.residency is None:
+        return workload
+    # Which platforms there are is a rule's question, so the one that is asked for is let through.
+    platforms = () if wanted.platform is None else (wanted.platform,)
+    known = with_known_names(workload, Catalog(), platforms)
+    return known if isinstance(known, Job | Endpoint) else workload
+
+
+def _spelled(workload: Job | Endpoint) -> Job | Endpoint:
+    """Return what was accepted once, names as they are where nobody knows them any more."""
+    try:
+        return _with_known_names(workload)
+    except Invalid:
+        return workload
+
+
+def _unsure(candidate: Candidate) -> list[Verdict]:
+    """Return what nobody knows of where data would be; it is no yes before a start."""
+    return [
+        each
+        for each in candidate.verdicts
+        if each.rule == _RESIDENCY and each.outcome is Outcome.UNKNOWN
+    ]
+
+
+def _unsure_only(verdicts: Sequence[Verdict]) -> bool:
+    return all(each.outcome is Outcome.UNKNOWN for each in verdicts)
+
+
+def _said(verdicts: Sequence[Verdict]) -> str:
+    return "; ".join(f"{each.rule}: {each.reason}" for each in verdicts)
 
 
 def _failing(candidate: Candidate) -> list[Verdict]:

@@ -19,7 +19,10 @@ from plinth.domain.workload import KINDS, Endpoint, Job
 
 Number = Annotated[float, BeforeValidator(check_number), Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[Number, Field(le=1_000_000)]
-Runs = Annotated[Number, Field(gt=0, le=44_640)]
+# The lower ends keep out what no arithmetic survives: its inverse is no number any more.
+Measured = Annotated[Number, Field(ge=1e-6, le=1_000_000)]
+Runs = Annotated[Number, Field(ge=1e-6, le=44_640)]
+Weight = Annotated[Number, Field(le=10**9)]
 Tokens = Annotated[Count, Field(ge=0, le=10_000_000)]
 Rows = Annotated[Count, Field(ge=1, le=10**13)]
 Method: TypeAlias = Literal["full", "lora", "preference", "reinforcement"]
@@ -79,7 +82,7 @@ class BatchDemand(Declared):
     duration: Seconds | None = Field(
         default=None, description="How long one run takes on the resources that are stated."
     )
-    rows_per_second: Annotated[Rate, Field(gt=0)] | None = Field(
+    rows_per_second: Measured | None = Field(
         default=None, description="Rows that one instance was measured to do in a second."
     )
     input_tokens: Tokens | None = Field(default=None, description="Tokens read for one row.")
@@ -96,7 +99,7 @@ class OnlineDemand(Declared):
     active_hours: Hours = Field(
         default=730, description="Hours of a month in which anybody asks at all."
     )
-    replica_requests_per_second: Annotated[Rate, Field(gt=0)] | None = Field(
+    replica_requests_per_second: Measured | None = Field(
         default=None, description="Requests that one replica was measured to answer in a second."
     )
     measured_latency: Seconds | None = Field(
@@ -240,13 +243,13 @@ class Flow(_Part):
 class Weights(Declared):
     """What a choice weighs besides the cost, in the plan's currency for a month."""
 
-    hour: Number = Field(default=75, description="An hour of a person's work on day 2.")
-    unknown: Number = Field(default=50, description="Each question whose answer is unknown.")
-    reuse: Number = Field(default=200, description="What using something you own is worth.")
-    guidance: Number = Field(
+    hour: Weight = Field(default=75, description="An hour of a person's work on day 2.")
+    unknown: Weight = Field(default=50, description="Each question whose answer is unknown.")
+    reuse: Weight = Field(default=200, description="What using something you own is worth.")
+    guidance: Weight = Field(
         default=25, description="What being the guidance's default answer is worth."
     )
-    apart: Number = Field(
+    apart: Weight = Field(
         default=50, description="Each part that is not in the application's home region."
     )
 

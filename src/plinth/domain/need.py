@@ -6,8 +6,10 @@ apply to a function has its empty value.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from plinth.domain.application import (
     HOURS_PER_MONTH,
@@ -48,7 +50,8 @@ class Need:
 
     `instances`: how many machines, or replicas, of the resources at once. `demand` None: nobody
     said, as for a plain job. `data`: what it reads, by name. `others`: the application's other
-    parts. `network`: of a job. `kind`: of the file it comes from.
+    parts. `network`: of a job. `kind`: of the file it comes from. `tuned`: the hosted model that it
+    asks is the one that the application tunes.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Need:
     method: Method | None = None
     base_model: str | None = None
     model: str | None = None
+    tuned: bool = False
     format: ModelFormat | None = None
     server: str | None = None
     window: float | None = None
@@ -90,6 +94,15 @@ class Need:
         return self.at("replicas" if self.function in ("online", "flow") else "nodes")
 
     @property
+    def instances_at_peak(self) -> int:
+        """Instances for the peak, by what one was measured to answer; without that, as stated."""
+        demand = self.demand
+        if not isinstance(demand, OnlineDemand) or demand.replica_requests_per_second is None:
+            return self.instances
+        each = Decimal(str(demand.replica_requests_per_second))
+        return max(self.instances, math.ceil(Decimal(str(demand.peak)) / each))
+
+    @property
     def run_hours(self) -> float | None:
         """Hours of one run, as it was stated for the resources; None: unknown, or no runs."""
         demand = self.demand
@@ -101,10 +114,17 @@ class Need:
 
     @property
     def busy_hours(self) -> float | None:
-        """Hours of a month in which its compute is used; None: unknown."""
+        """Hours of a month in which its compute is used; None: unknown.
+
+        Of runs, more than a month has where several must go on at once. A GPU is used for no more
+        hours than a person may hold one.
+        """
         demand = self.demand
         if isinstance(demand, ExploreDemand):
-            return min(HOURS_PER_MONTH, demand.hours)
+            hours = min(HOURS_PER_MONTH, demand.hours)
+            if self.resources.accelerator is None or self.gpu_hours is None:
+                return hours
+            return min(hours, self.gpu_hours)
         if isinstance(demand, OnlineDemand):
             return min(HOURS_PER_MONTH, demand.active_hours)
         if isinstance(demand, TrainDemand | BatchDemand) and self.run_hours is not None:
@@ -199,6 +219,7 @@ def _of_part(application: Application, name: str, part: Part) -> Need:
         method=part.method if isinstance(part, Train) else None,
         base_model=part.base_model if isinstance(part, Train) else None,
         model=part.model if isinstance(part, Batch | Online) else None,
+        tuned=isinstance(part, Batch | Online) and _is_tuned(application, part.model),
         format=part.format if isinstance(part, Batch | Online) else None,
         server=part.server if isinstance(part, Batch | Online) else None,
         window=part.window if isinstance(part, Batch) else None,
@@ -208,6 +229,12 @@ def _of_part(application: Application, name: str, part: Part) -> Need:
         mirror_percent=part.mirror_percent if isinstance(part, Online) else 0,
         tool=part.tool if isinstance(part, Flow) else None,
     )
+
+
+def _is_tuned(application: Application, model: str | None) -> bool:
+    """Tell whether the application tunes this hosted model, so that the tuned one is served."""
+    base = None if application.tune is None else application.tune.base_model
+    return model is not None and base is not None and model.casefold() == base.casefold()
 
 
 def _instances(part: Part) -> int:

@@ -27,7 +27,7 @@ IsolationLevel = Annotated[Count, Field(ge=0, le=4)]
 class Budget(Declared):
     """`3000 EUR` is the most that a month may cost."""
 
-    amount: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+    amount: Annotated[Decimal, Field(gt=0, le=10**12, allow_inf_nan=False)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
     @model_validator(mode="before")

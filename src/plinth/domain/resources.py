@@ -23,7 +23,8 @@ def check_number(value: Any) -> Any:
 
 
 # `16GB` in a file, bytes in the code; `15m` in a file, seconds in the code. The upper ends keep
-# out what no machine has and no timer can hold: 1 PiB, 366 days, 10,000 cores.
+# out what no machine has and no timer can hold: 1 PiB, 366 days, 10,000 cores. A thousandth of a
+# core is the least that is shared out.
 Bytes = Annotated[
     int, BeforeValidator(parse_bytes), Field(gt=0, le=2**50, title="size, like `512MB` or `16GB`")
 ]
@@ -32,7 +33,9 @@ Seconds = Annotated[
     BeforeValidator(parse_duration),
     Field(gt=0, le=366 * 86400, title="duration, like `90s`, `15m` or `2h`"),
 ]
-Cores = Annotated[float, BeforeValidator(check_number), Field(gt=0, le=10_000, allow_inf_nan=False)]
+Cores = Annotated[
+    float, BeforeValidator(check_number), Field(ge=0.001, le=10_000, allow_inf_nan=False)
+]
 Count = Annotated[int, BeforeValidator(check_number)]
 
 

@@ -11,9 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from plinth.catalog.catalog import Catalog
-from plinth.catalog.machine import LOCAL
 from plinth.domain.application import Application, Declaration, Weights
-from plinth.domain.mistake import nearest_name
 from plinth.domain.need import Need, needs_of
 from plinth.domain.plan import (
     Advice,
@@ -26,18 +24,18 @@ from plinth.domain.plan import (
     Verdict,
 )
 from plinth.domain.platform import Platform
-from plinth.kit.errors import Invalid
 from plinth.kit.ids import digest_of
+from plinth.planning.choice import choose
 from plinth.planning.context import Context, Market
-from plinth.planning.joint import MICRO, Choice, Question, search
-from plinth.planning.offers.month_tokens import ANYWHERE
+from plinth.planning.joint import Choice
+from plinth.planning.named import with_known_names
 from plinth.planning.offers.offers import Offers
-from plinth.planning.places import NOWHERE, Places, family_of, is_default, promised
+from plinth.planning.places import Places, family_of, is_default, promised
 from plinth.planning.rules.batch_tree import batch_verdict
 from plinth.planning.rules.joint import exceeds, joint_verdicts, within_budget
 from plinth.planning.rules.ladder import ladder_verdict
+from plinth.planning.rules.rule import unknown
 
-_GB = Decimal(10**9)
 # By cost alone.
 FREE = Weights(hour=0, unknown=0, reuse=0, guidance=0, apart=0)
 
@@ -47,28 +45,58 @@ def make_advice(declaration: Declaration, market: Market) -> Advice:
 
     Raises Invalid for a region or a platform in the file that nobody knows.
     """
+    names = {platform.name for platform in market.platforms}
+    declaration = with_known_names(declaration, market.catalog, names)
     advice = _advise(declaration, market, weights_of(declaration, market.context))
     budget = declaration.requirements.budget
-    if budget is None or len(advice.parts) == 1 or budget.currency != advice.currency:
+    if budget is None or len(advice.parts) == 1:
         return advice
+    cost = _in_currency(advice.cost, budget.currency, market.catalog)
+    if cost is None:
+        said = unknown("E4", f"the budget is in {budget.currency}, and no rate to it is stated")
+        return advice.model_copy(update={"joint": (*advice.joint, said)})
     aside = ""
-    if exceeds(advice.cost, budget):
+    if exceeds(cost, budget):
         cheapest = _advise(declaration, market, FREE)
-        if not exceeds(cheapest.cost, budget):
-            advice, aside = cheapest, "; all else that the choice weighs was left aside for it"
-    return advice.model_copy(
-        update={"joint": (*advice.joint, within_budget(advice.cost, budget, aside))}
+        least = _in_currency(cheapest.cost, budget.currency, market.catalog)
+        if least is not None and not exceeds(least, budget):
+            advice, cost = cheapest, least
+            aside = "; all else that the choice weighs was left aside for it"
+    said = within_budget(cost, budget, aside)
+    return advice.model_copy(update={"joint": (*advice.joint, said)})
+
+
+def _in_currency(cost: MonthCost, currency: str, catalog: Catalog) -> MonthCost | None:
+    """Return a cost in another currency, by the rate that was stated; None: there is none."""
+    if cost.currency == currency:
+        return cost
+    found = catalog.exchange.rate(cost.currency, currency)
+    if found is None:
+        return None
+
+    def turned(amount: Decimal | None) -> Decimal | None:
+        return None if amount is None else amount * found.rate
+
+    lines = tuple(
+        line.model_copy(
+            update={
+                "amount": turned(line.amount),
+                "low": turned(line.low),
+                "high": turned(line.high),
+            }
+        )
+        for line in cost.lines
     )
+    return MonthCost(currency=currency, lines=lines)
 
 
 def _advise(declaration: Declaration, market: Market, weights: Weights) -> Advice:
     needs = needs_of(declaration)
     by_name = {platform.name: platform for platform in _ordered(market.platforms)}
-    check_names(declaration, needs, by_name, market.catalog)
     parts = _find(needs, market, weights)
-    choice = _choose(parts, weights, market)
-    home = None if choice is None else choice.home
+    choice = choose(parts, weights, market)
     chosen = (None,) * len(parts) if choice is None else choice.entries
+    home = _home(choice)
     plans = tuple(
         _explained(each.plan(entry, home), by_name)
         for each, entry in zip(parts, chosen, strict=True)
@@ -77,7 +105,7 @@ def _advise(declaration: Declaration, market: Market, weights: Weights) -> Advic
     return Advice(
         name=declaration.name,
         currency=market.context.currency,
-        home=home if placed else None,
+        home=home,
         parts=plans,
         joint=joint_verdicts(needs, plans, market.catalog, market.context),
         cost=_total(plans, market.context.currency),
@@ -85,6 +113,14 @@ def _advise(declaration: Declaration, market: Market, weights: Weights) -> Advic
         score=_score(needs, plans, by_name, weights, home=home, context=market.context),
         inputs_digest=digest_of(_inputs(declaration, market)),
     )
+
+
+def _home(choice: Choice | None) -> str | None:
+    """Return the region that most of it shares: where nothing stands at home, the commonest."""
+    regions = [entry.region for entry in choice.entries if entry] if choice else []
+    if choice is None or not regions:
+        return None
+    return choice.home if choice.home in regions else max(regions, key=regions.count)
 
 
 def weights_of(declaration: Declaration, context: Context) -> Weights:
@@ -95,7 +131,8 @@ def weights_of(declaration: Declaration, context: Context) -> Weights:
 def places_of(declaration: Declaration, part: str, market: Market) -> Places:
     """Return one part's places on the market, for a closer look at them.
 
-    Raises KeyError for a part that there is not.
+    Names in the declaration are those of the catalog already (`with_known_names`). Raises KeyError
+    for a part that there is not.
     """
     needs = {need.name: need for need in needs_of(declaration)}
     return _find((needs[part],), market, weights_of(declaration, market.context))[0]
@@ -111,107 +148,6 @@ def _find(needs: Sequence[Need], market: Market, weights: Weights) -> list[Place
     for places in found:
         places.find(_ordered(market.platforms))
     return found
-
-
-def check_names(
-    declaration: Declaration,
-    needs: Sequence[Need],
-    platforms: Mapping[str, Platform],
-    catalog: Catalog,
-) -> None:
-    """Raise Invalid for the first region or platform in the file that nobody knows."""
-    for need in needs:
-        wanted = need.requirements
-        for name in (*wanted.regions, *((wanted.residency,) if wanted.residency else ())):
-            _check_region(name, catalog, groups=True)
-        if wanted.platform is not None:
-            _check_platform(wanted.platform, platforms)
-    if isinstance(declaration, Application):
-        for data in declaration.data.values():
-            if data.region is not None:
-                _check_region(data.region, catalog, groups=False)
-            if data.platform is not None:
-                _check_platform(data.platform, platforms)
-
-
-def _check_region(name: str, catalog: Catalog, *, groups: bool) -> None:
-    if name in (LOCAL, ANYWHERE) or name in catalog.regions:
-        return
-    if groups:
-        catalog.regions.expand(name)
-    else:
-        catalog.regions.find(name)
-
-
-def _check_platform(name: str, platforms: Mapping[str, Platform]) -> None:
-    if name in platforms:
-        return
-    near = nearest_name(name, tuple(platforms))
-    raise Invalid(
-        f"there is no platform `{name}`" + (f"; did you mean `{near}`?" if near else ""),
-        hint="`plinth catalog platforms` lists those that Plinth knows",
-    )
-
-
-def _choose(parts: Sequence[Places], weights: Weights, market: Market) -> Choice | None:
-    needs = [places.need for places in parts]
-    owned = {way.platform.name for places in parts for way in places.ways if way.owned}
-    work = {
-        platform.name: int((platform.capability.day2.total or 0) * weights.hour * MICRO)
-        for platform in market.platforms
-        if platform.name not in owned
-    }
-    apart = int(weights.apart * MICRO)
-    several = len(parts) > 1
-    unplaced = [_unplaced_gb(need) for need in needs]
-
-    def away(part: int, home: str) -> int:
-        return (apart if several else 0) + int(unplaced[part] * _rate(market.catalog, home) * MICRO)
-
-    names = [need.name for need in needs]
-    together = (
-        (names.index("train"), names.index("tune")) if {"train", "tune"} <= set(names) else None
-    )
-    return search(
-        Question(
-            parts=[places.entries for places in parts],
-            settle=lambda part, entry: parts[part].settle(entry),
-            work=work,
-            away=away,
-            homes=_homes(needs, parts, market.catalog),
-            together=together,
-            family={platform.name: family_of(platform.name) for platform in market.platforms},
-        )
-    )
-
-
-def _homes(needs: Sequence[Need], parts: Sequence[Places], catalog: Catalog) -> tuple[str, ...]:
-    """Return every region that may be home, the preferred first.
-
-    Where data lies, then the regions of the file in its order, then Azure's order.
-    """
-    reached = {entry.region for places in parts for entry in places.entries}
-    wanted: list[str] = []
-    for need in needs:
-        wanted += [data.region for data in need.data.values() if data.region]
-    for need in needs:
-        for name in need.requirements.regions:
-            wanted += catalog.regions.groups.get(name, (name,))
-    order = dict.fromkeys([*wanted, LOCAL, *catalog.regions.names, *sorted(reached)])
-    return tuple(region for region in order if region in reached)
-
-
-def _unplaced_gb(need: Need) -> Decimal:
-    """Return the GB that it reads in a month of data that lies wherever home is."""
-    moved = sum(need.moved_bytes_of(each) for each in need.data.values() if each.region is None)
-    return Decimal(str(moved)) / _GB
-
-
-def _rate(catalog: Catalog, home: str) -> Decimal:
-    if home not in catalog.regions:
-        return Decimal(0)
-    price = catalog.egress.between(home, NOWHERE)
-    return Decimal(0) if price is None else price.amount
 
 
 def _explained(part: PartPlan, platforms: Mapping[str, Platform]) -> PartPlan:
@@ -284,7 +220,11 @@ def _score(
     placed = [part.chosen for part in parts if part.chosen is not None]
     lines = []
     cost = sum(
-        (each.cost.amount for each in placed if each.cost and each.cost.amount is not None),
+        (
+            each.cost.amount
+            for each in placed
+            if each.cost and each.cost.amount is not None and each.cost.currency == context.currency
+        ),
         Decimal(0),
     )
     lines.append(ScoreLine(what="cost", amount=cost, how="of a month, as far as it is known"))
@@ -292,7 +232,10 @@ def _score(
         (
             promised(need, part.chosen.platform, part.chosen.cost.amount, context)
             for need, part in zip(needs, parts, strict=True)
-            if part.chosen and part.chosen.cost and part.chosen.cost.amount is not None
+            if part.chosen
+            and part.chosen.cost
+            and part.chosen.cost.amount is not None
+            and part.chosen.cost.currency == context.currency
         ),
         Decimal(0),
     )

@@ -74,7 +74,7 @@ def range_words(cost: MonthCost | None) -> str:
         return ""
     low = money_words(cost.low, cost.currency).removesuffix(f" {cost.currency}")
     if cost.high is None:
-        return f"from {low}" if cost.low else ""
+        return f"from {low} {cost.currency}" if cost.low else ""
     return f"{low} to {money_words(cost.high, cost.currency)}"
 
 
@@ -195,12 +195,32 @@ def require_feasible(advice: Advice, relaxations: Sequence[str]) -> None:
     for part in advice.parts:
         if part.chosen is None:
             lines += _nearest(part)
+            if _no_region_left(part):
+                rules = sorted({each.rule for said in part.regions.values() for each in said})
+                lines.append(f"  {part.name}  {' and '.join(rules)} together leave no region")
     hint = (
         "the nearest that would do: " + "; or ".join(relaxations)
         if relaxations
         else "no change to the file alone admits a platform"
     )
     raise NoPlatformFits("\n".join(lines), hint=hint)
+
+
+def work_words(advice: Advice) -> str | None:
+    """Say why the hours of all parts do not add up; None where they do."""
+    hours = [part.chosen.day2_hours or 0 for part in advice.parts if part.chosen]
+    if advice.day2_hours is None or sum(hours) == advice.day2_hours:
+        return None
+    return "platforms of one service are looked after together: of their hours the most counts once"
+
+
+def _no_region_left(part: PartPlan) -> bool:
+    return bool(part.rejected) and all(
+        not each.is_feasible
+        and any(one.rule.startswith("R2.") for one in of_outcome(each, Outcome.NOT_OK))
+        for each in part.rejected
+        if does_function(each) and each.offer.region in part.regions
+    )
 
 
 def _nearest(part: PartPlan) -> list[str]:

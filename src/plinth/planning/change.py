@@ -128,6 +128,24 @@ def field_paths(declaration: Declaration) -> tuple[str, ...]:
     return tuple(paths)
 
 
+def kept_by_parts(declaration: Declaration, changes: Iterable[Change]) -> tuple[str, ...]:
+    """Return the fields of parts that a change for all parts does not reach.
+
+    A part that says a requirement itself keeps what it says.
+    """
+    if not isinstance(declaration, Application):
+        return ()
+    found = []
+    for change in changes:
+        shared, _, name = change.field.partition("requirements.")
+        if shared or not name:
+            continue
+        for part, said in declaration.parts.items():
+            if name.partition(".")[0] in said.requirements.model_fields_set:
+                found.append(f"{part}.{change.field}")
+    return tuple(found)
+
+
 def _no_field(declaration: Declaration, name: str) -> Invalid:
     paths = field_paths(declaration)
     near = nearest_name(name, paths) or nearest_name(name, [p.rpartition(".")[2] for p in paths])

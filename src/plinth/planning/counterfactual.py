@@ -18,6 +18,7 @@ from plinth.kit.errors import Invalid, NotFound
 from plinth.planning.advice import make_advice, places_of
 from plinth.planning.change import change_context, change_declaration
 from plinth.planning.context import Market
+from plinth.planning.named import with_known_names
 
 # Above this many changes not every subset of them is tried: each is dropped by itself.
 _MOST_SUBSETS = 6
@@ -45,8 +46,10 @@ class Asked:
 
     def judged(self, part: str, platform: str) -> list[Candidate]:
         """Return the best candidate of each way to buy a platform, for one part."""
+        names = {each.name for each in self.market.platforms}
+        known = with_known_names(self.declaration, self.market.catalog, names)
         only = tuple(each for each in self.market.platforms if each.name == platform)
-        places = places_of(self.declaration, part, replace(self.market, platforms=only))
+        places = places_of(known, part, replace(self.market, platforms=only))
         return list(places.plan(None, None).rejected)
 
 

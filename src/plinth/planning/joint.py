@@ -2,8 +2,8 @@
 
 `advice.py` gives every place of every part with what it is worth alone; here they are weighed
 together. What joins them: a platform is looked after once, however many parts use it; what stands
-away from the application's home region costs extra; training and tuning share a platform unless no
-one platform takes both. A brute-force search over small cases finds the same (the tests).
+away from the application's home region costs extra; training and tuning share a service unless no
+one service takes both. A brute-force search over small cases finds the same (the tests).
 
 Amounts are whole micro-units of the plan's currency, so that sums are exact.
 """
@@ -42,7 +42,7 @@ class Question:
     `work`: what a platform costs to look after, whoever uses it; of a family of them (`family`,
     else each is its own) the most is paid once. `away(part, home)`: what a part pays that does not
     stand at home. `homes`: regions that may be home, the preferred first. `together`: two parts
-    that share a platform if one takes both.
+    that share a family if one takes both.
     """
 
     parts: Sequence[Sequence[Entry]]
@@ -157,8 +157,9 @@ def value_of(
     total += sum(used.values())
     if question.together is not None:
         one, other = (entries[part] for part in question.together)
-        if one is not None and other is not None and one.platform != other.platform:
-            total += SPLIT
+        if one is not None and other is not None:
+            families = {question.family.get(each.platform, each.platform) for each in (one, other)}
+            total += SPLIT if len(families) > 1 else 0
     return total
 
 
@@ -210,16 +211,19 @@ class _Assignment:
             if self._limit is not None and total + added + self._rest[depth + 1] >= self._limit:
                 break
             self._chosen[part] = platform
-            family = self._family.get(platform, platform)
+            family = self._of(platform)
             before = used.get(family, 0)
             used[family] = max(before, self._work.get(platform, 0))
             self._descend(depth + 1, total + added, used)
             used[family] = before
 
+    def _of(self, platform: str) -> str:
+        return self._family.get(platform, platform)
+
     def _more_work(self, platform: str, used: Mapping[str, int]) -> int:
         """Return what looking after a platform adds to what is looked after already."""
         work = self._work.get(platform, 0)
-        return max(0, work - used.get(self._family.get(platform, platform), 0))
+        return max(0, work - used.get(self._of(platform), 0))
 
     def _children(
         self, part: int, used: Mapping[str, int], depth: int
@@ -230,7 +234,7 @@ class _Assignment:
             (
                 value
                 + self._more_work(platform, used)
-                + (SPLIT if platform and other and other != platform else 0),
+                + (SPLIT if platform and other and self._of(other) != self._of(platform) else 0),
                 self._work.get(platform, 0),
                 platform,
             )

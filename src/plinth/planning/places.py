@@ -6,15 +6,17 @@ offer by offer, when the search asks. `advice.py` makes one `Places` for each pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from plinth.catalog.catalog import Catalog
 from plinth.catalog.machine import LOCAL
+from plinth.catalog.names import nearest
+from plinth.catalog.platforms import find_facts
 from plinth.domain.application import Weights
 from plinth.domain.need import Need
-from plinth.domain.plan import Candidate, CostLine, MonthCost, Outcome, PartPlan, Verdict
+from plinth.domain.plan import Candidate, CostLine, Headroom, MonthCost, Outcome, PartPlan, Verdict
 from plinth.domain.platform import Function, Offer, Platform, PriceTier
 from plinth.planning.context import Context, Placement
 from plinth.planning.joint import MICRO, UNKNOWN_COST, Entry
@@ -36,6 +38,9 @@ DEFAULTS: Mapping[Function, frozenset[str]] = {
 # Platforms of one service are looked after together: one workspace, one account, one network.
 FAMILIES = ("azureml", "azure-openai", "databricks", "foundry")
 _GB = Decimal(10**9)
+# The only region whose way to the internet has a price in the list.
+_PRICED = "eastus"
+PROMPT_FLOW = "prompt-flow"
 # What stands for a region and a size where a platform sells nothing that could be judged.
 NOWHERE = "-"
 
@@ -81,7 +86,7 @@ class Places:
     places: list[Place] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     by_region: dict[str, Verdicts] = field(default_factory=dict)
-    _standby: dict[str, str | None] = field(default_factory=dict)
+    _seconds: dict[tuple[str, tuple[str, ...]], str | None] = field(default_factory=dict)
 
     def find(self, platforms: Sequence[Platform]) -> None:
         """Judge every way on every platform, and enter each place that nothing rejects yet."""
@@ -107,6 +112,7 @@ class Places:
             **self._judged(place),
         }
         capability = place.way.platform.capability
+        limits = headroom(self.need, place.offer, place.count, self.catalog, place.way.platform)
         return Candidate(
             platform=place.way.platform.name,
             offer=place.offer,
@@ -117,14 +123,12 @@ class Places:
             count=place.count,
             cost=place.cost,
             day2_hours=capability.day2.total,
-            headroom=headroom(
-                self.need, place.offer, place.count, self.catalog, place.way.platform
-            ),
+            headroom=limits,
             owned=place.way.owned,
             startable=place.way.platform.name in self.context.startable
             and self.need.function in ("train", "online"),
             blind_spots=capability.monitoring.blind_spots,
-            risks=_risks(place),
+            risks=(*_risks(place), *self._risks_of_need(place, limits)),
             weight=self._weight(place, verdicts),
         )
 
@@ -141,7 +145,7 @@ class Places:
         return PartPlan(
             name=self.need.name,
             function=self.need.function,
-            chosen=None if taken is None else self.candidate(taken),
+            chosen=None if taken is None else self._chosen(taken, home),
             rejected=tuple(others),
             regions={
                 region: tuple(each for each in verdicts.values() if _is_no(each))
@@ -149,6 +153,10 @@ class Places:
                 if _rejects(verdicts)
             },
         )
+
+    def _chosen(self, place: Place, home: str | None) -> Candidate:
+        candidate = self.candidate(place)
+        return candidate if home is None else self.with_unplaced(candidate, home)
 
     def _way(self, platform: Platform, tier: PriceTier | None) -> Way:
         offer = Offer.model_construct(
@@ -158,17 +166,41 @@ class Places:
         return Way(platform, tier, self._ask(Scope.WAY, platform, offer), owned)
 
     def _enter(self, way: Way) -> None:
+        if way.tier is None:
+            return
         base = self._unknowns(way.verdicts) - self._credit(way)
-        standby = needs_standby(self.need)
-        for region in self.offers.regions(self.need, way.platform):
-            in_region = self._in_region(region)
-            if way.tier is None or _rejects(in_region):
-                continue
-            floor = base + self._unknowns(in_region)
-            for offer in self.offers.offers(self.need, way.platform, way.tier, region):
-                second = self._second(way.platform, region) if standby else None
+        allowed = {
+            region: in_region
+            for region in self.offers.regions(self.need, way.platform)
+            if not _rejects(in_region := self._in_region(region))
+        }
+        found = {
+            region: self.offers.offers(self.need, way.platform, way.tier, region)
+            for region in allowed
+        }
+        standby = self._standby(found) if needs_standby(self.need) else None
+        for region, offers in found.items():
+            floor = base + self._unknowns(allowed[region])
+            for offer in offers:
+                second = None if standby is None else standby(offer)
                 placed = offer if second is None else offer.model_copy(update={"standby": second})
                 self._add(way, placed, floor)
+
+    def _standby(self, found: Mapping[str, Sequence[Offer]]) -> Callable[[Offer], str | None]:
+        """Return what finds an offer's second region: one where the same can be had."""
+        selling: dict[tuple[str, str | None], list[str]] = {}
+        for region, offers in found.items():
+            for offer in offers:
+                selling.setdefault((offer.sku, offer.processed_in), []).append(region)
+
+        def second(offer: Offer) -> str | None:
+            regions = tuple(selling[offer.sku, offer.processed_in])
+            key = (offer.region, regions)
+            if key not in self._seconds:
+                self._seconds[key] = choose_standby(self.catalog, offer.region, regions)
+            return self._seconds[key]
+
+        return second
 
     def _add(self, way: Way, offer: Offer, floor: int) -> None:
         count = self.offers.count(self.need, offer)
@@ -196,31 +228,52 @@ class Places:
         return MonthCost.model_construct(currency=cost.currency, lines=(*cost.lines, *lines))
 
     def _transfer(self, name: str, origin: str, target: str, currency: str) -> CostLine | None:
-        each = self.need.data[name]
-        moved = Decimal(str(self.need.moved_bytes_of(each))) / _GB
+        """Return what moving one of its data costs in a month; None where it costs nothing."""
         what = f"moving `{name}` from {origin} to {target}"
-        if target == LOCAL or target not in self.catalog.regions:
+        if origin not in self.catalog.regions:
+            # Data that is brought in from one's own machines is not charged for.
             return None
-        price = self.catalog.egress.between(origin, target)
+        moved = Decimal(str(self.need.moved_bytes_of(self.need.data[name]))) / _GB
+        if target in self.catalog.regions:
+            price = self.catalog.egress.between(origin, target)
+            amount = None if price is None else moved * price.amount
+            how = "" if price is None else f" x {price.amount} {price.currency}"
+        else:
+            price = self.catalog.egress.to_internet(origin, int(moved))
+            known = price or self.catalog.egress.to_internet(_PRICED, int(moved))
+            amount, how = (None, "") if known is None else (known.amount, " to the internet")
+            how += "" if price is not None else f"; at the price of `{_PRICED}`"
+            price = known
         if price is None or price.currency != currency:
             how = "no price of moving it is known; `plinth catalog import` states one"
             return CostLine.model_construct(what=what, amount=None, how=how)
         return CostLine.model_construct(
             what=what,
+            amount=amount,
+            how=f"{moved:,.0f} GB a month{how}",
+            source=price.source.name,
+            estimated="at the price of" in how,
+        )
+
+    def with_unplaced(self, candidate: Candidate, home: str) -> Candidate:
+        """Add what it costs to bring data that lies at home, where nobody said where it lies."""
+        cost = candidate.cost
+        moved = unplaced_gb(self.need)
+        if cost is None or not moved or candidate.offer.region == home:
+            return candidate
+        price = None
+        if home in self.catalog.regions:
+            price = self.catalog.egress.between(home, candidate.offer.region)
+        if price is None or price.currency != cost.currency:
+            return candidate
+        line = CostLine(
+            what=f"moving data from {home}, where most of it stands",
             amount=moved * price.amount,
             how=f"{moved:,.0f} GB a month x {price.amount} {price.currency}",
             source=price.source.name,
         )
-
-    def _second(self, platform: Platform, region: str) -> str | None:
-        if region not in self._standby:
-            allowed = [
-                each
-                for each in self.offers.regions(self.need, platform)
-                if not _rejects(self._in_region(each))
-            ]
-            self._standby[region] = choose_standby(self.catalog, region, allowed)
-        return self._standby[region]
+        lines = (*cost.lines, line)
+        return candidate.model_copy(update={"cost": cost.model_copy(update={"lines": lines})})
 
     def _in_region(self, region: str) -> Verdicts:
         found = self.by_region.get(region)
@@ -264,6 +317,23 @@ class Places:
         if is_default(way.platform, self.need.function):
             worth += self.weights.guidance
         return int(worth * MICRO)
+
+    def _risks_of_need(self, place: Place, limits: Sequence[Headroom]) -> Iterator[str]:
+        """Yield what may go wrong for this need: limits that are too low, data that stays away."""
+        for each in limits:
+            if each.reachable is not None and each.reachable < each.needed:
+                yield (
+                    f"{each.what}: {each.needed:,g} {each.unit} are needed at the peak, "
+                    f"{each.reachable:,g} are reachable"
+                )
+        sold = self.offers.regions(self.need, place.way.platform)
+        for name, data in self.need.data.items():
+            if data.region in self.catalog.regions and data.region not in sold:
+                yield f"as far as is known it is not sold in `{data.region}`, where `{name}` lies"
+        if self.need.tool == PROMPT_FLOW and place.way.platform.name != PROMPT_FLOW:
+            ends = find_facts(PROMPT_FLOW).maturity.retires
+            if ends is not None:
+                yield f"prompt flow, which the flow is written for, ends on {ends.isoformat()}"
 
     def _weight(self, place: Place, verdicts: Verdicts) -> Decimal | None:
         """Return what a place weighs alone: cost, work and what is unknown, less its credit."""
@@ -325,7 +395,10 @@ class Places:
             return "it tunes only models that it hosts, and the file names none"
         sells_models = way.platform.capability.control.server_choice is False
         if hosted is not None and sells_models:
-            return f"no price list has `{hosted}` there"
+            known = self.catalog.meters.models.values()
+            near = None if hosted in known else nearest(hosted, known)
+            meant = f"; did you mean `{near}`?" if near else ""
+            return f"no price list has `{hosted}` there{meant}"
         return "it has no offer for this in any region that is allowed"
 
     def _order(self, candidate: Candidate) -> tuple[bool, int, bool, Decimal, str, str]:
@@ -344,6 +417,12 @@ class Places:
 def is_default(platform: Platform, function: Function) -> bool:
     """Tell whether the guidance names it as the default answer for a function."""
     return not DEFAULTS[function].isdisjoint(platform.capability.guidance.default_for or ())
+
+
+def unplaced_gb(need: Need) -> Decimal:
+    """Return the GB that it reads in a month of data that lies wherever home is."""
+    moved = sum(need.moved_bytes_of(each) for each in need.data.values() if each.region is None)
+    return Decimal(str(moved)) / _GB
 
 
 def promised(need: Need, platform: str, cost: Decimal, context: Context) -> Decimal:
@@ -387,7 +466,7 @@ def _risks(place: Place) -> tuple[str, ...]:
     if offer.tier == "reserved":
         found.append("it is paid for a whole year, whether it is used or not")
     if place.cost.is_estimated:
-        found.append("its price is estimated: no list states it for this place")
+        found.append("its price, or a part of it, is estimated")
     if capability.supply.noisy_neighbours:
         found.append("the load of others can slow it down")
     return tuple(found)

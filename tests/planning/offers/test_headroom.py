@@ -3,9 +3,11 @@ from __future__ import annotations
 from plinth.catalog.catalog import Catalog
 from plinth.domain.need import Need
 from plinth.domain.plan import Headroom
+from plinth.domain.platform import Limit, Offer
 from plinth.planning.offers.headroom import headroom
+from plinth.planning.offers.offers import Offers
 from tests.catalog.imported import catalog_with
-from tests.planning.bought import CATALOG, SMALL, offered, online, owning
+from tests.planning.bought import CATALOG, DOLLARS, SMALL, offered, online, owning
 from tests.planning.rules.placed import need, platform
 
 COLUMNS = "quota,of,region,limit,used"
@@ -133,3 +135,25 @@ def test_a_limit_of_one_persons_machine_is_none_of_all_together() -> None:
     offer = offered(wanted, "azureml-compute-instance", "westeurope")[0]
     told = headroom(wanted, offer, 6, CATALOG, there)
     assert "nodes" not in {each.what for each in told}
+
+
+def test_nodes_of_one_run_are_not_those_of_all_runs_at_once() -> None:
+    demand = {"runs": 30, "duration": "100h"}
+    wanted = need(part="batch", batch={"nodes": 2, "demand": demand})
+    there = platform("azureml-batch-endpoint")
+    offer = offered(wanted, there.name, "westeurope")[0]
+    limit = Limit(name="nodes of a parallel run", value=100, unit="nodes")
+    limits = there.capability.limits.model_copy(update={"items": (limit,)})
+    capability = there.capability.model_copy(update={"limits": limits})
+    limited = there.model_copy(update={"capability": capability})
+    found = {each.what: each for each in headroom(wanted, offer, 10, CATALOG, limited)}
+    assert found["nodes of a parallel run"].needed == 2
+
+
+def test_this_machine_is_one_and_says_so_itself() -> None:
+    wanted = online(resources={"cpu": 1, "memory": "1GB"}, replicas=20)
+    machine = Offer(sku="machine", region="local", cpu=8, memory=32 * 10**9, count=1)
+    offers = Offers(CATALOG, DOLLARS, (machine,))
+    (offer,) = offers.offers(wanted, platform("local"), "own-hardware", "local")
+    (found,) = headroom(wanted, offer, offers.count(wanted, offer), CATALOG)
+    assert (found.needed, found.reachable, found.source) == (3, 1, "this machine")

@@ -8,7 +8,7 @@ from plinth.domain.load import load_workload
 from plinth.domain.need import needs_of
 from plinth.planning.offers.month_machines import machine_count
 from tests.catalog.imported import catalog_with
-from tests.planning.bought import SMALL, cents, cost, line, online, owning
+from tests.planning.bought import SMALL, cents, cost, line, offered, online, owning
 from tests.planning.rules.placed import need
 
 EIGHT = {"cpu": 8, "memory": "32GiB"}
@@ -173,7 +173,8 @@ def test_as_many_machines_as_the_measured_peak_needs(peak: float, each: float, c
         "peak_requests_per_second": peak,
         "replica_requests_per_second": each,
     }
-    assert machine_count(online(replicas=2, demand=demand)) == count
+    wanted = online(resources=SMALL, replicas=2, demand=demand)
+    assert machine_count(wanted, offered(wanted, "aks")[0]) == count
 
 
 def test_the_range_goes_down_to_what_the_average_load_needs() -> None:
@@ -188,3 +189,41 @@ def test_the_range_goes_down_to_what_the_average_load_needs() -> None:
     assert found.amount is not None
     assert found.low is not None
     assert Decimal(0) < found.low < found.amount
+
+
+def test_runs_that_outlast_the_month_are_paid_on_several_machines() -> None:
+    demand = {"runs": 700, "duration": "30h"}
+    wanted = need(part="train", train={"resources": EIGHT, "demand": demand})
+    # Paid while it runs: 21,000 h x 0.384, whatever number of machines share them.
+    elastic = cost(wanted, "azureml-compute-cluster")
+    assert cents(elastic.amount) == "8064.00"
+    assert elastic.lines[0].what == "29 x D8s_v5"
+    assert elastic.lines[0].how.startswith(
+        "1 x 21,000 h (700 runs x 30 h, as stated, 29 at once) x 0.384 USD"
+    )
+    # Paid all month: 29 x 730 x 0.384, and 29 x 730 x 0.384 x 0.7 where they are reserved.
+    assert cents(cost(wanted, "data-science-vm").amount) == "8129.28"
+    reserved = cost(wanted, "azureml-compute-cluster", tier="reserved")
+    assert cents(reserved.amount) == "5690.50"
+    assert "29 x 730 h" in reserved.lines[0].how
+
+
+def test_a_month_that_is_just_full_takes_one_machine() -> None:
+    demand = {"runs": 73, "duration": "10h"}
+    wanted = need(part="train", train={"resources": EIGHT, "demand": demand})
+    assert cents(cost(wanted, "data-science-vm").amount) == "280.32"
+    assert "at once" not in cost(wanted, "azureml-compute-cluster").lines[0].how
+
+
+def test_a_gpu_is_paid_for_the_hours_that_a_person_may_hold_it() -> None:
+    gpu = {"cpu": 4, "accelerator": "A100"}
+    fields = {"gpu_hours": 10.0, "demand": {"users": 2, "hours": 80.0}}
+    wanted = need(part="explore", explore={"resources": gpu, **fields})
+    found = cost(wanted, "azureml-compute-instance")
+    without = need(part="explore", explore={"resources": gpu, "demand": fields["demand"]})
+    whole = cost(without, "azureml-compute-instance").amount
+    assert whole is not None
+    assert found.amount == whole / 8
+    assert "2 x 10 h (`gpu_hours`" in found.lines[0].how
+    plain = need(part="explore", explore={"resources": SMALL, **fields})
+    assert "2 x 80 h" in cost(plain, "azureml-compute-instance").lines[0].how

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from plinth.catalog.meter_name import Counted
 from plinth.catalog.meters import MeterQuery
+from plinth.domain.need import Need
 from plinth.domain.platform import Processed
-from plinth.planning.offers.month_tokens import DEPLOYMENTS, external_price, model_prices
+from plinth.planning.offers.month_tokens import DEPLOYMENTS, TUNED, external_price, model_prices
 from tests.catalog.imported import catalog_with
 from tests.planning.bought import CATALOG, DOLLARS, cents, cost, line, offered, online
-from tests.planning.rules.placed import need
+from tests.planning.rules.placed import application, need, need_of
 
 ASKED = {"requests_per_second": 2, "input_tokens": 1500, "output_tokens": 300}
 PRICES = model_prices(CATALOG)
@@ -144,3 +147,72 @@ def test_a_name_with_instruct_is_the_one_that_the_list_has_without() -> None:
     short = online(model="llama-3.3-70b", demand=ASKED)
     assert found.amount == cost(short, "azureml-serverless-api", processed_in="global").amount
     assert not PRICES.is_openai("llama-3.3-70b-instruct")
+
+
+def tuned(part: str = "online", model: str = "gpt-4o", **fields: Any) -> Need:
+    """Return the need of a part that serves what the application tunes."""
+    tune = {"base_model": model, "method": "lora"}
+    return need_of(application("tune", tune=tune, **{part: {"model": model, **fields}}), part)
+
+
+def test_a_model_that_was_tuned_costs_its_own_tokens_and_its_hosting() -> None:
+    # gpt-4o 0806 fine-tuned, regional, Sweden Central: 0.00275 and 0.011 USD for 1K, 1.70 an hour.
+    # 5,256,000 requests x 1,500 and x 300 tokens; 730 h.
+    found = cost(tuned(demand=ASKED), "azure-openai-standard", "swedencentral")
+    assert cents(line(found, "input tokens of tuned gpt-4o").amount) == "21681.00"
+    assert cents(line(found, "output tokens of tuned gpt-4o").amount) == "17344.80"
+    hosting = line(found, "hosting of tuned gpt-4o")
+    assert cents(hosting.amount) == "1241.00"
+    assert hosting.how == "730 h x 1.7 USD an hour, whether anybody asks or not"
+
+
+def test_a_tuned_model_of_another_maker_is_hosted_by_its_deployments_meter() -> None:
+    wanted = tuned(model="llama-3.3-70b", demand=ASKED)
+    found = cost(wanted, "azureml-serverless-api", processed_in="data-zone")
+    assert cents(line(found, "hosting").amount) == "240.90"  # 730 x 0.33
+    # 0.000781 USD for 1K: 5,256,000 x 1,800.
+    assert cents(found.amount) == "7629.78"
+
+
+def test_where_no_list_has_the_tuned_one_its_price_is_unknown_and_not_the_base_models() -> None:
+    demand = {"rows": 1_000_000, "input_tokens": 400, "output_tokens": 50}
+    batch = tuned("batch", demand=demand)
+    of_batch = cost(batch, "azure-openai-batch", tier="batch", processed_in="global")
+    maker = cost(tuned(model="claude-sonnet-4-5", demand=ASKED), "external-model-api", "anywhere")
+    for found in (of_batch, maker):
+        assert found.amount is None
+        assert all(each.amount is None for each in found.lines)
+        assert "no price of a tuned one is known" in found.lines[0].how
+
+
+def test_regions_that_differ_only_in_the_tuned_models_price_are_told_apart() -> None:
+    wanted = tuned(demand=ASKED)
+    there = model_prices(CATALOG).by_region("gpt-4o", Counted.INPUT, "global", TUNED)
+    base = model_prices(CATALOG).by_region("gpt-4o", Counted.INPUT, "global", frozenset())
+    without = next(region for region in base if region not in there)
+    known = cost(wanted, "azure-openai-standard", "swedencentral", processed_in="global")
+    unknown = cost(wanted, "azure-openai-standard", without, processed_in="global")
+    assert known.amount is not None
+    assert unknown.amount is None
+
+
+def test_what_a_tuned_model_spills_is_hosted_beside_its_units() -> None:
+    wanted = tuned(demand={**ASKED, "peak_requests_per_second": 4})
+    name = "azure-openai-provisioned"
+    found = cost(wanted, name, "swedencentral", "provisioned", processed_in="global")
+    assert "a tuned one is taken to need as many units" in found.lines[0].how
+    assert cents(line(found, "hosting").amount) == "1241.00"
+    held = tuned(demand=ASKED, requirements={"guaranteed_throughput": True})
+    whole = cost(held, name, "swedencentral", "provisioned", processed_in="global")
+    assert not any("hosting" in each.what for each in whole.lines)
+
+
+def test_a_tuned_model_is_hosted_in_the_second_region_too() -> None:
+    found = cost(
+        tuned(demand=ASKED), "azure-openai-standard", "swedencentral", standby="northcentralus"
+    )
+    hosting = line(found, "standby in northcentralus: hosting of tuned gpt-4o")
+    assert cents(hosting.amount) == "1241.00"
+    base = online(model="gpt-4o", demand=ASKED)
+    untuned = cost(base, "azure-openai-standard", "swedencentral", standby="northcentralus")
+    assert not any("hosting" in each.what for each in untuned.lines)

@@ -4,10 +4,12 @@ from fractions import Fraction
 
 import pytest
 
+from plinth.domain.inventory import Inventory, Owned
+from plinth.planning.context import Context
 from plinth.planning.offers.month_units import Load, provisioned_row, unit_prices, units_for
 from plinth.planning.offers.offers import Offers
 from tests.catalog.imported import catalog_with
-from tests.planning.bought import CATALOG, cents, cost, line, offered, online, owning
+from tests.planning.bought import CATALOG, DOLLARS, cents, cost, line, offered, online, owning
 
 PROVISIONED = "azure-openai-provisioned"
 # gpt-4o: a unit does 2,500 input tokens a minute, an output token counts as 4; Global 15, 20, ...
@@ -167,3 +169,84 @@ def test_the_fewest_units_are_those_of_the_catalog() -> None:
     assert row is not None
     assert row is provisioned_row("Llama-3.3-70B-Instruct", "global")
     assert units_for(online(model="llama-3.3-70b"), row) == row.minimum == 100
+
+
+def test_a_second_region_has_units_of_its_own() -> None:
+    wanted = online(model="gpt-4o", demand=ASKED, requirements={"guaranteed_throughput": True})
+    found = cost(
+        wanted, PROVISIONED, "eastus", "provisioned", processed_in="region", standby="westeurope"
+    )
+    # 300 units (in steps of 50) x 730 h: 2.00 USD in East US, 2.40 in West Europe.
+    assert [each.what for each in found.lines] == [
+        "300 provisioned units for gpt-4o",
+        "standby in westeurope: 300 provisioned units for gpt-4o",
+    ]
+    assert [cents(each.amount) for each in found.lines] == ["438000.00", "525600.00"]
+
+
+def test_what_spills_is_paid_once_and_the_second_regions_units_come_on_top() -> None:
+    wanted = online(model="gpt-4o", demand=ASKED)
+    asked = (wanted, PROVISIONED, "eastus", "provisioned")
+    alone = cost(*asked, processed_in="global")
+    both = cost(*asked, processed_in="global", standby="westus")
+    assert alone.amount is not None
+    assert both.amount is not None
+    assert cents(both.amount - alone.amount) == "94900.00"
+
+
+def owning_units(*stated: tuple[str | None, int]) -> Context:
+    owned = tuple(
+        Owned(
+            name=f"ours-{units}", platform=PROVISIONED, model="gpt-4o", region=region, units=units
+        )
+        for region, units in stated
+    )
+    return DOLLARS.model_copy(update={"inventory": Inventory(owned=owned)})
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_units_of_several_entries_are_added_up_in_whatever_order(turned: bool) -> None:
+    stated: list[tuple[str | None, int]] = [("eastus", 30), (None, 20), ("eastus", 50)]
+    context = owning_units(*(stated[::-1] if turned else stated))
+    found = cost(
+        online(model="gpt-4o", demand=ASKED),
+        PROVISIONED,
+        "eastus",
+        "provisioned",
+        context=context,
+        processed_in="global",
+    )
+    assert [each.what for each in found.lines[:4]] == [
+        "30 provisioned units of `ours-30`",
+        "50 provisioned units of `ours-50`",
+        "20 provisioned units of `ours-20`",
+        "30 provisioned units for gpt-4o",
+    ]
+    assert cents(found.lines[3].amount) == "21900.00"
+
+
+def test_as_many_units_are_used_as_all_entries_have() -> None:
+    context = owning_units(("eastus", 120), (None, 100))
+    wanted = online(model="gpt-4o", demand=ASKED)
+    (*_, offer) = offered(wanted, PROVISIONED, "eastus", "provisioned", context=context)
+    assert Offers(CATALOG, context).count(wanted, offer) == 220
+
+
+def test_units_that_are_bound_to_no_region_are_used_in_one_of_the_two() -> None:
+    context = owning_units((None, 200), ("westus", 40))
+    wanted = online(model="gpt-4o", demand=ASKED)
+    found = cost(
+        wanted,
+        PROVISIONED,
+        "eastus",
+        "provisioned",
+        context=context,
+        processed_in="global",
+        standby="westus",
+    )
+    words = [each.what for each in found.lines if "beyond" not in each.what]
+    assert words == [
+        "200 provisioned units of `ours-200`",
+        "standby in westus: 40 provisioned units of `ours-40`",
+        "standby in westus: 160 provisioned units for gpt-4o",
+    ]

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from plinth.catalog.platforms import platform_names
+from plinth.domain.inventory import Inventory, Owned
 from plinth.domain.platform import Offer
+from plinth.domain.resources import Accelerator
 from plinth.planning.offers.month_machines import AS_ASKED, OWN_PLATFORMS
 from plinth.planning.offers.offers import HOSTED, SERVICES, UNSTATED, Offers
 from tests.catalog.imported import catalog_with
@@ -11,6 +13,7 @@ from tests.planning.bought import CATALOG, DOLLARS, SMALL, offered, online, owni
 from tests.planning.rules.placed import need, platform
 
 OFFERS = Offers(CATALOG, DOLLARS)
+UNITS = "azure-openai-provisioned"
 MACHINE = Offer(sku="machine", region="local", cpu=8, memory=32 * 10**9, count=1)
 
 
@@ -134,14 +137,69 @@ def test_where_the_ways_to_buy_are_unknown_it_is_paid_as_it_is_used() -> None:
     assert OFFERS.tiers(need(part="flow"), platform("prompt-flow")) == ("pay-as-you-go",)
 
 
-def test_this_machine_is_what_was_given_and_what_the_inventory_says() -> None:
+def test_the_inventory_says_where_this_machine_stands_and_adds_none() -> None:
     context = owning(platform="local", cpu=16, memory="64GiB", region="westeurope")
     offers = Offers(CATALOG, context, (MACHINE,))
     local = platform("local")
-    assert offers.regions(online(), local) == ("local", "westeurope")
-    assert offers.offers(online(), local, "own-hardware", "local") == (MACHINE,)
-    (other,) = offers.offers(online(), local, "own-hardware", "westeurope")
-    assert (other.sku, other.cpu, other.count) == ("ours", 16, None)
+    assert offers.regions(online(), local) == ("local",)
+    mine = MACHINE.model_copy(update={"tier": "own-hardware"})
+    assert offers.offers(online(), local, "own-hardware", "local") == (mine,)
+    assert offers.offers(online(), local, "own-hardware", "westeurope") == ()
+    assert Offers(CATALOG, context).regions(online(), local) == ()
+
+
+def test_this_machine_costs_what_its_owner_reckons() -> None:
+    context = owning(platform="local", price_per_hour="0.25", currency="EUR")
+    (offer,) = Offers(CATALOG, context, (MACHINE,)).offers(
+        online(), platform("local"), "own-hardware", "local"
+    )
+    assert (offer.sku, offer.cpu, str(offer.price_per_hour)) == ("machine", 8, "0.25")
+    assert offer.currency == "EUR"
+
+
+def test_nothing_is_offered_where_the_service_is_known_not_to_be_sold() -> None:
+    wanted = online(resources=SMALL)
+    for name, service in SERVICES.items():
+        unsold = next(
+            (
+                region
+                for region in CATALOG.regions.names
+                if CATALOG.services.offered(service, region) is False
+            ),
+            None,
+        )
+        if unsold is not None:
+            assert offered(wanted, name, unsold) == (), name
+    catalog = catalog_with(
+        "availability", "service,region,offered", "Azure Machine Learning,eastus,no"
+    )
+    assert offered(wanted, "azureml-online-endpoint", "eastus", catalog=catalog) == ()
+
+
+def test_nothing_is_offered_where_no_price_list_has_the_model_or_its_units() -> None:
+    wanted = online(model="gpt-4o")
+    for name, tier in (("azure-openai-standard", "pay-as-you-go"), (UNITS, "provisioned")):
+        there = OFFERS.regions(wanted, platform(name))
+        elsewhere = next(each for each in CATALOG.regions.names if each not in there)
+        assert OFFERS.offers(wanted, platform(name), tier, elsewhere) == ()
+    claude = online(model="claude-sonnet-4-5")
+    external = platform("external-model-api")
+    assert OFFERS.offers(claude, external, "pay-as-you-go", "westeurope") == ()
+    unknown = online(model="no-such-model")
+    assert OFFERS.offers(unknown, external, "pay-as-you-go", "anywhere") == ()
+
+
+def test_the_order_of_the_inventory_changes_no_offer() -> None:
+    entries = [
+        Owned(name=name, platform="kubernetes", region="westeurope", cpu=cpu)
+        for name, cpu in (("b", 4), ("a", 8))
+    ]
+    found = []
+    for owned in (entries, entries[::-1]):
+        context = DOLLARS.model_copy(update={"inventory": Inventory(owned=tuple(owned))})
+        found.append(offered(online(), "kubernetes", "westeurope", "own-hardware", context=context))
+    assert found[0] == found[1]
+    assert [each.sku for each in found[0]] == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["kubernetes", "ray", "local"])
@@ -188,3 +246,36 @@ def test_machines_are_as_many_as_people_nodes_or_the_peak_need() -> None:
     )
     offer = offered(people, "data-science-vm")[0]
     assert [OFFERS.count(each, offer) for each in (people, nodes, peak)] == [7, 4, 4]
+
+
+def test_several_replicas_share_a_machine_that_is_owned() -> None:
+    demand = {"requests_per_second": 300, "replica_requests_per_second": 10}
+    wanted = online(resources={"cpu": 1, "memory": "1GB"}, demand=demand)
+    # The peak of 900 a second needs 90 replicas, 8 to a machine.
+    assert OFFERS.count(wanted, MACHINE) == 12
+    assert OFFERS.count(online(replicas=9), MACHINE) == 2
+    assert OFFERS.count(online(), MACHINE) == 1
+    large = online(resources={"cpu": 16}, replicas=2)
+    assert OFFERS.count(large, MACHINE) == 2
+
+
+def test_accelerators_limit_how_many_share_a_machine() -> None:
+    machine = MACHINE.model_copy(update={"accelerator": Accelerator(kind="A100", count=2)})
+    wanted = online(resources={"cpu": 1, "accelerator": "A100"}, replicas=5)
+    assert OFFERS.count(wanted, machine) == 3
+
+
+def test_more_hours_of_runs_than_a_month_has_take_several_machines() -> None:
+    # 700 runs x 30 h are 21,000 h: 28.8 machines busy all month.
+    long = need(part="train", train={"nodes": 2, "demand": {"runs": 700, "duration": "30h"}})
+    short = need(part="train", train={"nodes": 2, "demand": {"runs": 73, "duration": "10h"}})
+    for name in ("data-science-vm", "azureml-compute-cluster"):
+        offer = offered(long, name)[0]
+        assert [OFFERS.count(each, offer) for each in (long, short)] == [58, 2]
+    rows = {"rows": 10**9, "rows_per_second": 100, "runs": 30}
+    batch = need(part="batch", batch={"demand": rows})
+    assert OFFERS.count(batch, offered(batch, "azureml-batch-endpoint")[0]) == 115
+    measured = {"runs": 700, "duration": "30h", "measured": {"D4s_v5": "1h"}}
+    tried = need(part="train", train={"demand": measured})
+    here = offered(tried, "data-science-vm")[-1]
+    assert (here.sku, OFFERS.count(tried, here)) == ("D4s_v5", 1)

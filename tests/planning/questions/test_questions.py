@@ -125,7 +125,7 @@ def test_a_part_without_answers_is_there_all_the_same() -> None:
         ("criticality", "prod", "is not one of the accepted values"),
         ("rto", "soon", "is not a duration"),
         ("data.size", "-4GB", "is not a size"),
-        ("train.runs", "0", "must be more than 0"),
+        ("train.runs", "0", "must be at least 1e-06"),
         ("train.cpu", "1e300", "must be at most 10000"),
         ("train.cpu", ".nan", "train.cpu: "),
         ("train.nodes", "1.5", "whole number"),

@@ -13,6 +13,7 @@ from plinth.domain.workload import WORKLOAD, Workload
 from plinth.planning.context import Context, Placement
 from plinth.planning.rules import basic as rules
 from plinth.planning.rules.rule import Ask
+from tests.planning.rules.placed import need, place
 
 REMEDY = re.compile(r"`([a-z_.]+): (.*)`")
 
@@ -321,3 +322,21 @@ def test_where_this_machine_stands_is_what_its_owner_says() -> None:
         assert ask(rules.region_required, workload, here).outcome is Outcome.OK
     elsewhere = ask(rules.region_required, job(requirements={"regions": ["eastus"]}), here)
     assert elsewhere.reason == "it is in `westeurope`; the file allows `eastus`"
+
+
+@pytest.mark.parametrize(("rule", "field"), [("cpu", "--cpu"), ("memory", "--memory")])
+def test_the_size_of_what_is_owned_is_unknown_where_nobody_states_it(rule: str, field: str):
+    owned = Owned(name="ours", platform="kubernetes", region="westeurope")
+    where = place(
+        "kubernetes",
+        sku="ours",
+        tier="own-hardware",
+        context=Context(inventory=Inventory(owned=(owned,))),
+    )
+    ask_size = rules.cpu_fits if rule == "cpu" else rules.memory_fits
+    verdict = ask_size(need(part="train", train={"resources": {"cpu": 500}}), where)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert verdict.reason.endswith(
+        f"what `ours` has is not stated; `plinth inventory add` says it with `{field}`"
+    )

@@ -37,7 +37,7 @@ def applications(draw: st.DrawFn) -> Application:
         "requests_per_second": average,
         "peak_requests_per_second": draw(st.sampled_from((None, average, 2 * average))),
         "active_hours": draw(st.sampled_from((0, 80, 730, 744))),
-        "replica_requests_per_second": draw(st.sampled_from((None, 1e-300, 0.7, 50))),
+        "replica_requests_per_second": draw(st.sampled_from((None, 1e-6, 0.7, 50))),
     }
     return application(
         "flow",

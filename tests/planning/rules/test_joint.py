@@ -3,11 +3,12 @@ from decimal import Decimal
 import pytest
 
 from plinth.domain.inventory import Inventory, Owned
-from plinth.domain.plan import Candidate, CostLine, MonthCost, Outcome
+from plinth.domain.plan import Candidate, CostLine, Headroom, MonthCost, Outcome
 from plinth.domain.requirements import Budget
 from plinth.planning.context import Context
 from plinth.planning.rules.joint import within_budget
 from tests.planning.rules.joined import Fields, candidate, joined, outcomes, part, rejected, said
+from tests.planning.rules.placed import GIB
 
 DATA = {"sales": {"size": "100GB", "region": "northeurope"}}
 SERVED = {"tune": {"base_model": "gpt-4o-mini"}, "online": {"model": "gpt-4o-mini"}}
@@ -211,16 +212,30 @@ def test_the_budget_of_the_whole_holds_for_the_sum() -> None:
     assert str(over.change) == 'requirements.budget: "1001 USD"'
 
 
-def test_parts_that_need_more_machines_than_are_owned_say_so() -> None:
-    owned = Owned(name="aks", platform="aks", count=2)
-    context = Context(inventory=Inventory(owned=(owned,)))
-    aks = candidate("aks").model_copy(update={"count": 1})
-    fields: Fields = {"train": {}, "online": {"format": "onnx"}}
-    fits = joined(fields, context, train=part("train", aks), online=part("online", aks))
+def test_parts_on_machines_that_are_owned_say_what_they_need_together() -> None:
+    own = candidate("kubernetes", cpu=8, memory=32 * GIB, count=2, tier="own-hardware")
+    fields: Fields = {
+        "train": {"resources": {"cpu": 10}},
+        "online": {"format": "onnx", "resources": {"cpu": 6}},
+    }
+    fits = joined(fields, train=part("train", own), online=part("online", own))
     assert said(fits, "R4").outcome is Outcome.OK
-    two = aks.model_copy(update={"count": 2})
-    over = joined(fields, context, train=part("train", two), online=part("online", aks))
+    assert said(fits, "R4").reason == (
+        "`train`, `online` need 16 cores of your `kubernetes` at once, it has 16"
+    )
+
+
+def test_parts_that_share_a_quota_need_their_sum() -> None:
+    def limited(needed: float) -> Candidate:
+        limit = Headroom(what="processors of Dsv5", needed=needed, reachable=20, unit="processors")
+        return CLUSTER.model_copy(update={"headroom": (limit,)})
+
+    fields: Fields = {"train": {}, "online": {"format": "onnx"}}
+    over = joined(fields, train=part("train", limited(16)), online=part("online", limited(12)))
     assert said(over, "R4").outcome is Outcome.NOT_OK
     assert said(over, "R4").reason == (
-        "`train`, `online` need 3 machines of `aks` at once, the inventory has 2"
+        "`train`, `online` need 28 processors (processors of Dsv5) in `westeurope` together, "
+        "20 are reachable"
     )
+    below = joined(fields, train=part("train", limited(8)), online=part("online", limited(12)))
+    assert outcomes(below, "R4") == []

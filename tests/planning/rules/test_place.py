@@ -117,9 +117,14 @@ def test_the_local_machine_stands_where_the_inventory_says() -> None:
 
 def test_a_global_deployment_breaks_every_residency() -> None:
     said = asked(processing_kept, resident("eu"), hosted("global"))
-    assert said.reason == "data must stay in `eu`; a global deployment processes it in any region"
-    assert said.remedy == "`online.requirements.residency: null`"
-    assert admitted(processing_kept, resident("eu"), hosted("global"))
+    assert said.reason.startswith(
+        "data must stay in `eu`; a global deployment processes it in any region"
+    )
+    assert said.change is None
+    only = with_facts(hosted("global"), regions={"processed_in": ("global",)})
+    last = asked(processing_kept, resident("eu"), only)
+    assert last.remedy == "`online.requirements.residency: null`"
+    assert admitted(processing_kept, resident("eu"), only)
 
 
 @pytest.mark.parametrize("wanted", ["eu", "eea", "europe"])
@@ -132,9 +137,11 @@ def test_a_data_zone_is_wider_than_a_country_in_it() -> None:
     at = hosted("data-zone", "germanywestcentral")
     said = asked(processing_kept, resident("germany"), at)
     assert said.reason == (
-        "data must stay in `germany`; its data zone processes it anywhere in `eu`"
+        "data must stay in `germany`; its data zone processes it anywhere in `eu`; a deployment to "
+        "a region may keep it"
     )
-    assert admitted(processing_kept, resident("germany"), at)
+    wider = with_facts(at, regions={"processed_in": ("data-zone", "global")})
+    assert admitted(processing_kept, resident("germany"), wider)
     united = asked(processing_kept, resident("us"), hosted("data-zone", "eastus"))
     assert united.outcome is Outcome.OK
 

@@ -173,3 +173,16 @@ def test_fewer_instances_than_the_measured_peak_needs_are_no_change() -> None:
     two = asked(whole, machines(stated("cpu,,westeurope,8,0")))
     assert three.remedy == "`online.replicas: 3`"
     assert (two.outcome, two.change) == (Outcome.NOT_OK, None)
+
+
+def test_the_second_region_needs_its_quota_too() -> None:
+    narrow = stated("cpu,Dsv5,westeurope,100,0", "cpu,Dsv5,northeurope,4,0")
+    said = asked(SERVED, machines(narrow, standby="northeurope"))
+    assert said.outcome is Outcome.NOT_OK
+    assert said.reason == (
+        "in the second region `northeurope`: needs 16 cores, 4 of 4 are left (Dsv5)"
+    )
+    half = stated("cpu,Dsv5,westeurope,100,0")
+    assert asked(SERVED, machines(half, standby="northeurope")).outcome is Outcome.UNKNOWN
+    both = stated("cpu,Dsv5,westeurope,100,0", "cpu,Dsv5,northeurope,100,0")
+    assert asked(SERVED, machines(both, standby="northeurope")).outcome is Outcome.OK

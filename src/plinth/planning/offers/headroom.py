@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from plinth.catalog.catalog import Catalog
+from plinth.catalog.machine import LOCAL
 from plinth.catalog.quotas import Quota, QuotaKind
-from plinth.domain.application import BatchDemand, OnlineDemand
+from plinth.domain.application import BatchDemand, OnlineDemand, TrainDemand
 from plinth.domain.need import Need
 from plinth.domain.plan import Headroom
 from plinth.domain.platform import Offer, Platform
@@ -18,9 +19,9 @@ from plinth.domain.platform import Offer, Platform
 HOW = "unknown; `plinth catalog import` (kind: quotas) states it"
 _MINUTE_S = 60
 # Limits of platforms that count the offers of one deployment, cluster or run.
-_OF_COUNT = frozenset(
-    {"instances of a deployment", "nodes of a cluster", "nodes of a parallel run", "nodes"}
-)
+_OF_COUNT = frozenset({"instances of a deployment", "nodes of a cluster", "nodes"})
+# This one counts those of one run, however many runs go on at once.
+_OF_RUN = "nodes of a parallel run"
 
 
 def headroom(
@@ -41,6 +42,8 @@ def headroom(
 
 def _own(offer: Offer, count: int) -> Headroom:
     source = "plinth inventory" if offer.count else "unknown; `plinth inventory add` states `count`"
+    if offer.region == LOCAL:
+        source = "this machine"
     return Headroom(
         what=f"machines of `{offer.sku}`",
         needed=count,
@@ -115,7 +118,9 @@ def _of_platform(
     for limit in limits.items or ():
         needed: float | None = None
         # People have a machine each: a limit of one machine's nodes is none of theirs together.
-        if limit.name in _OF_COUNT and offer.model is None and need.function != "explore":
+        if limit.name == _OF_RUN and isinstance(demand, TrainDemand | BatchDemand):
+            needed = need.instances
+        elif limit.name in _OF_COUNT and offer.model is None and need.function != "explore":
             needed = count
         elif limit.name == "requests of an endpoint" and isinstance(demand, OnlineDemand):
             needed = demand.peak

@@ -19,7 +19,13 @@ from plinth.domain.platform import Offer, Platform
 from plinth.planning.context import Context
 from plinth.planning.offers.month_machines import machine_lines
 from plinth.planning.offers.month_price import Bought, Costed, price_list
-from plinth.planning.offers.month_tokens import STANDARD, model_prices, same_prices, token_lines
+from plinth.planning.offers.month_tokens import (
+    STANDARD,
+    hosting_lines,
+    model_prices,
+    same_prices,
+    token_lines,
+)
 from plinth.planning.offers.month_units import PROVISIONED, unit_lines, unit_prices
 
 # So many answers are kept; whoever plans for longer than that begins anew.
@@ -99,7 +105,8 @@ def _lines(
         return machine_lines(need, platform, bought)
     if platform.name == PROVISIONED:
         return unit_lines(need, bought, inventory)
-    return token_lines(need, platform.name, bought.offer, bought.catalog)
+    found = token_lines(need, platform.name, bought.offer, bought.catalog)
+    return (*found, *hosting_lines(need, platform.name, bought.offer, bought.catalog))
 
 
 def _in_one_currency(lines: tuple[Costed, ...], exchange: Exchange, wanted: str) -> MonthCost:

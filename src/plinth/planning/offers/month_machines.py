@@ -54,31 +54,61 @@ NO_SURCHARGE = frozenset(
 )
 _MONTH = Decimal(HOURS_PER_MONTH)
 _HOUR_S = 3600
+_NEAR_A_MONTH = 700
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
     """The hours of a month that one machine is paid for, and the range; None: nobody knows.
 
-    `why`: for people.
+    `why`: for people. `at_once`: so many machines share these hours, which may then be more than a
+    month has; 1: each has them for itself.
     """
 
     expected: Decimal | None
     low: Decimal | None
     high: Decimal | None
     why: str
+    at_once: int = 1
 
 
-def machine_count(need: Need) -> int:
-    """Return how many machines: as many as the peak needs where it was measured, else as stated.
+def machine_count(need: Need, offer: Offer) -> int:
+    """Return how many machines: for the peak, and for all runs that must go on at once.
 
-    Each replica has a machine of its own: that several share one is not assumed.
+    Of what is bought each instance has a machine of its own; on what is owned, as many share one
+    as fit. How many there are limits nothing here: rules say what is missing.
     """
+    wanted = need.instances_at_peak * runs_at_once(need, offer)
+    return math.ceil(wanted / _fitting(need, offer)) if is_own(offer) else wanted
+
+
+def is_own(offer: Offer) -> bool:
+    """Tell whether it is a thing of one's own: this machine, or one that the inventory names."""
+    return offer.tier == "own-hardware" or offer.region == LOCAL
+
+
+def runs_at_once(need: Need, offer: Offer) -> int:
+    """Return how many runs go on at once, so that a month's runs are done within a month."""
     demand = need.demand
-    if isinstance(demand, OnlineDemand) and demand.replica_requests_per_second:
-        each = Decimal(str(demand.replica_requests_per_second))
-        return max(need.instances, math.ceil(Decimal(str(demand.peak)) / each))
-    return need.instances
+    if not isinstance(demand, TrainDemand | BatchDemand):
+        return 1
+    if not (isinstance(demand, TrainDemand) and demand.measured):
+        # Asked for each place of a plan, and seldom near a whole month.
+        busy = need.busy_hours
+        if busy is None or busy < _NEAR_A_MONTH:
+            return 1
+    hours, _ = _run_hours(need, demand, offer)
+    return 1 if hours is None else max(1, math.ceil(hours / _MONTH))
+
+
+def _fitting(need: Need, offer: Offer) -> int:
+    """Return how many instances one machine holds; 1 also where it is too small for any."""
+    needed, has = need.resources, offer.accelerator
+    # The small addend: 0.3 cores hold three times 0.1, though their quotient is below 3.
+    each = min(int(offer.cpu / needed.cpu + 1e-9), offer.memory // needed.memory)
+    if needed.accelerator is not None and has is not None:
+        each = min(each, has.count // needed.accelerator.count)
+    return max(1, each)
 
 
 def paid_hours(need: Need, capability: Capability, offer: Offer) -> Hours:
@@ -88,7 +118,7 @@ def paid_hours(need: Need, capability: Capability, offer: Offer) -> Hours:
     elastic = capability.scale_to_zero or capability.compute.ephemeral
     demand = need.demand
     if isinstance(demand, ExploreDemand):
-        return _of_people(demand, elastic=bool(elastic))
+        return _of_people(need, demand, elastic=bool(elastic))
     if isinstance(demand, TrainDemand | BatchDemand):
         return _of_runs(need, demand, offer) if elastic else _always("it runs all month")
     if isinstance(demand, OnlineDemand):
@@ -131,16 +161,29 @@ def _always(why: str) -> Hours:
     return Hours(_MONTH, _MONTH, _MONTH, why)
 
 
-def _of_people(demand: ExploreDemand, *, elastic: bool) -> Hours:
-    hours = min(_MONTH, Decimal(str(demand.hours)))
+def _of_people(need: Need, demand: ExploreDemand, *, elastic: bool) -> Hours:
+    wanted = min(_MONTH, Decimal(str(demand.hours)))
+    hours = wanted if need.busy_hours is None else Decimal(str(need.busy_hours))
+    limit = "`gpu_hours` lets nobody hold it longer; " if hours < wanted else ""
     if elastic:
-        return Hours(hours, hours, hours, "while somebody works")
-    why = "if each is stopped when nobody works, up to 730 h where that is forgotten"
+        return Hours(hours, hours, hours, f"{limit}while somebody works")
+    why = f"{limit}if each is stopped when nobody works, up to 730 h where that is forgotten"
     return Hours(hours, hours, _MONTH, why)
 
 
 def _of_runs(need: Need, demand: TrainDemand | BatchDemand, offer: Offer) -> Hours:
-    """Return runs times their length: as measured on this size, else as stated."""
+    """Return the hours of all runs; where they outlast the month, several go on at once."""
+    hours, how = _run_hours(need, demand, offer)
+    at_once = runs_at_once(need, offer)
+    if at_once > 1:
+        how = f"{how}, {at_once} at once"
+    return Hours(hours, hours, hours, how, at_once)
+
+
+def _run_hours(
+    need: Need, demand: TrainDemand | BatchDemand, offer: Offer
+) -> tuple[Decimal | None, str]:
+    """Return runs times their length, and why: as measured on this size, else as stated."""
     runs = Decimal(str(demand.runs))
     measured = demand.measured if isinstance(demand, TrainDemand) else {}
     seconds = next(
@@ -150,13 +193,13 @@ def _of_runs(need: Need, demand: TrainDemand | BatchDemand, offer: Offer) -> Hou
         hours = runs * Decimal(str(seconds)) / _HOUR_S
         how = f"{plain(runs)} runs x {plain(Decimal(str(seconds)) / _HOUR_S)} h"
         was = "measured on this size" if seconds is not demand.duration else "as stated"
-        return Hours(hours, hours, hours, f"{how}, {was}")
+        return hours, f"{how}, {was}"
     if isinstance(demand, BatchDemand) and demand.rows and demand.rows_per_second:
         each = Decimal(str(demand.rows_per_second)) * need.instances * _HOUR_S
         hours = runs * demand.rows / each
         how = f"{plain(runs)} runs x {demand.rows:,} rows / {plain(each)} rows an hour"
-        return Hours(hours, hours, hours, how)
-    return Hours(None, None, None, "nobody said how long it runs; state `demand.duration`")
+        return hours, how
+    return None, "nobody said how long it runs; state `demand.duration`"
 
 
 def _same(name: str, sku: str) -> bool:
@@ -173,22 +216,28 @@ def _machines_line(need: Need, platform: str, bought: Bought, hours: Hours) -> C
     if hours.expected is None or hours.low is None or hours.high is None:
         how = f"{rate}; {hours.why}"
         return cost_line(None, what=what, amount=None, how=how, source=price.source)
-    least = _least(need, count, offer)
-    notes = [f"{count} x {plain(hours.expected)} h ({hours.why}) x {rate}", price.note]
-    if least < count:
+    paid = _paid(count, hours)
+    least = _least(need, paid, offer)
+    notes = [f"{paid} x {plain(hours.expected)} h ({hours.why}) x {rate}", price.note]
+    if least < paid:
         notes.append(f"{least} of them would do for the average load")
     if platform in NO_SURCHARGE:
         notes.append("Azure Machine Learning adds no charge of its own")
     return cost_line(
         price.currency,
         what=what,
-        amount=count * hours.expected * price.amount,
+        amount=paid * hours.expected * price.amount,
         low=least * hours.low * price.low,
-        high=count * hours.high * price.high,
+        high=paid * hours.high * price.high,
         estimated=price.estimated,
         how="; ".join(note for note in notes if note),
         source=price.source,
     )
+
+
+def _paid(count: int, hours: Hours) -> int:
+    """Return what the hours are multiplied by: machines, or groups of them that share the hours."""
+    return max(1, count // hours.at_once)
 
 
 def _no_price(bought: Bought) -> str:
@@ -224,7 +273,7 @@ def _least(need: Need, count: int, offer: Offer) -> int:
 
 
 def _surcharge_line(platform: str, bought: Bought, hours: Hours) -> Costed | None:
-    what, count = SURCHARGES.get(platform), bought.count
+    what, count = SURCHARGES.get(platform), _paid(bought.count, hours)
     price = bought.catalog.surcharge(platform, bought.offer.region)
     if price is None:
         if what is None:
@@ -252,6 +301,7 @@ def _own_line(offer: Offer, count: int, hours: Hours) -> Costed:
         how = "you have it, so it is not charged again; power and write-off are not counted"
         return cost_line(None, what=what, amount=Decimal(0), how=how)
     # What is owned is paid for whether it works or not; a job has it for its own hours.
+    count = _paid(count, hours)
     if hours.expected is None:
         how = f"{plain(offer.price_per_hour)} {offer.currency} an hour; {hours.why}"
         return cost_line(None, what=what, amount=None, how=how)

@@ -17,7 +17,12 @@ from plinth.catalog.meters import MeterQuery
 from plinth.catalog.names import spelling
 from plinth.catalog.price import COUNTS, ListPrice
 from plinth.catalog.token_prices import load_token_prices
-from plinth.domain.application import BatchDemand, OnlineDemand, TrainDemand
+from plinth.domain.application import (
+    HOURS_PER_MONTH,
+    BatchDemand,
+    OnlineDemand,
+    TrainDemand,
+)
 from plinth.domain.need import Need
 from plinth.domain.platform import Offer, Processed
 from plinth.domain.token_cost import TokenPrice
@@ -39,11 +44,18 @@ TUNED = frozenset({"fine-tuned"})
 REINFORCED = frozenset({"training-rft"})
 _OF_BATCH = frozenset({"batch"})
 _NONE: frozenset[str] = frozenset()
-_SERVED = (Counted.INPUT, Counted.OUTPUT)
-_TRAINED = (Counted.TRAINING,)
+_SERVED: tuple[Counted, ...] = (Counted.INPUT, Counted.OUTPUT)
+_SERVED_TUNED = (*_SERVED, Counted.HOSTING)
+_TRAINED: tuple[Counted, ...] = (Counted.TRAINING,)
 _INSTRUCT = "-instruct"
 _HOUR_S = 3600
 _MILLION = Decimal(1_000_000)
+# How the list calls the hosting of a tuned model that is not one of OpenAI's.
+_DEPLOYED = "-deployment"
+_NO_TUNED = (
+    "no price of a tuned one is known; `plinth catalog import` (kind: prices) states one, and what "
+    "the model costs untuned says little"
+)
 _NO_TOKENS = "nobody said how many; state `demand.{field}`"
 
 
@@ -94,6 +106,14 @@ class ModelPrices:
                     return found
         return {}
 
+    def hosting(self, model: str, processed: Processed, region: str) -> ListPrice | None:
+        """Return what an hour of hosting a tuned model costs in a region; None: unknown."""
+        for name in (model, f"{shortened(model)}{_DEPLOYED}"):
+            found = self.by_region(name, Counted.HOSTING, processed, TUNED).get(region)
+            if found is not None:
+                return found
+        return None
+
     def is_openai(self, model: str) -> bool:
         """Tell whether Azure OpenAI sells the model, by the products of its meters."""
         if model not in self._is_openai:
@@ -119,7 +139,16 @@ def options_of(need: Need, platform: str) -> frozenset[str]:
     """Return what makes the price a special one: batch, tuning."""
     if need.function == "train":
         return REINFORCED if need.method == "reinforcement" else TUNED
-    return _OF_BATCH if platform == BATCH else _NONE
+    options = _OF_BATCH if platform == BATCH else _NONE
+    return options | TUNED if need.tuned else options
+
+
+def offer_options(need: Need, platform: str) -> frozenset[str]:
+    """Return what a price must be for, so that the model is sold where there is one.
+
+    Where a tuned model can be had, nobody lists: it is taken to be where its base model is.
+    """
+    return options_of(need, platform) - TUNED if need.tuned else options_of(need, platform)
 
 
 def same_prices(need: Need, platform: str, offer: Offer, prices: ModelPrices) -> Hashable:
@@ -129,8 +158,15 @@ def same_prices(need: Need, platform: str, offer: Offer, prices: ModelPrices) ->
     """
     options, place = options_of(need, platform), offer.processed_in or "global"
     counts = _TRAINED if need.function == "train" else _SERVED
-    found = (prices.by_region(offer.model or "", each, place, options) for each in counts)
-    return tuple(id(each.get(offer.region)) for each in found)
+    if need.tuned:
+        counts = _SERVED_TUNED
+    model, region = offer.model or "", offer.region
+    return tuple(
+        id(prices.hosting(model, place, region))
+        if each is Counted.HOSTING
+        else id(prices.by_region(model, each, place, options).get(region))
+        for each in counts
+    )
 
 
 def external_price(model: str, today: date | None) -> TokenPrice | None:
@@ -182,7 +218,7 @@ def token_price(
     """Return what a million tokens cost for the offer; None: unknown."""
     model = offer.model or ""
     if platform == EXTERNAL:
-        return _of_maker(need, model, counted)
+        return None if need.tuned else _of_maker(need, model, counted)
     options = options_of(need, platform)
     place = offer.processed_in or "global"
     prices = model_prices(catalog).by_region(model, counted, place, options)
@@ -212,9 +248,10 @@ def _of_maker(need: Need, model: str, counted: Counted) -> MillionPrice | None:
 def _tokens_line(
     need: Need, offer: Offer, field: str, price: MillionPrice | None, share: Decimal
 ) -> Costed:
-    what = f"{field.replace('_', ' ')} of {offer.model}"
+    what = f"{field.replace('_', ' ')} of {_called(need, offer)}"
     if price is None:
-        return cost_line(None, what=what, amount=None, how=NO_PRICE)
+        how = _NO_TUNED if need.tuned else NO_PRICE
+        return cost_line(None, what=what, amount=None, how=how)
     calls, each = calls_of(need), tokens_of(need, field)
     unit = f"{plain(price.amount)} {price.currency} for a million"
     if calls is None or each is None:
@@ -230,6 +267,42 @@ def _tokens_line(
         how=f"{plain(calls)} {noun} x {each:,} tokens{of} x {unit}",
         source=price.source,
     )
+
+
+def hosting_lines(need: Need, platform: str, offer: Offer, catalog: Catalog) -> tuple[Costed, ...]:
+    """Return what a tuned model costs for being there all month, and in a second region too.
+
+    Nothing where the model is as its provider made it.
+    """
+    if not need.tuned:
+        return ()
+    what = f"hosting of {_called(need, offer)}"
+    here = _hosting_line(platform, offer, offer.region, what, catalog)
+    if offer.standby is None:
+        return (here,)
+    what = f"standby in {offer.standby}: {what}"
+    return here, _hosting_line(platform, offer, offer.standby, what, catalog)
+
+
+def _hosting_line(platform: str, offer: Offer, region: str, what: str, catalog: Catalog) -> Costed:
+    price = None
+    if platform != EXTERNAL:
+        place = offer.processed_in or "global"
+        price = model_prices(catalog).hosting(offer.model or "", place, region)
+    if price is None:
+        return cost_line(None, what=what, amount=None, how=_NO_TUNED)
+    rate = f"{plain(price.amount)} {price.currency} an hour"
+    return cost_line(
+        price.currency,
+        what=what,
+        amount=HOURS_PER_MONTH * price.amount,
+        how=f"{HOURS_PER_MONTH} h x {rate}, whether anybody asks or not",
+        source=str(price.source),
+    )
+
+
+def _called(need: Need, offer: Offer) -> str:
+    return f"tuned {offer.model}" if need.tuned else f"{offer.model}"
 
 
 def _training_line(need: Need, platform: str, offer: Offer, catalog: Catalog) -> Costed:

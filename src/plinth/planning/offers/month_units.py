@@ -9,8 +9,8 @@ shape. `plinth size --trace` replays a real one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -25,7 +25,13 @@ from plinth.domain.inventory import Inventory, Owned
 from plinth.domain.need import Need
 from plinth.domain.platform import Offer, Processed
 from plinth.planning.offers.month_price import Bought, Costed, cost_line, plain
-from plinth.planning.offers.month_tokens import STANDARD, model_prices, shortened, token_lines
+from plinth.planning.offers.month_tokens import (
+    STANDARD,
+    hosting_lines,
+    model_prices,
+    shortened,
+    token_lines,
+)
 
 PROVISIONED = "azure-openai-provisioned"
 # As `plinth size` assumes where no source says it.
@@ -136,22 +142,34 @@ def _whole(wanted: Fraction, row: ProvisionedModel) -> int:
     return row.minimum + steps * row.increment
 
 
-def owned_units(inventory: Inventory, offer: Offer) -> Owned | None:
-    """Return the units for the offer's model that the organisation has in its region."""
+def owned_units(inventory: Inventory, offer: Offer) -> tuple[Owned, ...]:
+    """Return every entry of units for the offer's model that can be used in its region.
+
+    Those that are bound to the region first, then by name, in whatever order they were stated.
+    """
     if not inventory.owned:
-        return None
-    for each in inventory.of(PROVISIONED):
-        same_model = each.model is not None and spelling(each.model) == spelling(offer.model or "")
-        if each.units and same_model and each.region in (None, offer.region):
-            return each
-    return None
+        return ()
+    found = [
+        each
+        for each in inventory.of(PROVISIONED)
+        if each.units
+        and each.model is not None
+        and spelling(each.model) == spelling(offer.model or "")
+        and each.region in (None, offer.region)
+    ]
+    return tuple(sorted(found, key=lambda each: (each.region is None, each.name)))
+
+
+def units_owned(inventory: Inventory, offer: Offer) -> int:
+    """Return how many units the organisation has for the offer's model in its region."""
+    return sum(each.units or 0 for each in owned_units(inventory, offer))
 
 
 def unit_lines(need: Need, bought: Bought, inventory: Inventory) -> tuple[Costed, ...]:
     """Return what the units cost, and what goes beyond them."""
     offer, units, catalog = bought.offer, bought.count, bought.catalog
     row = provisioned_row(offer.model or "", offer.processed_in or "global")
-    base = _base_lines(bought, inventory)
+    base = _base_lines(need, bought, inventory)
     if row is None:
         return base
     load = load_of(need, row)
@@ -163,19 +181,42 @@ def unit_lines(need: Need, bought: Bought, inventory: Inventory) -> tuple[Costed
     if most == 0:
         return base
     beyond = token_lines(need, STANDARD, offer, catalog)
-    return (*base, *(_burst_line(line, (least, expected, most)) for line in beyond))
+    burst = (_burst_line(line, (least, expected, most)) for line in beyond)
+    return (*base, *burst, *hosting_lines(need, STANDARD, offer, catalog))
 
 
-def _base_lines(bought: Bought, inventory: Inventory) -> tuple[Costed, ...]:
-    offer, units = bought.offer, bought.count
-    owned = owned_units(inventory, offer)
-    has = min(units, (owned.units or 0) if owned else 0)
-    found = []
-    if has and owned:
-        found.append(_owned_line(owned, has))
-    if units > has:
-        found.append(_base_line(offer, units - has, bought.catalog))
+def _base_lines(need: Need, bought: Bought, inventory: Inventory) -> tuple[Costed, ...]:
+    """Return what the units cost, and as many again in the second region where there is one."""
+    used: dict[str, int] = {}
+    found = list(_lines_in(need, bought, inventory, used))
+    standby = bought.offer.standby
+    if standby is not None:
+        second = bought.offer.model_copy(update={"region": standby, "standby": None})
+        for each in _lines_in(need, replace(bought, offer=second), inventory, used):
+            what = f"standby in {standby}: {each.line.what}"
+            found.append(replace(each, line=each.line.model_copy(update={"what": what})))
     return tuple(found)
+
+
+def _lines_in(
+    need: Need, bought: Bought, inventory: Inventory, used: dict[str, int]
+) -> Iterator[Costed]:
+    """Yield what the units of one region cost. `used`: by name, what was taken; it is added to."""
+    left = bought.count
+    for owned in owned_units(inventory, bought.offer):
+        taken = min(left, (owned.units or 0) - used.get(owned.name, 0))
+        if taken:
+            used[owned.name] = used.get(owned.name, 0) + taken
+            left -= taken
+            yield _owned_line(owned, taken)
+    if left:
+        base = _base_line(bought.offer, left, bought.catalog)
+        yield _as_untuned(base) if need.tuned else base
+
+
+def _as_untuned(costed: Costed) -> Costed:
+    how = f"{costed.line.how}; a tuned one is taken to need as many units at the same price"
+    return replace(costed, line=costed.line.model_copy(update={"how": how, "estimated": True}))
 
 
 def _owned_line(owned: Owned, units: int) -> Costed:

@@ -7,7 +7,7 @@ missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from plinth.catalog.catalog import Catalog
@@ -26,14 +26,14 @@ from plinth.planning.offers.month_tokens import (
     EXTERNAL,
     external_price,
     model_prices,
-    options_of,
+    offer_options,
 )
 from plinth.planning.offers.month_units import (
     PROVISIONED,
-    owned_units,
     provisioned_row,
     unit_prices,
     units_for,
+    units_owned,
 )
 
 # Which of Azure's services must be sold in a region for the platform to be there.
@@ -116,12 +116,15 @@ class Offers:
         """Return what is offered in a region, bought in one way.
 
         Of machines the cheapest size that is large enough, and each that was measured; of hosted
-        models one for each place where requests may be processed.
+        models one for each place where requests may be processed. Nothing where the service, the
+        size, the model or its units are known not to be sold.
         """
         if platform.name in OWN_PLATFORMS:
             return tuple(each for each in self._own(need, platform) if each.region == region)
         if platform.name in HOSTED:
             return tuple(self._hosted(need, platform, tier, region))
+        if self._is_sold(platform, region) is False:
+            return ()
         if platform.name in AS_ASKED:
             return (self._as_asked(need, platform, tier, region),)
         return self._machines.offers(need, tier, region)
@@ -129,15 +132,14 @@ class Offers:
     def count(self, need: Need, offer: Offer) -> int:
         """Return how many of the offer: machines for the peak, units for the load, one model."""
         if offer.model is None:
-            return machine_count(need)
+            return machine_count(need, offer)
         if offer.tier in ("provisioned", "reserved"):
             return self._units_of(need, offer)
         return 1
 
     def _units_of(self, need: Need, offer: Offer) -> int:
         """Return the units for the load, which are the same wherever as many are owned."""
-        owned = owned_units(self._context.inventory, offer)
-        has = (owned.units or 0) if owned is not None else 0
+        has = units_owned(self._context.inventory, offer)
         model, processed = offer.model or "", offer.processed_in or "global"
         demand = need.demand if isinstance(need.demand, OnlineDemand) else None
         key = (model, processed, demand, need.requirements.guaranteed_throughput, has)
@@ -157,10 +159,14 @@ class Offers:
             return _runs_long(need, platform)
         return True
 
-    def _as_asked(self, need: Need, platform: Platform, tier: PriceTier, region: str) -> Offer:
+    def _is_sold(self, platform: Platform, region: str) -> bool | None:
+        """Tell whether the platform's service is sold in a region; None: unknown."""
         service = SERVICES[platform.name]
         if (service, region) not in self._available:
             self._available[service, region] = self._catalog.services.offered(service, region)
+        return self._available[service, region]
+
+    def _as_asked(self, need: Need, platform: Platform, tier: PriceTier, region: str) -> Offer:
         has_gpu = platform.capability.compute.gpu is not False
         update = {
             "sku": AS_ASKED[platform.name],
@@ -168,18 +174,20 @@ class Offers:
             "cpu": need.resources.cpu,
             "memory": need.resources.memory,
             "tier": tier,
-            "available": self._available[service, region],
+            "available": self._is_sold(platform, region),
             "accelerator": need.resources.accelerator if has_gpu else None,
         }
         return _PLAIN.model_copy(update=update)
 
     def _own(self, need: Need, platform: Platform) -> Iterator[Offer]:
-        """Yield what there is of one's own: this machine, and what the inventory names."""
+        """Yield what there is of one's own: this machine, or what the inventory names."""
+        stated = sorted(self._context.inventory.of(platform.name), key=lambda each: each.name)
         if platform.name == LOCAL:
-            yield from self._local
-        tier: PriceTier = "own-hardware"
-        for each in self._context.inventory.of(platform.name):
-            yield _owned_offer(each, need, tier)
+            # There is one of it, as large as it was found to be; its owner says where it stands.
+            yield from (_reckoned(each, stated) for each in self._local)
+            return
+        for each in stated:
+            yield _owned_offer(each, need)
 
     def _service_regions(self, platform: str) -> tuple[str, ...]:
         service = SERVICES.get(platform)
@@ -197,8 +205,7 @@ class Offers:
         if model is None:
             return ()
         if platform.name == EXTERNAL:
-            known = external_price(model, self._context.today)
-            return () if known is None or need.function == "train" else (ANYWHERE,)
+            return (ANYWHERE,) if self._is_external(need, model) else ()
         sold = {
             region
             for processed in _places(platform)
@@ -218,7 +225,11 @@ class Offers:
         if (platform in _OPENAI) is not prices.is_openai(model):
             return {}
         counted = Counted.TRAINING if need.function == "train" else Counted.INPUT
-        return prices.by_region(model, counted, processed, options_of(need, platform))
+        return prices.by_region(model, counted, processed, offer_options(need, platform))
+
+    def _is_external(self, need: Need, model: str) -> bool:
+        known = external_price(model, self._context.today)
+        return known is not None and need.function != "train"
 
     def _hosted(
         self, need: Need, platform: Platform, tier: PriceTier, region: str
@@ -227,6 +238,8 @@ class Offers:
         if model is None:
             return
         if platform.name == EXTERNAL:
+            if region != ANYWHERE or not self._is_external(need, model):
+                return
             yield _PLAIN.model_copy(
                 update={"sku": model, "region": region, "tier": tier, "model": model}
             )
@@ -275,8 +288,22 @@ def _runs_long(need: Need, platform: Platform) -> bool:
     return hours >= _HALF_MONTH
 
 
-def _owned_offer(owned: Owned, need: Need, tier: PriceTier) -> Offer:
-    """Return a thing of one's own; what nobody said of it is taken to be what is asked for."""
+def _reckoned(offer: Offer, stated: Sequence[Owned]) -> Offer:
+    """Return this machine as one's own, at the price that its owner reckons with, if any."""
+    update: dict[str, object] = {"tier": "own-hardware"}
+    prices = (each for each in stated if each.price_per_hour is not None)
+    owned = next(prices, None) if offer.price_per_hour is None else None
+    if owned is not None:
+        update |= {"price_per_hour": owned.price_per_hour, "currency": owned.currency}
+    return offer.model_copy(update=update)
+
+
+def _owned_offer(owned: Owned, need: Need) -> Offer:
+    """Return a thing of one's own.
+
+    What nobody said of it is taken to be what is asked for; the rules on its size read the
+    inventory, and then say that it is unknown.
+    """
     return Offer(
         sku=owned.name,
         region=owned.region or UNSTATED,
@@ -285,7 +312,7 @@ def _owned_offer(owned: Owned, need: Need, tier: PriceTier) -> Offer:
         price_per_hour=owned.price_per_hour if owned.price_per_hour is not None else Decimal(0),
         currency=owned.currency,
         count=owned.count,
-        tier=tier,
+        tier="own-hardware",
         accelerator=owned.accelerator,
         available=True,
     )

@@ -10,11 +10,14 @@ import math
 from pydantic import JsonValue
 
 from plinth.catalog.machine import LOCAL
+from plinth.domain.application import HOURS_PER_MONTH, BatchDemand, TrainDemand
+from plinth.domain.inventory import Owned
 from plinth.domain.mistake import nearest_name
 from plinth.domain.need import Need
 from plinth.domain.plan import Change, Verdict
 from plinth.kit.units import format_bytes
 from plinth.planning.context import Placement
+from plinth.planning.rules.replicas import per_instance, replicas_at_peak
 from plinth.planning.rules.rule import (
     Pillar,
     Rule,
@@ -64,6 +67,9 @@ def cpu_fits(need: Need, placement: Placement) -> Verdict | None:
     needed, offered = need.resources.cpu, placement.offer.cpu
     if placement.offer.model is not None:
         return None
+    owned = _unstated(placement)
+    if owned is not None and owned.cpu is None:
+        return unknown("cpu", f"needs {counted(needed, 'core', 'g')}; {_not_stated(owned, 'cpu')}")
     digits = "g" if f"{needed:g}" != f"{offered:g}" or needed == offered else ""
     numbers = f"needs {counted(needed, 'core', digits)}, has {offered:{digits}}"
     if needed <= offered:
@@ -78,6 +84,9 @@ def memory_fits(need: Need, placement: Placement) -> Verdict | None:
     needed, offered = need.resources.memory, placement.offer.memory
     if placement.offer.model is not None:
         return None
+    owned = _unstated(placement)
+    if owned is not None and owned.memory is None:
+        return unknown("memory", f"needs {format_bytes(needed)}; {_not_stated(owned, 'memory')}")
     numbers = f"needs {format_bytes(needed)}, has {format_bytes(offered)}"
     if needed <= offered:
         return ok("memory", numbers)
@@ -89,23 +98,60 @@ def memory_fits(need: Need, placement: Placement) -> Verdict | None:
     )
 
 
+def _unstated(placement: Placement) -> Owned | None:
+    """Return the thing of the inventory that the offer is, if its size was not stated whole."""
+    offer, name = placement.offer, placement.platform.name
+    if offer.tier != "own-hardware" or name == LOCAL:
+        return None
+    owned = (each for each in placement.context.inventory.of(name) if each.name == offer.sku)
+    return next((each for each in owned if each.cpu is None or each.memory is None), None)
+
+
+def _not_stated(owned: Owned, field: str) -> str:
+    return f"what `{owned.name}` has is not stated; `plinth inventory add` says it with `--{field}`"
+
+
 def replicas_fit(need: Need, placement: Placement) -> Verdict | None:
     """Tell whether there is room for all replicas, several to an instance where they fit."""
     offer = placement.offer
     if need.kind == "job" or offer.count is None or offer.model is not None:
         return None
-    needed = need.resources
-    # Where not even one fits, the rules above say so; made to fit, it would fill the instance.
-    # The small addend: 0.3 cores hold three times 0.1, though their quotient is below 3.
-    each = max(1, min(int(offer.cpu / needed.cpu + 1e-9), offer.memory // needed.memory))
-    room = each * offer.count
+    room = per_instance(need, offer) * offer.count
     noun = "replica" if need.function in ("online", "flow") else "instance"
+    at_peak = replicas_at_peak(need)
+    if at_peak > need.instances:
+        reason = f"the peak needs {counted(at_peak, noun)}, has room for {room}"
+        # How many are asked for is not the reason, so fewer of them change nothing.
+        return ok("replicas", reason) if at_peak <= room else not_ok("replicas", reason)
     reason = f"needs {counted(need.instances, noun)}, has room for {room}"
     if need.instances <= room:
         return ok("replicas", reason)
+    fits = room > 0 and at_peak <= room
     return not_ok(
-        "replicas", reason, Change(field=need.instances_field, value=room) if room > 0 else None
+        "replicas", reason, Change(field=need.instances_field, value=room) if fits else None
     )
+
+
+def month_long_enough(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether a month is long enough for all runs, on as many machines as there are."""
+    offer, demand = placement.offer, need.demand
+    if offer.count is None or not isinstance(demand, TrainDemand | BatchDemand):
+        return None
+    busy = need.busy_hours
+    if busy is None or busy <= HOURS_PER_MONTH:
+        return None
+    fitting = per_instance(need, offer)
+    machines = math.ceil(need.instances * math.ceil(busy / HOURS_PER_MONTH) / fitting)
+    reason = (
+        f"its runs take {busy:,.0f} hours of a month that has {HOURS_PER_MONTH}; that needs "
+        f"{counted(machines, 'machine')}, there is room on {offer.count}"
+    )
+    if machines <= offer.count:
+        return ok("month", reason)
+    at_once = fitting * offer.count // need.instances
+    runs = math.floor(demand.runs * at_once * HOURS_PER_MONTH / busy * 100) / 100
+    change = set_field(need, "demand.runs", runs) if runs > 0 else None
+    return not_ok("month", reason, change)
 
 
 def accelerator_present(need: Need, placement: Placement) -> Verdict | None:
@@ -127,6 +173,11 @@ def accelerator_present(need: Need, placement: Placement) -> Verdict | None:
         return not_ok("accelerator", reason, change)
     has = listed(tuple(f"{count} x {kind}" for kind, count in sorted(counts.items())))
     reason = f"needs {wanted.count} x {wanted.kind}, has {has or 'no accelerator'}"
+    if not has and placement.platform.capability.compute.gpu and placement.offer.tier is not None:
+        reason = (
+            f"needs {wanted.count} x {wanted.kind}; no size with it is known here, and "
+            "`plinth catalog import` (kind: skus) states one"
+        )
     return not_ok("accelerator", reason, set_field(need, "resources.accelerator", None))
 
 
@@ -151,8 +202,7 @@ def region_required(need: Need, placement: Placement) -> Verdict | None:
         return None
     if placement.offer.region in regions:
         return ok("R2.regions", f"`{placement.offer.region}` is required or allowed")
-    # Where this machine stands, only its owner can say.
-    own = placement.context.inventory.region_of(LOCAL) if placement.offer.region == LOCAL else None
+    own = _own_region(placement)
     where = own or placement.offer.region
     if own in regions:
         return ok("R2.regions", f"this machine stands in `{own}`")
@@ -173,8 +223,23 @@ def region_allowed(need: Need, placement: Placement) -> Verdict | None:
     team = f"the team `{need.team}`" if need.team else "the team"
     if placement.offer.region in regions:
         return ok("R2.policy", f"{team} may use `{placement.offer.region}`")
-    reason = f"it is in `{placement.offer.region}`; {team} may use {listed(regions)}"
+    own = _own_region(placement)
+    where = own or placement.offer.region
+    if own in regions:
+        return ok("R2.policy", f"this machine stands in `{own}`, which {team} may use")
+    for name in regions:
+        # A group's name is read only where no region is the one.
+        if where in placement.catalog.regions.groups.get(name, ()):
+            return ok("R2.policy", f"{team} may use `{name}`, which `{where}` is in")
+    reason = f"it is in `{where}`; {team} may use {listed(regions)}"
     return not_ok("R2.policy", reason)
+
+
+def _own_region(placement: Placement) -> str | None:
+    """Return where this machine stands, as only its owner can say; None: another, or unsaid."""
+    if placement.offer.region != LOCAL:
+        return None
+    return placement.context.inventory.region_of(LOCAL)
 
 
 def interruption_bearable(need: Need, placement: Placement) -> Verdict | None:
@@ -241,6 +306,7 @@ BASIC: tuple[Rule, ...] = (
     Rule("cpu", Pillar.PERFORMANCE, Scope.OFFER, cpu_fits),
     Rule("memory", Pillar.PERFORMANCE, Scope.OFFER, memory_fits),
     Rule("replicas", Pillar.RELIABILITY, Scope.OFFER, replicas_fit),
+    Rule("month", Pillar.PERFORMANCE, Scope.OFFER, month_long_enough),
     Rule("T5b", Pillar.RELIABILITY, Scope.WAY, interruption_bearable),
     Rule("H1b", Pillar.COST, Scope.WAY, scale_to_zero_supported),
 )

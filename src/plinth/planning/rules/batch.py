@@ -16,6 +16,7 @@ from plinth.domain.plan import Change, Verdict
 from plinth.domain.platform import Capability, Function
 from plinth.kit.units import format_bytes, format_duration
 from plinth.planning.context import Placement
+from plinth.planning.rules.duty import busy_words
 from plinth.planning.rules.rule import (
     Pillar,
     Rule,
@@ -61,7 +62,9 @@ def compute_is_transient(need: Need, placement: Placement) -> Verdict | None:
         return unknown("H1a", reason)
     if need.busy_hours is None:
         return not_ok("H1a", "a batch needs compute for its runs only; its machines stay")
-    busy = min(HOURS_PER_MONTH, need.busy_hours)
+    busy = need.busy_hours
+    if busy > HOURS_PER_MONTH:
+        return ok("H1a", f"its machines stay, and are {busy_words(busy)}")
     numbers = f"busy for {busy:,.0f} of {HOURS_PER_MONTH} h a month"
     if busy >= _ALWAYS_BUSY * HOURS_PER_MONTH:
         return ok("H1a", f"its machines stay, and they are {numbers}")

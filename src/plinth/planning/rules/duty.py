@@ -39,7 +39,7 @@ def compute_ends(need: Need, placement: Placement) -> Verdict | None:
     if busy is None:
         return not_ok("T1", "a run needs compute while it goes on; its machines stay after it")
     breakeven, _ = break_even_hours()
-    numbers = f"busy {written_hours(busy)} of {HOURS_PER_MONTH} a month"
+    numbers = busy_words(busy)
     if busy >= breakeven:
         return ok("T1", f"its machines stay, and are {numbers}")
     return not_ok("T1", f"{numbers}; its machines stay, and are paid for, in between")
@@ -60,8 +60,10 @@ def short_and_irregular(need: Need, placement: Placement) -> Verdict | None:
         reason = f"one run takes {written_hours(hours)}; a job lives {most} there at most"
         return not_ok("T5a", reason, set_field(need, "demand.duration", f"{days * DAY_H:g}h"))
     duty = busy / HOURS_PER_MONTH
-    reason = f"runs of {written_hours(hours)}, {written_hours(busy)} of {HOURS_PER_MONTH} a month"
-    return ok("T5a", f"{reason}: a duty cycle of {duty:.1%}, and nothing is paid between them")
+    reason = f"runs of {written_hours(hours)}, {busy_words(busy)}"
+    if duty <= 1:
+        reason += f": a duty cycle of {duty:.1%}"
+    return ok("T5a", f"{reason}, and nothing is paid between them")
 
 
 def not_full_time(need: Need, placement: Placement) -> Verdict | None:
@@ -78,7 +80,7 @@ def not_full_time(need: Need, placement: Placement) -> Verdict | None:
         return unknown("T5c", _duration_missing(need))
     breakeven, discount = break_even_hours()
     reason = (
-        f"busy {written_hours(busy)} of a month; a machine reserved for a year, {discount:.0%} "
+        f"{busy_words(busy)}; a machine reserved for a year, {discount:.0%} "
         f"cheaper on average, pays from {written_hours(breakeven)} on"
     )
     if busy <= breakeven:
@@ -90,6 +92,14 @@ def break_even_hours() -> tuple[float, float]:
     """Return from how many hours of a month a reserved machine pays, and the discount, 0 to 1."""
     discount = float(next(each.discount for each in load_commitments() if each.name == _COMMITMENT))
     return round(HOURS_PER_MONTH * (1 - discount), 6), discount
+
+
+def busy_words(busy: float) -> str:
+    """Write how much of a month something is busy; above one machine's hours, of how many."""
+    if busy <= HOURS_PER_MONTH:
+        return f"busy {written_hours(busy)} of {HOURS_PER_MONTH} a month"
+    machines = math.ceil(busy / HOURS_PER_MONTH)
+    return f"busy {busy:,.0f} h of a month, as much as {machines:,} machines have"
 
 
 def written_hours(hours: float) -> str:

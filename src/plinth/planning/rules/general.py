@@ -15,6 +15,7 @@ from plinth.domain.plan import Change, MonthCost, Verdict
 from plinth.domain.platform import Day2, Function
 from plinth.kit.units import format_duration
 from plinth.planning.context import Placement
+from plinth.planning.rules.replicas import per_instance, replicas_at_peak
 from plinth.planning.rules.rule import Pillar, Rule, Scope, listed, not_ok, ok, set_field, unknown
 
 _SERVING: frozenset[Function] = frozenset({"batch", "online", "flow"})
@@ -118,7 +119,7 @@ def measured(need: Need, placement: Placement) -> Verdict | None:
     if need.uses_hosted_model or placement.offer.model is not None:
         return None
     if isinstance(demand, OnlineDemand):
-        return _measured_requests(need, demand, placement.count)
+        return _measured_requests(need, demand, placement)
     if isinstance(demand, BatchDemand):
         return _measured_rows(need, demand)
     return None
@@ -132,21 +133,24 @@ def _measured_runs(demand: TrainDemand, sku: str) -> Verdict:
     return unknown("R7", f"estimated: `{sku}` was not measured, only {listed(demand.measured)}")
 
 
-def _measured_requests(need: Need, demand: OnlineDemand, count: int) -> Verdict:
+def _measured_requests(need: Need, demand: OnlineDemand, placement: Placement) -> Verdict:
     rate = demand.replica_requests_per_second
     if rate is None:
         field = need.at("demand.replica_requests_per_second")
         return unknown("R7", f"estimated: measure what one replica answers, then state `{field}`")
-    replicas = max(need.instances, count)
+    enough = replicas_at_peak(need)
+    room = placement.offer.count
+    # What is bought is as many as are paid for; what is owned holds as many as there is room for.
+    held = (
+        placement.count if room is None else min(enough, room * per_instance(need, placement.offer))
+    )
+    replicas = max(need.instances, held)
     reason = (
         f"measured: {replicas} x {rate:g} requests/s are {replicas * rate:g}, "
         f"the peak has {demand.peak:g}"
     )
     if replicas * rate >= demand.peak:
         return ok("R7", reason)
-    enough = math.ceil(demand.peak / rate)
-    # The quotient may be rounded down to a number that is not quite enough.
-    enough += enough * rate < demand.peak
     fits = enough <= _MOST_REPLICAS
     return not_ok("R7", reason, set_field(need, "replicas", enough) if fits else None)
 

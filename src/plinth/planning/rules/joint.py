@@ -6,6 +6,7 @@ another choice, or a change of the file, would serve better.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
@@ -14,14 +15,21 @@ from itertools import combinations
 from plinth.catalog.catalog import Catalog
 from plinth.catalog.platforms import PlatformFacts, find_facts, platform_names
 from plinth.domain.need import Need
-from plinth.domain.plan import Candidate, Change, MonthCost, Outcome, PartPlan, Verdict
+from plinth.domain.plan import Candidate, Change, Headroom, MonthCost, Outcome, PartPlan, Verdict
 from plinth.domain.requirements import Budget
+from plinth.planning.capacity import Load, shared_rooms
 from plinth.planning.context import Context
 from plinth.planning.rules.batch import system_of
+from plinth.planning.rules.place import UNSTATED
+from plinth.planning.rules.replicas import per_instance, replicas_at_peak
 from plinth.planning.rules.rule import listed, not_ok, ok, set_field, unknown
 from plinth.planning.rules.tuned_model import is_closed
 
 _GB = Decimal(10**9)
+_OWN = "own-hardware"
+_UNITS = ("provisioned", "reserved")
+# What one region's quota counts for all parts together.
+_COUNTED = frozenset({"processors", "accelerators", "units"})
 # How people call a system that has several platforms.
 _NAMES = {
     "azureml": "Azure Machine Learning",
@@ -67,8 +75,9 @@ def joint_verdicts(
         *_handed_over(placed),
         *_tuned_and_served(by_name, catalog),
         *_apart(placed, catalog),
-        *_isolated(by_name),
-        *_machines_shared(placed, context),
+        *_isolated(by_name, context),
+        *_machines_shared(placed),
+        *_quotas_shared(placed),
     )
 
 
@@ -267,16 +276,16 @@ def _price(catalog: Catalog, origin: str, target: str, gigabytes: Decimal) -> st
     return f"{price.amount * gigabytes:,.2f} {price.currency}"
 
 
-def _isolated(placed: Mapping[str, Placed]) -> Iterator[Verdict]:
+def _isolated(placed: Mapping[str, Placed], context: Context) -> Iterator[Verdict]:
     """Say whether parts that must not share compute have compute of their own (H0c)."""
     for one in placed.values():
         for name in one.need.requirements.isolate_from:
             other = placed.get(name)
             if other is not None:
-                yield _pools(one, other)
+                yield _pools(one, other, context)
 
 
-def _pools(one: Placed, other: Placed) -> Verdict:
+def _pools(one: Placed, other: Placed, context: Context) -> Verdict:
     asked = f"`{one.need.name}` must not share compute with `{other.need.name}`"
     here, there = one.chosen, other.chosen
     if here.platform != there.platform:
@@ -287,10 +296,14 @@ def _pools(one: Placed, other: Placed) -> Verdict:
     facts = _facts(here.platform)
     if facts is not None and facts.regions.processed_in == ("machine",):
         return not_ok("H0c", f"{asked}, and {where}, one machine")
-    if facts is not None and facts.compute.rung == "serverless" and here.offer.model is None:
+    if here.offer.model is not None and there.offer.model is not None:
+        return _of_models(one, other, f"{asked}; {where}")
+    if _is_owned(one, other):
+        return _of_owned(one, other, f"{asked}; {where}", context)
+    if facts is not None and facts.compute.rung == "serverless":
         return ok("H0c", f"{asked}; {where}, where each job has machines of its own")
-    if here.offer.model is not None and here.offer.model == there.offer.model:
-        return not_ok("H0c", f"{asked}, and {where}, with the same `{here.offer.model}`")
+    if facts is not None and facts.compute.rung == "managed":
+        return ok("H0c", f"{asked}; {where}, where each has instances of its own")
     if here.offer.sku != there.offer.sku:
         sizes = f"`{here.offer.sku}` and `{there.offer.sku}`"
         return ok("H0c", f"{asked}; {where}, on pools of different sizes: {sizes}")
@@ -299,24 +312,79 @@ def _pools(one: Placed, other: Placed) -> Verdict:
     )
 
 
+def _of_models(one: Placed, other: Placed, said: str) -> Verdict:
+    """Judge two parts whose models one provider hosts: only units keep them apart (R2.apart)."""
+    here, there = one.chosen.offer, other.chosen.offer
+    if here.tier in _UNITS and there.tier in _UNITS:
+        return ok("H0c", f"{said}, with units of its own for each")
+    if here.model == there.model:
+        return not_ok("H0c", f"{said}, with the same `{here.model}`")
+    return not_ok("H0c", f"{said}, and its provider shares the compute between all that use it")
+
+
+def _is_owned(one: Placed, other: Placed) -> bool:
+    return all(each.chosen.offer.tier == _OWN for each in (one, other))
+
+
+def _of_owned(one: Placed, other: Placed, said: str, context: Context) -> Verdict:
+    """Judge two parts on machines that are owned: each needs whole ones for itself."""
+    standing = [
+        each.count
+        for each in context.inventory.of(one.chosen.platform)
+        if (each.region or UNSTATED) == one.region
+    ]
+    needed = machines_needed(one) + machines_needed(other)
+    machines = f"{needed} machines of their own are needed"
+    if not standing or None in standing:
+        count = "how many there are is not stated, `plinth inventory add` says it with `--count`"
+        return unknown("H0c", f"{said}; {machines}, and {count}")
+    has = sum(each or 0 for each in standing)
+    if needed <= has:
+        return ok("H0c", f"{said}; {machines}, {has} are owned")
+    owned = "1 is owned" if has == 1 else f"{has} are owned"
+    return not_ok("H0c", f"{said}; {machines}, {owned}")
+
+
+def machines_needed(placed: Placed) -> int:
+    """Return how many whole machines a part fills on what is owned."""
+    need = placed.need
+    replicas = max(need.instances, replicas_at_peak(need))
+    return math.ceil(replicas / per_instance(need, placed.chosen.offer))
+
+
 def _facts(platform: str) -> PlatformFacts | None:
     return find_facts(platform) if platform in platform_names() else None
 
 
-def _machines_shared(placed: Sequence[Placed], context: Context) -> Iterator[Verdict]:
-    """Say where parts together need more machines than are owned of a platform (R4)."""
-    used: dict[str, list[Placed]] = {}
+def _machines_shared(placed: Sequence[Placed]) -> Iterator[Verdict]:
+    """Say what parts need together of machines that are owned (R4): the choice keeps to it."""
+    loads = (
+        Load(part, each.need, each.chosen.platform, each.chosen.offer, each.chosen.count)
+        for part, each in enumerate(placed)
+    )
+    for room in shared_rooms(loads):
+        cores, has = room.needed["cores"], room.has["cores"]
+        said = f"{listed(room.names)} need {cores:g} cores of your `{room.platform}` at once"
+        reason = f"{said}, it has {has:g}"
+        yield not_ok("R4", reason) if room.short else ok("R4", reason)
+
+
+def _quotas_shared(placed: Sequence[Placed]) -> Iterator[Verdict]:
+    """Say where parts together need more of a region's quota than is reachable (R4)."""
+    shared: dict[tuple[str, str], list[tuple[str, Headroom]]] = {}
     for each in placed:
-        used.setdefault(each.chosen.platform, []).append(each)
-    for platform, sharing in sorted(used.items()):
-        owned = [each.count for each in context.inventory.of(platform)]
-        if len(sharing) < 2 or not owned or None in owned:
-            continue
-        has = sum(each or 0 for each in owned)
-        needs = sum(each.chosen.count for each in sharing)
-        names = listed(each.need.name for each in sharing)
-        said = f"{names} need {needs} machines of `{platform}` at once, the inventory has {has}"
-        yield ok("R4", said) if needs <= has else not_ok("R4", said)
+        for limit in each.chosen.headroom:
+            if limit.reachable is not None and limit.unit in _COUNTED:
+                key = (each.region, limit.what)
+                shared.setdefault(key, []).append((each.need.name, limit))
+    for (region, what), found in sorted(shared.items()):
+        needed = sum(limit.needed for _, limit in found)
+        reachable = min(limit.reachable or 0 for _, limit in found)
+        if len(found) > 1 and needed > reachable:
+            names = listed(name for name, _ in found)
+            unit = found[0][1].unit
+            said = f"{names} need {needed:,g} {unit} ({what}) in `{region}` together"
+            yield not_ok("R4", f"{said}, {reachable:,g} are reachable")
 
 
 def exceeds(cost: MonthCost, budget: Budget) -> bool:

@@ -13,6 +13,7 @@ from plinth.domain.platform import Function
 from plinth.kit.units import format_duration
 from plinth.planning.context import Placement
 from plinth.planning.rules.ladder import machine_kept_by_hand, step_on_ladder
+from plinth.planning.rules.replicas import per_instance
 from plinth.planning.rules.rule import (
     Pillar,
     Rule,
@@ -43,6 +44,9 @@ def bulkhead_kept(need: Need, placement: Placement) -> Verdict | None:
         return None
     capability = placement.platform.capability
     if _is_promised(placement):
+        if _spills(need):
+            spilled = "what the peak spills goes to pay-as-you-go, which others share"
+            return ok("H0c", f"its units are its own; {spilled}")
         return ok("H0c", "its capacity is its own; others' load does not reach it")
     if capability.supply.noisy_neighbours and criticality == "critical":
         reason = (
@@ -126,13 +130,15 @@ def throughput_promised(need: Need, placement: Placement) -> Verdict | None:
     if not need.requirements.guaranteed_throughput:
         return None
     promised = _is_promised(placement)
-    tier = placement.offer.tier or "its tier"
+    tier = placement.offer.tier
     if promised:
-        return ok("H8b", f"the throughput that is paid for is promised (`{tier}`)")
+        how = f" (`{tier}`)" if tier else ""
+        return ok("H8b", f"the throughput that is paid for is promised{how}")
     if promised is None:
-        reason = f"whether a throughput is promised for `{tier}` is not known"
-        return unknown("H8b", reason)
-    reason = f"a promised throughput is required; `{tier}` there promises none"
+        what = f" for `{tier}`" if tier else ""
+        return unknown("H8b", f"whether a throughput is promised{what} is not known")
+    who = f"`{tier}` there" if tier else "it"
+    reason = f"a promised throughput is required; {who} promises none"
     return not_ok("H8b", reason, set_field(need, "requirements.guaranteed_throughput", False))
 
 
@@ -219,7 +225,7 @@ def nodes_apart(need: Need, placement: Placement) -> Verdict | None:
     have = _machines(placement)
     if have is None or need.requirements.criticality not in _STRICT:
         return ok("H19a", f"a node pool of its own keeps others out: {how}")
-    each = _per_machine(need, placement)
+    each = per_instance(need, placement.offer)
     wanted = math.ceil(need.instances / each)
     machines = counted(have, "machine")
     if wanted < have:
@@ -278,6 +284,14 @@ def _measured(need: Need) -> float | None:
     return demand.measured_latency if isinstance(demand, OnlineDemand) else None
 
 
+def _spills(need: Need) -> bool:
+    """Tell whether a peak above the units of a hosted model goes to what others share."""
+    demand = need.demand
+    if need.model is None or not isinstance(demand, OnlineDemand):
+        return False
+    return not need.requirements.guaranteed_throughput and demand.peak > demand.requests_per_second
+
+
 def _is_promised(placement: Placement) -> bool | None:
     """Return whether a throughput that is paid for is promised; None: unknown."""
     if placement.offer.tier == "provisioned":
@@ -298,13 +312,6 @@ def _owned_machines(placement: Placement) -> int:
     return sum(each.count or 0 for each in here)
 
 
-def _per_machine(need: Need, placement: Placement) -> int:
-    """Return how many instances one machine holds; one where not even that is known to fit."""
-    offer, needed = placement.offer, need.resources
-    # The small addend: 0.3 cores hold three times 0.1, though their quotient is below 3.
-    return max(1, min(int(offer.cpu / needed.cpu + 1e-9), offer.memory // needed.memory))
-
-
 def _time(seconds: float) -> str:
     """Write a latency: milliseconds below a second."""
     if seconds < 1:
@@ -321,7 +328,7 @@ ONLINE: tuple[Rule, ...] = (
     Rule("H0c", Pillar.RELIABILITY, Scope.WAY, bulkhead_kept, _ONLINE),
     Rule("H8a", Pillar.PERFORMANCE, Scope.WAY, latency_kept, _ASKED),
     Rule("H8a.limit", Pillar.PERFORMANCE, Scope.WAY, request_ends_in_time, _ASKED),
-    Rule("H8b", Pillar.PERFORMANCE, Scope.WAY, throughput_promised, _ONLINE),
+    Rule("H8b", Pillar.PERFORMANCE, Scope.WAY, throughput_promised, _ASKED),
     Rule("H8c", Pillar.PERFORMANCE, Scope.WAY, latency_predictable, _ONLINE),
     Rule("H10", Pillar.COST, Scope.WAY, base_and_burst, _ONLINE),
     Rule("H16.step", Pillar.OPERATIONS, Scope.WAY, step_on_ladder, _ONLINE),

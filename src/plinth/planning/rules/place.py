@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -10,25 +11,32 @@ from plinth.catalog.machine import LOCAL
 from plinth.catalog.regions import Regions
 from plinth.domain.need import Need
 from plinth.domain.plan import Verdict
-from plinth.domain.platform import Function
+from plinth.domain.platform import Function, Processed
 from plinth.kit.errors import Invalid
 from plinth.kit.units import format_bytes
 from plinth.planning.context import Placement
 from plinth.planning.rules.basic import region_allowed, region_required
+from plinth.planning.rules.duty import written_hours
 from plinth.planning.rules.rule import Pillar, Rule, Scope, not_ok, ok, set_field, unknown
+from plinth.planning.standby import needs_standby
 
 # What somebody waits for: the functions whose availability the guidance speaks of.
 _ANSWERING: frozenset[Function] = frozenset({"online", "flow"})
+# Training has a question of its own, T0a; people who explore begin anew elsewhere.
+_BACK: frozenset[Function] = frozenset({"batch", "online", "flow"})
+_DEPENDED_ON = ("production", "critical")
 # Azure's data zones, by the group of regions that each is made of.
 _ZONES = ("eu", "united-states")
 _BYTES_PER_GB = 10**9
 # Light in glass goes about 200 km in a millisecond; half of that is left by detours and switches.
 _KM_PER_MS = 100
 _ZONES_NEEDED = 2
+_HOUR_S = 3600
 # What offers have for a region where there is none: a model of another provider, whose place nobody
 # promises, and things of one's own of which nobody said where they stand.
 ANYWHERE = "anywhere"
 UNSTATED = "unstated"
+_KINDS: Mapping[Processed, str] = {"region": "a region", "data-zone": "a data zone"}
 _HOW = "`plinth inventory add` says it with `--region`"
 
 
@@ -43,8 +51,10 @@ def residency_kept(need: Need, placement: Placement) -> Verdict | None:
 def processing_kept(need: Need, placement: Placement) -> Verdict | None:
     """Tell whether the data stays where it must while a hosted model processes it."""
     wanted, offer = need.requirements.residency, placement.offer
-    if wanted is None or offer.model is None:
+    if offer.model is None:
         return None
+    if wanted is None:
+        return _processed_elsewhere(need, placement)
     processed = offer.processed_in
     if processed is None:
         return unknown(
@@ -54,7 +64,9 @@ def processing_kept(need: Need, placement: Placement) -> Verdict | None:
         return ok("R2.processing", f"requests are processed in `{offer.region}`")
     if processed == "global":
         reason = f"data must stay in `{wanted}`; a global deployment processes it in any region"
-        return not_ok("R2.processing", reason, set_field(need, "requirements.residency", None))
+        nearer = _nearer(placement, ("region", "data-zone"))
+        change = None if nearer else set_field(need, "requirements.residency", None)
+        return not_ok("R2.processing", reason + nearer, change)
     regions = placement.catalog.regions
     zone, members = _data_zone(regions, offer.region), _members(regions, wanted)
     if zone is None or members is None:
@@ -63,7 +75,30 @@ def processing_kept(need: Need, placement: Placement) -> Verdict | None:
     if members.issuperset(regions.groups[zone]):
         return ok("R2.processing", f"its data zone is `{zone}`, within `{wanted}`")
     reason = f"data must stay in `{wanted}`; its data zone processes it anywhere in `{zone}`"
-    return not_ok("R2.processing", reason, set_field(need, "requirements.residency", zone))
+    nearer = _nearer(placement, ("region",))
+    change = None if nearer else set_field(need, "requirements.residency", zone)
+    return not_ok("R2.processing", reason + nearer, change)
+
+
+def _nearer(placement: Placement, kinds: tuple[Processed, ...]) -> str:
+    """Name the kinds of deployment of the same platform that go less far; empty: it has none."""
+    sold = placement.platform.capability.regions.processed_in or ()
+    nearer = [_KINDS[each] for each in kinds if each in sold]
+    return f"; a deployment to {' or '.join(nearer)} may keep it" if nearer else ""
+
+
+def _processed_elsewhere(need: Need, placement: Placement) -> Verdict | None:
+    """Say that requests go further than the regions that the file allows, where they do."""
+    offer = placement.offer
+    if not need.requirements.regions or offer.processed_in not in ("data-zone", "global"):
+        return None
+    where = "in any region"
+    if offer.processed_in == "data-zone":
+        zone = _data_zone(placement.catalog.regions, offer.region)
+        where = f"anywhere in `{zone}`" if zone else "anywhere in its data zone"
+    field = need.at("requirements.residency")
+    reason = f"requests are processed {where}: state `{field}` to forbid that"
+    return ok("R2.processing", f"`regions` says where it stands; {reason}")
 
 
 def standby_resident(need: Need, placement: Placement) -> Verdict | None:
@@ -242,22 +277,24 @@ def _moving(placement: Placement, origin: str, gigabytes: float) -> str | None:
 
 def zones_survived(need: Need, placement: Placement) -> Verdict | None:
     """Tell whether the platform goes on when a zone fails, where production depends on it."""
-    if need.requirements.criticality != "production":
+    criticality = need.requirements.criticality
+    if criticality not in _DEPENDED_ON:
         return None
     able = placement.platform.capability.regions.zone_redundant
     if able is None:
-        return unknown("H4", "production: whether it goes on when a zone fails is not known")
+        return unknown("H4", f"{criticality}: whether it goes on when a zone fails is not known")
     if not able:
-        reason = "production has to go on when a zone fails; it stops"
+        reason = f"{criticality} has to go on when a zone fails; it stops"
         return not_ok("H4", reason, set_field(need, "requirements.criticality", "test"))
     alone = need.instances == 1 and not need.uses_hosted_model
     more = "; with 1 replica it is away until another has started" if alone else ""
-    return ok("H4", f"production: it can go on when a zone fails{more}")
+    return ok("H4", f"{criticality}: it can go on when a zone fails{more}")
 
 
 def zones_there(need: Need, placement: Placement) -> Verdict | None:
     """Tell whether the region has zones, where production depends on it."""
-    if need.requirements.criticality != "production":
+    criticality = need.requirements.criticality
+    if criticality not in _DEPENDED_ON:
         return None
     region, regions = placement.offer.region, placement.catalog.regions
     # Of what is not Azure's, the platform says what it survives.
@@ -270,7 +307,7 @@ def zones_there(need: Need, placement: Placement) -> Verdict | None:
     if zones >= _ZONES_NEEDED:
         return ok("H4.zones", f"`{region}` has {zones} zones")
     change = set_field(need, "requirements.criticality", "test")
-    return not_ok("H4.zones", f"production needs several zones; `{region}` has {zones}", change)
+    return not_ok("H4.zones", f"{criticality} needs several zones; `{region}` has {zones}", change)
 
 
 def region_survived(need: Need, placement: Placement) -> Verdict | None:
@@ -287,6 +324,50 @@ def region_survived(need: Need, placement: Placement) -> Verdict | None:
     return not_ok("H4.regions", reason, set_field(need, "requirements.criticality", less))
 
 
+def back_in_time(need: Need, placement: Placement) -> Verdict | None:
+    """Tell whether it is back in time after a zone or a region is lost, where a time is stated."""
+    rto = need.requirements.rto
+    if rto is None:
+        return None
+    asked = f"back within {written_hours(rto / _HOUR_S)}"
+    change = set_field(need, "requirements.rto", None)
+    facts = placement.platform.capability.regions
+    if facts.processed_in == ("machine",):
+        reason = f"{asked} is asked for; this is one machine, and nothing takes over"
+        return not_ok("H4.rto", reason, change)
+    if not needs_standby(need):
+        return _back_in_zone(need, placement, asked)
+    region, second = placement.offer.region, placement.offer.standby
+    if second is not None:
+        return ok("H4.rto", f"{asked}: `{second}` takes over when `{region}` fails")
+    reason = f"{asked} is asked for; when `{region}` fails, no second region takes over"
+    return not_ok("H4.rto", reason, change)
+
+
+def _back_in_zone(need: Need, placement: Placement, asked: str) -> Verdict:
+    """Judge a recovery time that leaves time to start anew, in another zone of the region."""
+    able = placement.platform.capability.regions.zone_redundant
+    if able is None:
+        fact = f"`regions.zone_redundant` is missing in platforms/{placement.platform.name}.yaml"
+        reason = f"{asked} is asked for; whether it survives a lost zone is not known: {fact}"
+        return unknown("H4.rto", reason)
+    region, regions = placement.offer.region, placement.catalog.regions
+    change = set_field(need, "requirements.rto", None)
+    if not able:
+        reason = f"{asked} is asked for; it stands in one zone, and is away until that is back"
+        return not_ok("H4.rto", reason, change)
+    if region not in regions:
+        return ok("H4.rto", f"{asked}: it can go on in another zone")
+    zones = regions.find(region).zones
+    if zones is None:
+        how = "`plinth catalog import` states it"
+        return unknown("H4.rto", f"{asked}: how many zones `{region}` has is not known; {how}")
+    if zones >= _ZONES_NEEDED:
+        return ok("H4.rto", f"{asked}: it can go on in another of the {zones} zones of `{region}`")
+    reason = f"{asked} is asked for; it needs several zones, and `{region}` has {zones}"
+    return not_ok("H4.rto", reason, change)
+
+
 PLACE: tuple[Rule, ...] = (
     Rule("R2.residency", Pillar.SECURITY, Scope.REGION, residency_kept),
     Rule("R2.processing", Pillar.SECURITY, Scope.OFFER, processing_kept),
@@ -297,4 +378,5 @@ PLACE: tuple[Rule, ...] = (
     Rule("H4", Pillar.RELIABILITY, Scope.WAY, zones_survived, _ANSWERING),
     Rule("H4.zones", Pillar.RELIABILITY, Scope.REGION, zones_there, _ANSWERING),
     Rule("H4.regions", Pillar.RELIABILITY, Scope.OFFER, region_survived, _ANSWERING),
+    Rule("H4.rto", Pillar.RELIABILITY, Scope.OFFER, back_in_time, _BACK),
 )

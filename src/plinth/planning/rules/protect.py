@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from plinth.domain.need import Need
-from plinth.domain.plan import Change, Verdict
+from plinth.domain.plan import Verdict
 from plinth.domain.platform import Capability, Network
 from plinth.planning.context import Placement
 from plinth.planning.rules.rule import Pillar, Rule, Scope, listed, not_ok, ok, set_field, unknown
@@ -18,6 +18,8 @@ _MISSING = {
 # Rungs on which the provider's other customers may use the same machines.
 _SHARED = ("saas", "paas", "serverless")
 _OWN_MACHINE = 4
+# What a job may connect to, by its file: everything, or Plinth's gateway only.
+_OPEN, _HELD = "open", "gateway"
 _APART = {
     "managed": "instances of its own keep",
     "kubernetes": "a pool of nodes of its own keeps",
@@ -35,9 +37,8 @@ def real_data_guarded(need: Need, placement: Placement) -> Verdict | None:
     start = f"{listed(real)} {'is' if len(real) == 1 else 'are'} real data of production"
     missing = [name for name, there in controls.items() if there is False]
     if missing:
-        # Of several data, no one change suffices.
-        change = Change(field=f"data.{real[0]}.production", value=False) if len(real) == 1 else None
-        return not_ok("E0.data", f"{start}; {_and(_MISSING[each] for each in missing)}", change)
+        # That the data is real is a fact, and no change to the file makes it another.
+        return not_ok("E0.data", f"{start}; {_and(_MISSING[each] for each in missing)}")
     open_ = [name for name, there in controls.items() if there is None]
     if open_:
         return unknown("E0.data", f"{start}; not known of it: {', '.join(open_)}")
@@ -64,6 +65,8 @@ def private_network_kept(need: Need, placement: Placement) -> Verdict | None:
     """Tell whether it is reached, and reaches others, by private addresses only."""
     if not need.requirements.private_network:
         return None
+    if need.network == _OPEN:
+        return _open_job(need, placement)
     network = placement.platform.capability.network
     ways = {"private access": _private(network), "egress control": network.egress_control}
     missing = [name for name, there in ways.items() if there is False]
@@ -75,6 +78,16 @@ def private_network_kept(need: Need, placement: Placement) -> Verdict | None:
     if open_:
         return unknown("H5", f"a private network is required; not known of it: {', '.join(open_)}")
     return ok("H5", "callers reach it privately, and what it connects to can be limited")
+
+
+def _open_job(need: Need, placement: Placement) -> Verdict:
+    """Say no to a job that asks for both: everything the machine reaches, and privacy."""
+    reason = f"a private network is required, and the file asks for the network `{_OPEN}`"
+    network = placement.platform.capability.network
+    # Where the platform itself is not private, another network of the job is not enough.
+    is_private = _private(network) and network.egress_control
+    change = set_field(need, "network", _HELD) if is_private else None
+    return not_ok("H5", reason, change)
 
 
 def callers_proven(need: Need, placement: Placement) -> Verdict | None:
@@ -103,6 +116,8 @@ def compute_apart(need: Need, placement: Placement) -> Verdict | None:
     rung, others = capability.compute.rung, listed(parts)
     if rung is None:
         return unknown("R2.apart", f"apart from {others}: who shares its compute is not known")
+    if is_made_for_a_job(capability):
+        return ok("R2.apart", f"machines made for each job keep it apart from {others}")
     if rung in _SHARED:
         return _of_provider(need, placement, others)
     if rung == "own" and capability.compute.distributed is False:
@@ -121,6 +136,12 @@ def _of_provider(need: Need, placement: Placement, others: str) -> Verdict:
         return unknown("R2.apart", f"apart from {others}: who shares its compute is not known")
     reason = f"apart from {others}: its provider shares the compute between all that use it"
     return not_ok("R2.apart", reason, set_field(need, "requirements.isolate_from", []))
+
+
+def is_made_for_a_job(capability: Capability) -> bool:
+    """Tell whether its machines are made for one job, and serve no models of the provider."""
+    runs_jobs = "train" in capability.functions or bool(capability.batch.spark)
+    return capability.compute.rung == "serverless" and runs_jobs
 
 
 def _and(texts: Iterable[str]) -> str:

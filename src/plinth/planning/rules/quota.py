@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from plinth.catalog.machine import LOCAL
@@ -12,7 +12,7 @@ from plinth.catalog.quotas import Quota, QuotaKind, Quotas
 from plinth.catalog.skus import Skus
 from plinth.domain.application import OnlineDemand
 from plinth.domain.need import Need
-from plinth.domain.plan import Change, Verdict
+from plinth.domain.plan import Change, Outcome, Verdict
 from plinth.planning.context import Placement
 from plinth.planning.rules.basic import taken_back_at_any_time
 from plinth.planning.rules.rule import Pillar, Rule, Scope, not_ok, ok, unknown
@@ -81,9 +81,28 @@ class Held:
 
 
 def quotas_suffice(need: Need, placement: Placement) -> Verdict | None:
-    """Tell whether the region's quotas hold what the peak needs."""
+    """Tell whether the region's quotas hold what the peak needs, and those of a second region."""
     if _is_own(placement):
         return None
+    here = _judged(need, placement)
+    standby = placement.offer.standby
+    if standby is None:
+        return here
+    # Whoever takes over needs as much there.
+    second = placement.offer.model_copy(update={"region": standby, "standby": None})
+    there = _judged(need, replace(placement, offer=second))
+    if there is None or there.outcome is Outcome.OK:
+        return here
+    if here is not None and here.outcome is Outcome.NOT_OK:
+        # Fewer instances here leave it open whether the second region has enough.
+        return here.model_copy(update={"change": None, "remedy": None})
+    if here is not None and here.outcome is there.outcome:
+        return here
+    reason = f"in the second region `{standby}`: {there.reason}"
+    return there.model_copy(update={"reason": reason})
+
+
+def _judged(need: Need, placement: Placement) -> Verdict | None:
     region = placement.offer.region
     quotas = placement.catalog.quotas
     if next(iter(quotas), None) is None:
