@@ -22,3 +22,8 @@ def test_a_budget_above_all_money_is_refused():
         Requirements.model_validate({"budget": {"amount": "1e40", "currency": "EUR"}})
     most = {"budget": {"amount": "1e12", "currency": "EUR"}}
     assert Requirements.model_validate(most).budget is not None
+
+
+def test_a_budget_without_a_currency_says_how_it_is_written() -> None:
+    with pytest.raises(ValidationError, match="has no currency; write it like `3000 EUR`"):
+        Requirements.model_validate({"budget": 3000})

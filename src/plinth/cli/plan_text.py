@@ -165,7 +165,7 @@ def show_why_not(found: Sequence[WhyNot]) -> None:
             rows = [[one.rule, one.reason, one.remedy] for one in each.failing]
             print_table(["RULE", "WHY", "WHAT WOULD CHANGE IT"], rows, empty="")
             if each.changes is None:
-                say("\nno change admits it: what is missing is the platform's")
+                say("\nno change that a rule names admits it: what is missing is the platform's")
                 continue
             say(f"\nthe fewest changes that admit it: {changes_words(each.changes)}")
         if each.would_be_chosen:

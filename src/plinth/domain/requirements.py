@@ -33,6 +33,8 @@ class Budget(Declared):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
+        if isinstance(value, int | float | Decimal):
+            raise ValueError(f"`{value}` has no currency; write it like `3000 EUR`")
         if not isinstance(value, str):
             return value
         match = _BUDGET.fullmatch(value.strip())
