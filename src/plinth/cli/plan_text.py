@@ -78,6 +78,9 @@ def _show_chosen(chosen: Candidate) -> None:
         currency = chosen.cost.currency if chosen.cost else ""
         say(f"  {line.what}: {mark}{money_words(line.amount, currency)} = {arithmetic(line)}")
     for each in chosen.headroom:
+        # That there are as many machines of one's own as are used is no news.
+        if chosen.offer.tier == "own-hardware" and each.needed <= (each.reachable or 0):
+            continue
         reached = (
             UNSTATED if each.reachable is None else f"{each.reachable:g} {each.unit} reachable"
         )
