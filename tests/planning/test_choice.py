@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from plinth.catalog.platforms import system_of
 from plinth.domain.inventory import Inventory, Owned
 from plinth.domain.plan import Candidate
 from plinth.planning.advice import make_advice, places_of
 from plinth.planning.choice import choose
 from plinth.planning.context import Market
-from plinth.planning.places import family_of
 from tests.planning.applications import CONTEXT, MARKET, application
 
 TRAINED = {"resources": {"cpu": 4, "memory": "16GB"}, "demand": {"runs": 8, "duration": "2h"}}
@@ -53,7 +53,7 @@ def test_training_and_tuning_may_share_a_service_by_two_of_its_platforms() -> No
     parts = [places_of(whole, name, MARKET) for name in ("train", "tune")]
     choice = choose(parts, whole.weights, MARKET)
     assert choice is not None
-    assert len({family_of(entry.platform) for entry in choice.entries if entry}) == 1
+    assert len({system_of(entry.platform) for entry in choice.entries if entry}) == 1
 
 
 def test_home_is_where_something_stands() -> None:

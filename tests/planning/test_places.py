@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from plinth.catalog.platforms import system_of
 from plinth.domain.inventory import Inventory, Owned
 from plinth.domain.plan import Outcome
 from plinth.planning.advice import places_of
 from plinth.planning.context import Market
-from plinth.planning.places import Places, family_of, is_default
+from plinth.planning.places import Places, is_default
 from tests.planning.applications import CATALOG, CONTEXT, MACHINE, MARKET, PLATFORMS, application
 
 TRAINED = {"resources": {"cpu": 4}, "demand": {"runs": 8, "duration": "2h"}}
@@ -71,8 +72,8 @@ def test_owning_it_and_being_the_default_weigh_for_a_place() -> None:
 
 
 def test_services_are_families_and_defaults_are_the_guidances() -> None:
-    assert family_of("azureml-online-endpoint") == family_of("azureml-compute-cluster")
-    assert family_of("aks") == "aks"
+    assert system_of("azureml-online-endpoint") == system_of("azureml-compute-cluster")
+    assert system_of("aks") == "aks"
     by_name = {platform.name: platform for platform in PLATFORMS}
     assert is_default(by_name["azureml-compute-cluster"], "train")
     assert not is_default(by_name["aks"], "train")

@@ -35,6 +35,8 @@ from plinth.kit.errors import NotFound
 FILE = "platforms.yaml"
 FOLDER = "platforms"
 _SUFFIX = ".yaml"
+# What several platforms are faces of: one workspace, one account, one network to look after.
+_SYSTEMS = ("azureml", "azure-openai", "databricks", "foundry", "synapse")
 F = TypeVar("F", bound=FactGroups)
 
 
@@ -109,6 +111,11 @@ def platform_names() -> tuple[str, ...]:
     """Return the name of every platform that Plinth knows, sorted; opens no file."""
     names = (each.name for each in _folder().iterdir())
     return tuple(sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)))
+
+
+def system_of(platform: str) -> str:
+    """Return the system that a platform is one face of: `databricks` of `databricks-jobs`."""
+    return next((each for each in _SYSTEMS if platform.startswith(f"{each}-")), platform)
 
 
 def find_facts(name: str) -> PlatformFacts:

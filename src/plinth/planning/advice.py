@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from plinth.catalog.catalog import Catalog
+from plinth.catalog.platforms import system_of
 from plinth.domain.application import Application, Declaration, Weights
 from plinth.domain.need import Need, needs_of
 from plinth.domain.plan import (
@@ -30,7 +31,7 @@ from plinth.planning.context import Context, Market
 from plinth.planning.joint import Choice
 from plinth.planning.named import with_known_names
 from plinth.planning.offers.offers import Offers
-from plinth.planning.places import Places, family_of, is_default, promised
+from plinth.planning.places import Places, is_default, promised
 from plinth.planning.rules.batch_tree import batch_verdict
 from plinth.planning.rules.joint import exceeds, joint_verdicts, within_budget
 from plinth.planning.rules.ladder import ladder_verdict
@@ -202,7 +203,7 @@ def _by_family(placed: Sequence[Candidate]) -> dict[str, float]:
     """Return the hours of each service: of its platforms that are used, the most."""
     hours: dict[str, float] = {}
     for each in placed:
-        family = family_of(each.platform)
+        family = system_of(each.platform)
         hours[family] = max(hours.get(family, 0), each.day2_hours or 0)
     return hours
 

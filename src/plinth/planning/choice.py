@@ -10,12 +10,13 @@ from decimal import Decimal
 
 from plinth.catalog.catalog import Catalog
 from plinth.catalog.machine import LOCAL
+from plinth.catalog.platforms import system_of
 from plinth.domain.application import Weights
 from plinth.domain.need import Need
 from plinth.planning.capacity import Load, shared_rooms
 from plinth.planning.context import Market
 from plinth.planning.joint import MICRO, Choice, Question, search
-from plinth.planning.places import NOWHERE, Places, family_of, unplaced_gb
+from plinth.planning.places import NOWHERE, Places, unplaced_gb
 
 # Parts that may not stand on a platform together with others, by (part, platform).
 Banned = frozenset[tuple[int, str]]
@@ -92,7 +93,7 @@ def _search(
             away=away,
             homes=_homes(needs, parts, market.catalog),
             together=together,
-            family={platform.name: family_of(platform.name) for platform in market.platforms},
+            family={platform.name: system_of(platform.name) for platform in market.platforms},
         )
     )
 

@@ -35,8 +35,6 @@ DEFAULTS: Mapping[Function, frozenset[str]] = {
     "online": frozenset({"H16", "H18b"}),
     "flow": frozenset({"O4"}),
 }
-# Platforms of one service are looked after together: one workspace, one account, one network.
-FAMILIES = ("azureml", "azure-openai", "databricks", "foundry")
 _GB = Decimal(10**9)
 # The only region whose way to the internet has a price in the list.
 _PRICED = "eastus"
@@ -434,11 +432,6 @@ def promised(need: Need, platform: str, cost: Decimal, context: Context) -> Deci
     amounts = (each.committed for each in owned if each.currency == context.currency)
     whole = sum((each for each in amounts if each is not None), Decimal(0))
     return min(whole / (len(need.others) + 1), max(cost, Decimal(0)))
-
-
-def family_of(platform: str) -> str:
-    """Return the service that a platform belongs to, or the platform itself."""
-    return next((each for each in FAMILIES if platform.startswith(f"{each}-")), platform)
 
 
 _NO_PLATFORM = Platform.model_construct(name=NOWHERE)

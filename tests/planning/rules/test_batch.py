@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plinth.catalog.platforms import load_facts, platform_names
+from plinth.catalog.platforms import load_facts, platform_names, system_of
 from plinth.domain.application import Application
 from plinth.domain.plan import Outcome
 from plinth.domain.workload import Job
 from plinth.planning.context import Placement
 from plinth.planning.rules import batch as rules
-from plinth.planning.rules.batch import BATCH, MOVED_MAX_BYTES, system_of
+from plinth.planning.rules.batch import BATCH, MOVED_MAX_BYTES
 from plinth.planning.rules.rule import Rule, Scope
 from tests.planning.rules.placed import (
     admitted,

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from functools import cache
 
-from plinth.catalog.platforms import find_facts, platform_names
+from plinth.catalog.platforms import find_facts, platform_names, system_of
 from plinth.domain.application import HOURS_PER_MONTH, BatchDemand, Data
 from plinth.domain.need import Need
 from plinth.domain.plan import Change, Verdict
@@ -37,7 +37,6 @@ LIES_HERE = "the data lies here"
 MOVED_MAX_BYTES = 10**12
 # From this part of a month on, compute that is always there has next to nothing idle.
 _ALWAYS_BUSY = 0.9
-_SYSTEMS = ("databricks", "synapse", "azureml", "azure-openai", "foundry")
 _HOUR_S = 3600
 _MOST_NODES = 1000
 _LONGEST_S = 366 * 86400
@@ -252,11 +251,6 @@ def is_the_default(need: Need, placement: Placement) -> Verdict | None:
     if "H15" not in named or need.uses_hosted_model or need.spark:
         return None
     return ok("H15", "the guidance's default for batch")
-
-
-def system_of(platform: str) -> str:
-    """Return the system that a platform is one face of: `databricks` of `databricks-jobs`."""
-    return next((each for each in _SYSTEMS if platform.startswith(f"{each}-")), platform)
 
 
 def _does_batch(capability: Capability) -> bool:

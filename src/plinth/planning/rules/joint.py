@@ -13,13 +13,12 @@ from decimal import ROUND_CEILING, Decimal
 from itertools import combinations
 
 from plinth.catalog.catalog import Catalog
-from plinth.catalog.platforms import PlatformFacts, find_facts, platform_names
+from plinth.catalog.platforms import PlatformFacts, find_facts, platform_names, system_of
 from plinth.domain.need import Need
 from plinth.domain.plan import Candidate, Change, Headroom, MonthCost, Outcome, PartPlan, Verdict
 from plinth.domain.requirements import Budget
 from plinth.planning.capacity import Load, shared_rooms
 from plinth.planning.context import Context
-from plinth.planning.rules.batch import system_of
 from plinth.planning.rules.place import UNSTATED
 from plinth.planning.rules.replicas import per_instance, replicas_at_peak
 from plinth.planning.rules.rule import listed, not_ok, ok, set_field, unknown

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 
-from plinth.catalog.platforms import find_facts, platform_names
+from plinth.catalog.platforms import find_facts, platform_names, system_of
 from plinth.domain.application import HOURS_PER_MONTH, TrainDemand
 from plinth.domain.need import Need
 from plinth.domain.plan import Change, Verdict
 from plinth.domain.platform import Function
 from plinth.planning.context import Placement
 from plinth.planning.rules.basic import taken_back_at_any_time
-from plinth.planning.rules.batch import system_of
 from plinth.planning.rules.duty import (
     DAY_H,
     compute_ends,
