@@ -62,15 +62,20 @@ demo: setup ## Start Plinth; train, register, serve and meter a model on real da
 test: setup ## Set up, check, then run every test
 	@$(MAKE) check
 	@$(MAKE) test-unit
+	@$(MAKE) conformance
 	@$(MAKE) test-journeys
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that start no process
-	@$(BIN)/pytest --ignore=tests/journeys --ignore=tests/docs -q -rs -n $(TEST_PROCESSES) $(ARGS)
+	@$(BIN)/pytest --ignore=tests/journeys --ignore=tests/conformance --ignore=tests/docs -q -rs -n $(TEST_PROCESSES) $(ARGS)
 
 .PHONY: test-journeys
 test-journeys: setup ## Run the tests that start real processes (minutes)
 	@$(BIN)/pytest tests/journeys -q -rs -n $(JOURNEY_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 10 $(ARGS)
+
+.PHONY: conformance
+conformance: setup ## Say what of Envoy's behaviour that Plinth relies on holds in this Envoy
+	@$(BIN)/pytest tests/conformance -q -rs --no-header --tb=short $(ARGS)
 
 .PHONY: soak
 soak: setup ## Kill parts at random for minutes (SEED= KILLS=200 JOBS=50 ENDPOINTS=5)

@@ -1,8 +1,9 @@
-"""Measure what the gateway's whole chain costs against an Envoy that only forwards.
+"""Measure what the gateway costs beside an Envoy that only forwards, and beside LiteLLM's proxy.
 
-`python -m benchmarks.gateway_overhead [--json]`. Both forward to the same upstream (a third Envoy
-that answers by itself, on a Unix socket) and are asked in turns, so that a busy machine disturbs
-both alike. The cost is Envoy's CPU-seconds for 1,000 requests, from `/proc/<pid>/stat`.
+`python -m benchmarks.gateway_overhead [--json]`. All stand before the same model server and are
+asked in turns within a round, in an order drawn anew, so that a busy machine disturbs all alike.
+The cost is the CPU of the gateway's processes, from `/proc/<pid>/stat`; ratios are taken within a
+round. The answers are compared: who leaves something out would be measured for doing less.
 """
 
 from __future__ import annotations
@@ -10,52 +11,73 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
-import shutil
-import socket
+import random
 import statistics
-import subprocess
-import tempfile
-import time
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import cpu_s, free_port, processor
-from plinth.access import keyring, tokens
-from plinth.access.tokens import Claims
-from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
-from plinth.gateway import envoy, snapshot, xds
-from plinth.gateway.bootstrap import bootstrap
-from plinth.gateway.envoy_types import Json, config, typed
-from plinth.kit.files import write_json
+from benchmarks import litellm_proxy
+from benchmarks.caller import ask, connections, unchunked
+from benchmarks.chain import Chain, Stand, standing
+from benchmarks.machine import environments, facts, free_port, spread
+from benchmarks.witness import message
+from plinth.domain.serving import Limit, TrafficPolicy
+from plinth.domain.traffic import Deployment, EndpointRoute
+from plinth.kit.errors import PlinthError
 
-_MANAGER = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-_ROUTER = typed("envoy.filters.http.router", "extensions.filters.http.router.v3.Router")
-_BODY = json.dumps(
-    {"inputs": [{"name": "x", "shape": [1, 8], "datatype": "FP64", "data": [0.5] * 8}]}
-).encode()
-_ANSWER = json.dumps(
-    {
-        "model_name": "delay",
-        "outputs": [{"name": "y", "shape": [1], "datatype": "INT64", "data": [1]}],
-    }
-)
+_MODEL = "upstream"
+_CHAT_PATH = "/v1/chat/completions"
+_WARM_UP = 400
+# A round of LiteLLM with as many requests as the others would take a minute.
+_PEER_SHARE = 20
+# What a caller reads of an answer; the rest is the server's own.
+_COMPARED = ("content", "finish_reason", "prompt_tokens", "completion_tokens", "cached_tokens")
+_QUESTION = "Say something about foxes and dogs and the hedge between them. " * 3
 
 
 @dataclass(frozen=True)
 class Load:
-    """How much is asked: `rounds` of `requests` each, over `connections` at a time."""
+    """How much is asked: `rounds` of `requests` each, over `connections` at a time.
+
+    `streams`: how many streamed answers are waited for, one after the other. `slow_upstream`: a
+    server in Python answers instead of an Envoy; then all gateways have less to do at once.
+    """
 
     rounds: int = 11
-    requests: int = 6000
+    requests: int = 4000
     connections: int = 8
     endpoints: int = 20
     callers: int = 20
     revoked: int = 100
+    streams: int = 300
+    slow_upstream: bool = False
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One way to ask one gateway: `requests` are sent in each round."""
+
+    name: str
+    chain: Chain
+    request: bytes
+    requests: int
+
+
+@dataclass
+class Measured:
+    """CPU-seconds for 1,000 requests by turn and round; milliseconds to the first piece by peer."""
+
+    costs: dict[str, list[float]] = field(default_factory=dict)
+    first_ms: dict[str, list[float]] = field(default_factory=dict)
+
+    def ratios(self, one: str, other: str) -> list[float]:
+        """Return how much more `one` costs than `other`, for each round."""
+        pairs = zip(self.costs[one], self.costs[other], strict=True)
+        return [mine / theirs for mine, theirs in pairs]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,202 +88,217 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--requests", type=int, default=Load.requests)
     parser.add_argument("--endpoints", type=int, default=Load.endpoints)
     parser.add_argument("--revoked", type=int, default=Load.revoked)
+    parser.add_argument("--streams", type=int, default=Load.streams)
+    parser.add_argument("--slow-upstream", action="store_true", help="a server in Python answers")
+    parser.add_argument("--without-litellm", action="store_true", help="leave the peer out")
+    parser.add_argument(
+        "--environments",
+        type=Path,
+        default=environments(),
+        help="managed environments to use again; the first time, LiteLLM's is built in it",
+    )
     chosen = parser.parse_args(arguments)
     load = Load(
         rounds=chosen.rounds,
         requests=chosen.requests,
         endpoints=chosen.endpoints,
         revoked=chosen.revoked,
+        streams=chosen.streams,
+        slow_upstream=chosen.slow_upstream,
     )
-    result = run(load)
+    result = run(load, None if chosen.without_litellm else chosen.environments)
     if chosen.json:
         print(json.dumps(result))
         return
     print("\n".join(f"{name:32} {value}" for name, value in result.items()))
 
 
-def run(load: Load) -> dict[str, Any]:
-    """Start the three Envoys, measure, end them; return the figures."""
-    folder = Path(tempfile.mkdtemp(prefix="pl-bench-"))
-    started: list[subprocess.Popen[bytes]] = []
+def run(load: Load, environments: Path | None) -> dict[str, Any]:
+    """Start the gateways, measure, end them; return the figures.
+
+    `environments`: where LiteLLM is installed; None leaves it out.
+    """
+    peer, reason = _peer(environments)
+    measured = Measured()
+    with standing() as stand:
+        port = free_port()
+        if load.slow_upstream:
+            stand.serve({_MODEL: "well"}, port=port)
+        else:
+            stand.answer(_MODEL, port=port)
+        turns = _turns(stand, load, peer, port)
+        compared = _compare(turns)
+        _measure(load, turns, measured)
+    with standing() as stand:
+        port = free_port()
+        stand.serve({_MODEL: "well"}, port=port)
+        _stream(load, _turns(stand, load, peer, port), port, measured)
+    skipped = {"litellm_skipped": reason} if reason else {}
+    return {**result_of(load, measured), "answers_compared": compared, **skipped}
+
+
+def gateway(stand: Stand, load: Load) -> Chain:
+    """Start our whole chain: limits, usage, grants, revoked keys, the guard asked for nobody."""
+    serving = Deployment(id="r_bench", upstreams=(stand.upstream(_MODEL),))
+    callers = tuple(sorted(_caller(number) for number in range(load.callers)))
+    policy = TrafficPolicy(limits=(Limit(each="team", requests_per_minute=1_000_000_000),))
+    whole = EndpointRoute(
+        name="model", team="ops", deployments=(serving,), policy=policy, callers=callers
+    )
+    endpoints = [
+        whole.model_copy(update={"name": f"{kind}-{number:04}", "protocol": protocol})
+        for number in range(load.endpoints)
+        for protocol, kind in (("openai", "chat"), ("open-inference", "model"))
+    ]
+    state = stand.state(endpoints, revoked=load.revoked)
+    return stand.gateway("gateway", state).chain
+
+
+def endpoint_asked(load: Load) -> str:
+    """Return the endpoint of OpenAI's protocol that is asked: in the middle of all."""
+    return f"chat-{load.endpoints // 2:04}"
+
+
+def chat(load: Load) -> dict[str, Any]:
+    """Return the body of a chat request."""
+    system = {"role": "system", "content": "You are a helpful assistant."}
+    messages = [system, {"role": "user", "content": _QUESTION}]
+    return {"model": endpoint_asked(load), "messages": messages, "max_tokens": 64}
+
+
+def result_of(load: Load, measured: Measured) -> dict[str, Any]:
+    """Return the figures of what was measured."""
+    costs, first = measured.costs, measured.first_ms
+    direct = statistics.median(first["direct"])
+    added = {name: statistics.median(each) - direct for name, each in first.items()}
+    found = {
+        **spread("cpu_ratio_path", measured.ratios("gateway path", "bare path")),
+        **spread("cpu_ratio_to_bare_envoy", measured.ratios("gateway json", "bare json")),
+        "first_chunk_added_ms_median": round(added["gateway"], 3),
+        "first_chunk_added_ms_bare": round(added["bare"], 3),
+    }
+    if "litellm" in costs:
+        found |= spread("cpu_times_less_than_litellm", measured.ratios("litellm", "gateway json"))
+        found["first_chunk_added_ms_litellm"] = round(added["litellm"], 3)
+    medians = {
+        f"{name.replace(' ', '_')}_cpu_s_per_1000": round(statistics.median(each), 4)
+        for name, each in costs.items()
+    }
+    settings = {"rounds": load.rounds, "requests_per_round": load.requests}
+    more = {"endpoints": 2 * load.endpoints, "revoked_keys": load.revoked, "streams": load.streams}
+    upstream = {"upstream": "python" if load.slow_upstream else "envoy"}
+    whole = {**settings, "connections": load.connections, **more, **upstream}
+    return {**found, **medians, **whole, **facts()}
+
+
+def _peer(environments: Path | None) -> tuple[Path | None, str | None]:
+    if environments is None:
+        return None, "left out"
     try:
-        upstream = folder / "upstream.sock"
-        started.append(_start(folder / "upstream", _answering(upstream)))
-        _wait_for(upstream)
-        bare_port, bare = free_port(), folder / "bare"
-        started.append(_start(bare, _forwarding(bare_port, upstream)))
-        gateway_port, request = free_port(), b""
-        gateway, request = _gateway(folder / "gateway", gateway_port, upstream, load)
-        started.append(gateway)
-        for port in (bare_port, gateway_port):
-            _wait_for(port)
-        ratios, costs = _measure(
-            load,
-            request,
-            {"bare": (started[1].pid, bare_port), "gateway": (gateway.pid, gateway_port)},
-        )
-    finally:
-        for process in reversed(started):
-            process.terminate()
-            process.wait()
-        shutil.rmtree(folder)
-    return _result(load, ratios, costs)
+        return litellm_proxy.install(environments), None
+    except PlinthError as err:
+        return None, str(err)
 
 
-def _measure(
-    load: Load, request: bytes, chains: dict[str, tuple[int, int]]
-) -> tuple[list[float], dict[str, list[float]]]:
-    costs: dict[str, list[float]] = {name: [] for name in chains}
-    for name, (_, port) in chains.items():
-        asyncio.run(_ask(port, request, load))
-        costs[name].clear()
-    ratios = []
-    for turn in range(load.rounds):
-        # Who goes first changes with each round, so that drift weighs on neither.
-        names = sorted(chains, reverse=bool(turn % 2))
-        spent = {}
-        for name in names:
-            pid, port = chains[name]
-            before = cpu_s(pid)
-            asyncio.run(_ask(port, request, load))
-            spent[name] = (cpu_s(pid) - before) / load.requests * 1000
-            costs[name].append(spent[name])
-        ratios.append(spent["gateway"] / spent["bare"])
-    return ratios, costs
-
-
-def _result(load: Load, ratios: list[float], costs: dict[str, list[float]]) -> dict[str, Any]:
-    return {
-        "cpu_ratio_to_bare_envoy": round(statistics.median(ratios), 3),
-        "cpu_ratio_min": round(min(ratios), 3),
-        "cpu_ratio_max": round(max(ratios), 3),
-        "gateway_cpu_s_per_1000": round(statistics.median(costs["gateway"]), 4),
-        "bare_cpu_s_per_1000": round(statistics.median(costs["bare"]), 4),
-        "rounds": load.rounds,
-        "requests_per_round": load.requests,
-        "connections": load.connections,
-        "endpoints": load.endpoints,
-        "revoked_keys": load.revoked,
-        "machine": f"{os.cpu_count()} x {processor()}, {platform.system()} {platform.release()}",
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+def _turns(stand: Stand, load: Load, peer: Path | None, port: int) -> list[Turn]:
+    """Start every gateway before the server that is there, and say how it is asked."""
+    ours, bare = gateway(stand, load), stand.bare(_MODEL)
+    key = stand.key(_caller(load.callers - 1), "k_bench000")
+    data = {"name": "x", "shape": [1, 8], "datatype": "FP64", "data": [0.5] * 8}
+    # As long a body as the other request's, so that only the way of routing differs.
+    body = {"inputs": [data], "parameters": {"note": _QUESTION}}
+    by_path = f"/v2/models/model-{load.endpoints // 2:04}/infer"
+    requests = {
+        "path": message("POST", by_path, key, body),
+        "json": message("POST", _CHAT_PATH, key, chat(load)),
     }
+    turns = [
+        Turn(f"{chain.name} {kind}", chain, request, load.requests)
+        for chain in (ours, bare)
+        for kind, request in requests.items()
+    ]
+    if peer is not None:
+        proxy = litellm_proxy.start(stand, peer, endpoint_asked(load), port)
+        request = message("POST", _CHAT_PATH, litellm_proxy.KEY, chat(load))
+        turns.append(Turn("litellm", proxy, request, max(load.requests // _PEER_SHARE, 1)))
+    return turns
 
 
-def _gateway(
-    folder: Path, port: int, upstream: Path, load: Load
-) -> tuple[subprocess.Popen[bytes], bytes]:
-    """Start the real chain; return its process and a request that its last endpoint answers."""
-    now = datetime.now(UTC)
-    ring = keyring.ensure(folder / "secrets", now)
-    callers = tuple(sorted(f"p_{number:010}" for number in range(load.callers)))
-    serving = Deployment(id="r_bench", upstreams=(Upstream(socket=str(upstream)),))
-    names = [f"model-{number:04}" for number in range(load.endpoints)]
-    state = snapshot.GatewayState(
-        port=port,
-        sockets=str(folder),
-        folder=str(folder),
-        access_log=str(folder / "access.log"),
-        jwks=ring.public_jwks(),
-        platform="p_platform00",
-        endpoints=tuple(
-            EndpointRoute(name=name, team="ops", serving=serving, callers=callers) for name in names
-        ),
-        revoked=tuple(f"k_{number:08}" for number in range(load.revoked)),
-    )
-    xds.write(snapshot.render(state), folder)
-    claims = Claims(callers[-1], "ops", "k_bench000", now + timedelta(hours=1))
-    key = tokens.mint(ring, claims)
-    boot = bootstrap(node="bench", admin_socket=folder / "admin.sock", folder=folder)
-    return _start(folder, boot), _request(f"/v2/models/{names[len(names) // 2]}/infer", key)
+def _compare(turns: Sequence[Turn]) -> int:
+    """Ask each once and compare what the answers say. Raises RuntimeError if they differ."""
+    said: dict[bytes, dict[str, Any]] = {}
+    for turn in turns:
+        found = what_is_said(ask(turn.chain.port, [turn.request], 1).all_answered().json)
+        kind = b"path" if turn.name.endswith("path") else b"json"
+        if said.setdefault(kind, found) != found:
+            raise RuntimeError(f"`{turn.name}` answered {found}, others {said[kind]}")
+    return len(turns)
 
 
-def _forwarding(port: int, upstream: Path) -> Json:
-    """Return an Envoy that only forwards, with everything else as Envoy has it."""
-    cluster = {
-        "name": "upstream",
-        "type": "STATIC",
-        "load_assignment": {
-            "cluster_name": "upstream",
-            "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(upstream)}}}}]}
-            ],
-        },
+def what_is_said(answer: Any) -> dict[str, Any]:
+    """Return what a caller reads of an answer, wherever it stands in it."""
+    if isinstance(answer, dict) and "outputs" in answer:
+        return {"outputs": answer["outputs"]}
+    found: dict[str, Any] = {}
+    rest = [answer]
+    while rest:
+        each = rest.pop()
+        if isinstance(each, dict):
+            found |= {name: each[name] for name in _COMPARED if name in each}
+            rest += each.values()
+        elif isinstance(each, list):
+            rest += each
+    return found
+
+
+def _measure(load: Load, turns: Sequence[Turn], measured: Measured) -> None:
+    chance = random.Random(load.seed)
+    for turn in turns:
+        ask(turn.chain.port, [turn.request], min(_WARM_UP, turn.requests)).all_answered()
+        measured.costs[turn.name] = []
+    for number in range(load.rounds):
+        for turn in chance.sample(turns, len(turns)):
+            before = turn.chain.cpu_s()
+            heard = ask(turn.chain.port, [turn.request], turn.requests, at_once=load.connections)
+            heard.all_answered()
+            spent = (turn.chain.cpu_s() - before) / turn.requests * 1000
+            measured.costs[turn.name].append(spent)
+        print(f"round {number + 1} of {load.rounds}", file=sys.stderr)
+
+
+def _stream(load: Load, turns: Sequence[Turn], port: int, measured: Measured) -> None:
+    """Take the time to the first piece of streamed answers, from each in turn."""
+    body = {**chat(load), "stream": True, "stream_options": {"include_usage": True}}
+    asked = {
+        each.chain.name: (each.chain.port, message("POST", _CHAT_PATH, key_in(each.request), body))
+        for each in turns
     }
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    return {"static_resources": {"listeners": [_listener(address, route)], "clusters": [cluster]}}
+    asked["direct"] = (port, message("POST", _CHAT_PATH, "none", body))
+    measured.first_ms |= asyncio.run(_first_pieces(asked, load.streams))
 
 
-def _answering(path: Path) -> Json:
-    """Return an Envoy that answers each request by itself."""
-    route = {
-        "match": {"prefix": "/"},
-        "direct_response": {"status": 200, "body": {"inline_string": _ANSWER}},
-    }
-    address = {"pipe": {"path": str(path)}}
-    return {"static_resources": {"listeners": [_listener(address, route)]}}
+async def _first_pieces(asked: dict[str, tuple[int, bytes]], times: int) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {name: [] for name in asked}
+    for number in range(times + 1):
+        for name in sorted(asked, reverse=bool(number % 2)):
+            port, request = asked[name]
+            # A connection for each, so that all pay for the same.
+            async with connections(port, 1) as (connection,):
+                answer = await connection.exchange(request)
+            if answer.status != 200 or b"[DONE]" not in unchunked(answer.body):
+                raise RuntimeError(f"`{name}` answered {answer.status}: {answer.body[-300:]!r}")
+            if number:
+                found[name].append(answer.first_s * 1000)
+    return found
 
 
-def _listener(address: Json, route: Json) -> Json:
-    manager = {
-        "stat_prefix": "bench",
-        "http_filters": [_ROUTER],
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
-    }
-    filters = [{"name": "http", "typed_config": config(_MANAGER, **manager)}]
-    return {"name": "bench", "address": address, "filter_chains": [{"filters": filters}]}
+def key_in(request: bytes) -> str:
+    """Return the key that a request carries."""
+    return request.partition(b"Bearer ")[2].partition(b"\r\n")[0].decode()
 
 
-def _start(folder: Path, boot: Json) -> subprocess.Popen[bytes]:
-    folder.mkdir(exist_ok=True)
-    write_json(folder / "bootstrap.json", boot)
-    with (folder / "envoy.log").open("wb") as log:
-        command = envoy.command(folder / "bootstrap.json", workers=1)
-        return subprocess.Popen(command, stdout=log, stderr=log)
-
-
-def _request(path: str, key: str) -> bytes:
-    head = (
-        f"POST {path} HTTP/1.1",
-        "host: 127.0.0.1",
-        f"authorization: Bearer {key}",
-        "content-type: application/json",
-        "user-agent: bench",
-        f"content-length: {len(_BODY)}",
-    )
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + _BODY
-
-
-async def _ask(port: int, request: bytes, load: Load) -> None:
-    """Send the requests, each connection one after the other; raise at the first refusal."""
-    each = load.requests // load.connections
-    await asyncio.gather(*(_one(port, request, each) for _ in range(load.connections)))
-
-
-async def _one(port: int, request: bytes, times: int) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for _ in range(times):
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(f"the chain answered {head.splitlines()[0]!r}")
-        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-        await reader.readexactly(int(length))
-    writer.close()
-    await writer.wait_closed()
-
-
-def _wait_for(address: Path | int, *, deadline_s: float = 10.0) -> None:
-    end = time.monotonic() + deadline_s
-    while True:
-        family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
-        target = str(address) if isinstance(address, Path) else ("127.0.0.1", address)
-        with socket.socket(family) as probe:
-            if probe.connect_ex(target) == 0:
-                return
-        if time.monotonic() > end:
-            raise TimeoutError(f"nothing listens at {address}")
-        time.sleep(0.02)
+def _caller(number: int) -> str:
+    return f"p_{number:010}"
 
 
 if __name__ == "__main__":

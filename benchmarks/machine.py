@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import socket
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 
@@ -37,3 +41,32 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def spread(name: str, values: Sequence[float], *, digits: int = 3) -> dict[str, float]:
+    """Return the median by this name, and the least and the most beside it."""
+    return {
+        name: round(statistics.median(values), digits),
+        f"{name}_min": round(min(values), digits),
+        f"{name}_max": round(max(values), digits),
+    }
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the least value that at least this share of them does not exceed."""
+    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
+
+
+def facts() -> dict[str, str | float]:
+    """Return what every result says of when and where it was measured."""
+    return {
+        "machine": f"{os.cpu_count()} x {processor()}, {platform.system()} {platform.release()}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "load_1_minute": round(os.getloadavg()[0], 2),
+    }
+
+
+def environments() -> Path:
+    """Return the folder of managed environments that benchmarks and tests use again."""
+    cache = os.environ.get("PLINTH_TEST_CACHE") or Path.home() / ".cache" / "plinth-tests"
+    return Path(cache) / "environments"

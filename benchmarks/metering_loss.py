@@ -4,7 +4,8 @@
 requests; each caller writes down the id of every answer. Meanwhile, in an order drawn from the
 seed, the control plane, the agent and Envoy are killed with `kill -9` and the access log is
 rotated. Then every id is looked up in the ledger. `tests/journeys/test_usage_exact.py` runs the
-same and holds its outcome.
+same and holds its outcome. After that as many requests for tokens are sent and compared with what
+the servers of the models counted (`token_loss.py`); `lost` and `doubled` are of both.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import token_loss
 from benchmarks.machine import cpu_s, free_port, has_ended, processor
 from benchmarks.witness import Answered, Asking, Broken, Witness, asking, message
 from plinth.domain.usage import Gap
 from plinth.gateway.admin import Admin
 from plinth.kit.errors import Temporary
-from plinth.kit.home import Home
 from plinth.metering.rotation import rotate
 from plinth.units.client import AgentClient
 from tests.journeys.plinth_node import Plinth, request, running_plinth, wait_for
@@ -215,7 +216,7 @@ class Scenario:
         }
 
     def _server(self) -> str:
-        serving = self.plinth.client.endpoint(ENDPOINT)["serving"]
+        serving = self.plinth.client.endpoint(ENDPOINT)["serving"]["main"]
         return f"{serving}.0.1"
 
     def _settle(self) -> None:
@@ -242,9 +243,9 @@ class Scenario:
 
 
 @contextmanager
-def serving(environments: Path, port: int) -> Iterator[Plinth]:
-    """Run a Plinth that serves a small model."""
-    with running_plinth(environments, port, teams=[TEAM]) as plinth:
+def serving(environments: Path, port: int, folder: Path | None = None) -> Iterator[Plinth]:
+    """Run a Plinth that serves a small model, in a home of its own or in `folder`."""
+    with running_plinth(environments, port, teams=[TEAM], folder=folder) as plinth:
         plinth.train(TEAM, "2")
         plinth.serve(ENDPOINT, "models:/scale@champion", team=TEAM)
         yield plinth
@@ -302,10 +303,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     load = Load(chosen.requests, chosen.connections, chosen.seed)
     chosen.environments.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with serving(chosen.environments, free_port()) as plinth:
+    folder = token_loss.allowing_home()
+    with serving(chosen.environments, free_port(), folder) as plinth:
         result = result_of(load, Scenario(plinth, load).run())
-        home: Home = plinth.home
-    shutil.rmtree(home.root)
+        with token_loss.serving_models(plinth) as models:
+            tokens = token_loss.Scenario(plinth, models, load.requests, seed=load.seed)
+            result |= token_loss.result_of(tokens.run())
+    for name in ("lost", "doubled"):
+        result[name] += result[f"token_{name}"]
+    shutil.rmtree(folder)
     if chosen.json:
         print(json.dumps(result))
         return

@@ -34,6 +34,7 @@ LIGHT_FOLDERS: dict[str, set[str]] = {
     "src/plinth/kit/": {"plinth"},
     "src/plinth/units/": {"plinth"},
     "src/plinth/runtimes/v2server/": {"mlflow", "numpy", "pandas", "uvicorn"},
+    "src/plinth/runtimes/llmserver/": {"numpy", "openvino", "openvino_genai", "uvicorn"},
     "src/plinth/tracking/inside/": {"mlflow"},
 }
 

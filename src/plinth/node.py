@@ -23,6 +23,7 @@ from plinth.access.keyring import ensure
 from plinth.control.context import PLATFORM_PRINCIPAL
 from plinth.gateway import envoy
 from plinth.gateway.bootstrap import bootstrap
+from plinth.gateway.credentials import forget
 from plinth.gateway.snapshot import GatewayState, render
 from plinth.gateway.xds import write
 from plinth.kit.clock import SystemClock
@@ -118,6 +119,7 @@ def down(home: Home) -> dict[str, Any]:
                 hint="`plinth status` shows which; run `plinth down` again",
             )
         time.sleep(_POLL_S)
+    forget(home.gateway)
     return {"stopped": count}
 
 

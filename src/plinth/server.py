@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from uv import find_uv_bin
 
 from plinth.access.keyring import load
+from plinth.access.master_key import MasterKeyring
 from plinth.api.app import create_app
 from plinth.catalog.platforms import load_platforms
 from plinth.control.builder import Builder
@@ -35,6 +36,7 @@ from plinth.control.metering import Metering
 from plinth.control.refusals import Refusals
 from plinth.control.retention import PERIOD_S as RETENTION_PERIOD_S
 from plinth.control.retention import Retention
+from plinth.control.rotation import finish_rotation
 from plinth.control.runs.reconciler import RunReconciler
 from plinth.control.status import Parts
 from plinth.control.tracking import TrackingKeeper
@@ -102,6 +104,7 @@ class ControlPlane:
             database=Database.of(home, settings),
             ledger=Ledger(home.ledger),
             keyring=load(home.secrets),
+            master_key=MasterKeyring(home.secrets, SystemClock()),
             agent=agent,
             engine=engine,
             builder=Builder(Environments(home.environments, find_uv_bin())),
@@ -173,6 +176,7 @@ class ControlPlane:
         """Bring the schema up to date, make the first identities, and begin to reconcile."""
         self.context.database.migrate()
         make_first(self.context)
+        finish_rotation(self.context)
         let_go(self.context.database, self._holder)
         for waker in self._wakers:
             waker.start()

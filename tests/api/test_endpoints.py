@@ -21,7 +21,7 @@ def test_an_alias_is_resolved_when_the_file_is_applied(service: Service) -> None
     service.plane.tracking.add_model(TEAM, "m", ("champion",))
     applied = apply(service).json()
     assert (applied["changed"], applied["model"]["version"], applied["ready"]) == (True, 1, False)
-    assert applied["next"] == applied["deployment"]
+    assert applied["next"] == {"main": applied["deployment"]}
     service.plane.tracking.add_model(TEAM, "m", ("champion",))
     assert service.as_admin("GET", "/endpoints/delay")["model"]["version"] == 1
     assert apply(service).json()["changed"] is True
@@ -34,8 +34,8 @@ def test_an_endpoint_that_serves_is_ready(service: Service) -> None:
     assert service.as_admin("GET", "/endpoints/delay")["ready"] is False
     service.plane.step()
     shown = service.as_admin("GET", "/endpoints/delay")
-    assert (shown["ready"], shown["serving"]) == (True, run)
-    assert [each["id"] for each in shown["deployments"]] == [run]
+    assert (shown["ready"], shown["serving"]) == (True, {"main": run})
+    assert [each["id"] for each in shown["runs"]] == [run]
     assert service.as_admin("GET", "/endpoints")[0]["ready"] is True
 
 
@@ -74,7 +74,7 @@ def test_the_runs_of_a_name_stay_with_the_team_that_had_them(service: Service) -
     service.plane.tracking.add_model(OTHER, "m", ("champion",))
     apply(service, team=OTHER)
     shown = service.call(service.caller(Role.VIEWER, OTHER), "GET", "/endpoints/delay").json()
-    assert [each["team"] for each in shown["deployments"]] == [OTHER]
+    assert [each["team"] for each in shown["runs"]] == [OTHER]
 
 
 def test_who_was_granted_one_endpoint_sees_that_one(service: Service) -> None:
@@ -87,3 +87,29 @@ def test_who_was_granted_one_endpoint_sees_that_one(service: Service) -> None:
     assert [each["name"] for each in shown] == ["delay"]
     assert service.call(key, "GET", "/endpoints/hidden").status_code == 404
     assert service.call(key, "POST", "/endpoints/delay/stop").status_code == 403
+
+
+def test_what_was_applied_is_told_by_deployment_and_written_down(service: Service) -> None:
+    for _ in range(2):
+        service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    deployments = {
+        "blue": {"model": "models:/m/1"},
+        "green": {"model": "models:/m@champion"},
+        "burst": {"external": {"url": "https://1.1.1.1", "protocol": "open-inference"}},
+    }
+    body = {**FILE, "deployments": deployments, "traffic": {"blue": 90, "green": 10, "burst": 0}}
+    del body["model"]
+    answer = service.call(service.admin, "PUT", "/endpoints/delay", json=body).json()
+    assert set(answer["applied"]) == {"blue", "green"}
+    assert answer["deployment"] == answer["applied"]["blue"]
+    (entry,) = service.as_admin("GET", "/audit-log", params={"action": "apply"})
+    assert entry["detail"]["deployments"] == {"blue": "m/1", "green": "m/2", "burst": "external"}
+
+
+def test_a_private_address_is_refused(service: Service) -> None:
+    external = {"url": "http://169.254.169.254", "protocol": "open-inference"}
+    body = {**FILE, "external": external}
+    del body["model"]
+    answer = service.call(service.admin, "PUT", "/endpoints/delay", json=body)
+    assert (answer.status_code, error_of(answer)["code"]) == (400, "private_address")
+    assert service.as_admin("GET", "/endpoints") == []

@@ -11,7 +11,9 @@ from fastapi.routing import APIRoute
 
 from plinth.access.rbac import decide
 from plinth.api.app import PREFIX
+from plinth.control.published import Record
 from plinth.domain.access import Action, Grant, Resource, Role
+from plinth.domain.traffic import EndpointRoute
 from plinth.kit.ids import digest_of
 from plinth.store.identities import add_grant
 from tests.api.service import CSV, LONELY, OTHER, TEAM, Service, error_of, make_service
@@ -60,13 +62,17 @@ def prepare(service: Service) -> Things:
     plane.tracking.add_model(TEAM, "m", ("champion",))
     for name in ("delay", "to-stop", "to-delete"):
         plane.apply(name=name)
+    plane.apply(name="chat", external={"url": "https://1.1.1.1/v1", "protocol": "openai"})
     service.add_data()
     service.as_admin("PUT", f"/diffs/{digest_of(DIFF)}", params={"team": TEAM}, content=DIFF)
     plane.respond(RESPONSE)
+    Record(plane.home).write_routes([EndpointRoute(name="delay", team=TEAM)], lambda: None)
     now = plane.clock.now()
     grant = Grant(role=Role.VIEWER, subject_team=OTHER, team=TEAM, resource="endpoint/delay")
     with plane.write() as connection:
         stored = add_grant(connection, grant, created_by="admin", now=now)
+    for name in ("openai", "to-delete"):
+        service.as_admin("PUT", f"/secrets/{name}", params={"team": TEAM}, content=b"hunter2")
     key = service.as_admin("POST", "/keys", json={"team": TEAM, "name": "dashboard"})
     service.as_admin("POST", "/members", json={"team": TEAM, "name": "leaver"})
     unit = plane.home.units / "control"
@@ -148,6 +154,12 @@ def endpoint_requests() -> dict[tuple[str, str], Request]:
         ("GET", "/endpoints"): Request("/endpoints", shows=has("name", "delay")),
         ("GET", "/endpoints/{name}"): Request(
             "/endpoints/delay", endpoint("delay"), {}, ("delay", "nothing")
+        ),
+        ("GET", "/openai/models"): Request(
+            "/openai/models", shows=lambda answer: has("id", "chat")(answer["data"])
+        ),
+        ("GET", "/openai/models/{name}"): Request(
+            "/openai/models/chat", endpoint("chat"), {}, ("chat", "nothing")
         ),
         ("POST", "/endpoints/{name}/stop"): Request(
             "/endpoints/to-stop/stop", endpoint("to-stop"), {}, ("to-stop", "nothing")
@@ -248,16 +260,46 @@ def other_requests() -> dict[tuple[str, str], Request]:
         ("GET", "/usage"): Request("/usage"),
         ("GET", "/usage/gaps"): Request("/usage/gaps"),
         ("GET", "/bill"): Request("/bill"),
+        ("GET", "/gateway"): Request("/gateway"),
+        ("GET", "/gateway/routes"): Request("/gateway/routes", shows=has("endpoint", "delay")),
+        ("GET", "/gateway/tail"): Request("/gateway/tail"),
+        ("GET", "/gateway/pairs/{endpoint}"): Request(
+            "/gateway/pairs/delay", endpoint("delay"), {}, ("delay", "none")
+        ),
+        ("GET", "/metrics"): Request("/metrics"),
         ("GET", "/prices"): Request("/prices"),
         ("POST", "/prices"): Request(
             "/prices",
             Resource(kind="price"),
             {"json": {"sku": "local.cpu_hour", "amount": "0.03", "currency": "EUR"}},
         ),
+        **secret_requests(),
         ("GET", "/version"): Request("/version"),
         ("GET", "/status"): Request("/status", Resource(kind="node")),
         ("GET", "/units/{unit_id}/logs"): Request(
             "/units/control/logs", Resource(kind="node"), {}, ("control", "absent")
+        ),
+    }
+
+
+def secret_requests() -> dict[tuple[str, str], Request]:
+    params = {"params": {"team": TEAM}}
+    return {
+        ("PUT", "/secrets/{name}"): Request(
+            "/secrets/fresh",
+            Resource(kind="secret", team=TEAM, name="fresh"),
+            {**params, "content": b"hunter2"},
+            TEAM_ABSENT,
+        ),
+        ("GET", "/secrets"): Request("/secrets", shows=has("name", "openai")),
+        ("DELETE", "/secrets/{name}"): Request(
+            "/secrets/to-delete",
+            Resource(kind="secret", team=TEAM, name="to-delete"),
+            params,
+            TEAM_ABSENT,
+        ),
+        ("POST", "/master-key/rotate"): Request(
+            "/master-key/rotate", Resource(kind="master-key"), hides=False
         ),
     }
 

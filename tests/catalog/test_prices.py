@@ -22,10 +22,12 @@ ROW = """prices:
 
 def test_every_price_says_where_it_comes_from_and_when_that_was_checked() -> None:
     prices = {price.sku: price for price in load_prices()}
-    assert set(prices) == {"local.cpu_hour", "local.memory_gb_hour", "gateway.request"}
+    tokens = {"gateway.input_tokens", "gateway.output_tokens"}
+    assert set(prices) == {"local.cpu_hour", "local.memory_gb_hour", "gateway.request", *tokens}
     assert all(price.source.endswith(")") and "(2026-" in price.source for price in prices.values())
     assert {price.currency for price in prices.values()} == {"USD"}
     assert prices["gateway.request"].amount == 0
+    assert {prices[sku].amount for sku in tokens} == {0}
 
 
 def test_the_local_prices_follow_from_the_list_prices_that_their_source_names() -> None:

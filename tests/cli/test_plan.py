@@ -162,3 +162,56 @@ def test_a_currency_without_a_rate_is_refused_with_how_to_state_one(
     assert (said.code, "no rate from it is stated" in said.err) == (1, True)
     assert "kind: exchange-rates" in said.err
     assert "is not a currency" in terminal("plan", application_file, "--currency", "euro").err
+
+
+SEVERAL = """\
+kind: endpoint
+name: delay
+deployments:
+  blue: {model: models:/m/1, resources: {cpu: 2}}
+  green: {model: models:/m/2, replicas: 2}
+  burst: {external: {url: "https://api.example.com", protocol: open-inference, region: eastus}}
+traffic: {blue: 90, green: 10, burst: 0}
+"""
+
+
+def test_an_endpoint_with_several_deployments_is_planned_part_by_part(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    file = tmp_path / "delay.yaml"
+    file.write_text(SEVERAL)
+    said = terminal("plan", file)
+    assert said.code == 0
+    assert "`burst` is served at `api.example.com`: it needs no platform here" in said.out
+    told = terminal("plan", file, "--json").json
+    assert [part["name"] for part in told["parts"]] == ["blue", "green"]
+    assert [each["rule"] for each in told["external"]] == ["external"]
+    what_if = terminal("plan", file, "--what-if", "deployments.green.replicas=3", "--json")
+    assert what_if.code == 0
+
+
+def test_data_that_may_not_go_to_a_model_elsewhere_is_said_before_anything_is_applied(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    file = tmp_path / "delay.yaml"
+    file.write_text(SEVERAL + "requirements: {residency: eu}\n")
+    report = tmp_path / "report.html"
+    said = terminal("plan", file, "--report", report)
+    assert said.code == 1
+    assert "`delay` may not send its requests elsewhere" in said.err
+    assert "R2.residency: `burst`: data must stay in `eu`" in said.err
+    assert "may not send its requests elsewhere" in report.read_text()
+
+
+def test_an_endpoint_that_is_wholly_external_needs_no_platform(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    file = tmp_path / "chat.yaml"
+    external = "external: {url: 'https://api.example.com/v1', protocol: openai}"
+    file.write_text(f"kind: endpoint\nname: chat\n{external}\n")
+    report = tmp_path / "report.html"
+    said = terminal("plan", file, "--report", report)
+    assert said.code == 0
+    assert "`chat` needs no platform: all its models are served elsewhere" in said.out
+    assert "needs no platform" in report.read_text()
+    assert terminal("plan", file, "--json").json["parts"] == []

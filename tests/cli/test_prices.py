@@ -12,6 +12,8 @@ def test_prices_are_listed_with_where_they_come_from(terminal: Terminal) -> None
     assert all(word in out for word in ("local.cpu_hour", "0.033", "CPU-hour", "in force"))
     assert "Azure list prices" in out
     assert {row["sku"] for row in terminal("prices", "list", "--json").json} == {
+        "gateway.input_tokens",
+        "gateway.output_tokens",
         "gateway.request",
         "local.cpu_hour",
         "local.memory_gb_hour",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from plinth.domain.usage import Gap
 from tests.cli.terminal import Terminal
+from tests.control.test_metering import CHAT, access_log, line
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GAP = Gap(
@@ -27,6 +28,20 @@ def test_what_was_used_is_shown_by_team_and_workload(terminal: Terminal) -> None
     assert all(word in out for word in ("research", "job/train", "2,000."))
     (row,) = terminal("usage", "--json").json
     assert row["requests"] == 0
+
+
+def test_tokens_are_shown_with_their_parts_and_how_many_are_estimates(terminal: Terminal) -> None:
+    plane = terminal.service.plane
+    usage = '{"prompt_tokens": 9000, "completion_tokens": 7, "cached": 5000}'
+    chat = {**CHAT, "usage": usage}
+    lines = [line(id="q1", **chat), line(id="q2", **{**CHAT, "usage": None})]
+    access_log(plane).write_bytes(b"".join(lines))
+    (plane.home.gateway / "shadow.log").write_bytes(line(owner="models", **chat))
+    plane.parts.metering.collect()
+    said = terminal("usage")
+    assert "9,003 (5,000 cached)" in said.out
+    assert "endpoint/chat (shadow)" in said.out
+    assert "8 of the tokens are estimates: nobody reported them" in said.err
 
 
 def test_gaps_are_shown_with_their_times_and_reasons(terminal: Terminal) -> None:

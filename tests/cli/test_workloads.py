@@ -10,6 +10,7 @@ import pytest
 
 from plinth.cli import workloads
 from plinth.client.git import Origin
+from plinth.control.published import Published, Refused
 from plinth.domain.model import CodeOrigin
 from tests.api.service import TEAM, Service
 from tests.cli.terminal import Terminal
@@ -81,7 +82,7 @@ def test_a_deployment_that_fails_is_told(
     assert "failed: the model does not load: ValueError: no\n" in said.err
     assert "hint: `plinth logs r_" in said.err
     assert "goes on serving" not in said.err
-    service.plane.until(lambda: terminal("list", "--json").json["endpoints"][0]["next"] is None)
+    service.plane.until(lambda: terminal("list", "--json").json["endpoints"][0]["next"] == {})
     (row,) = [line for line in terminal("list").out.splitlines() if "delay" in line]
     assert "deployment failed" in row
     assert "the model does not load: ValueError: no" in row
@@ -91,7 +92,7 @@ def test_what_serves_on_when_a_deployment_fails_is_told(
     service: Service, terminal: Terminal, endpoint_file: Path
 ) -> None:
     service.plane.tracking.add_model(TEAM, "m", ("champion",))
-    serving = terminal("apply", endpoint_file, "--json").json["serving"]
+    serving = terminal("apply", endpoint_file, "--json").json["serving"]["main"]
     service.plane.tracking.add_model(TEAM, "m", ("champion",))
     behave(service, 3)
     assert f"; `{serving}` goes on serving\n" in terminal("apply", endpoint_file).err
@@ -211,3 +212,79 @@ def test_a_name_of_nothing_is_said(terminal: Terminal) -> None:
         said = terminal(verb, "nothing")
         assert said.code == 1
         assert "no run, job or endpoint `nothing`" in said.err
+
+
+SEVERAL = """\
+kind: endpoint
+name: delay
+team: research
+deployments:
+  blue: {model: models:/m/1}
+  green: {model: models:/m/2}
+traffic: {blue: 90, green: 10}
+"""
+CHAT = """\
+kind: endpoint
+name: chat
+team: research
+external: {url: "https://1.1.1.1/v1", protocol: openai}
+"""
+
+
+def test_an_endpoint_with_several_deployments_is_waited_for_and_told_by_name(
+    service: Service, terminal: Terminal, endpoint_file: Path
+) -> None:
+    for _ in range(2):
+        service.plane.tracking.add_model(TEAM, "m", ("champion",))
+    endpoint_file.write_text(SEVERAL)
+    said = terminal("apply", endpoint_file)
+    assert said.code == 0
+    assert "endpoint `delay` serves `blue` (m/1, 90 %), `green` (m/2, 10 %) at http" in said.err
+    shown = terminal("get", "delay").out
+    for words in ("Deployments", "blue", "m/1", "90 %", "green", "10 %", "Runs", "of green, "):
+        assert words in shown
+    endpoint_file.write_text(SEVERAL.replace("blue: 90, green: 10", "green: 100"))
+    moved = terminal("apply", endpoint_file, "--json").json
+    assert [one["share"] for one in moved["deployments"].values()] == [0, 100]
+    assert terminal("logs", "delay", "--deployment", "green").code == 0
+    assert "it has `blue`, `green`" in terminal("logs", "delay", "--deployment", "red").err
+
+
+def test_a_model_elsewhere_is_applied_at_once_and_has_no_log(
+    terminal: Terminal, endpoint_file: Path
+) -> None:
+    endpoint_file.write_text(CHAT)
+    said = terminal("apply", endpoint_file)
+    assert (said.code, said.out) == (0, "")
+    assert "endpoint `chat` serves what 1.1.1.1 has at http" in said.err
+    assert said.err.rstrip().endswith("/v1")
+    (row,) = [line for line in terminal("list").out.splitlines() if "chat" in line]
+    assert "running" in row
+    shown = terminal("get", "chat").out
+    assert "openai address" in shown
+    assert "azure-openai address" in shown
+    assert "no server of its own" in terminal("logs", "chat").err
+
+
+def test_what_the_gateway_refuses_is_told_to_who_applied_it(
+    service: Service,
+    terminal: Terminal,
+    endpoint_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plane = service.plane
+
+    def refuse() -> None:
+        endpoint = plane.endpoint("chat")
+        if endpoint is not None:
+            refused = {"chat": Refused(endpoint.version, "no such host")}
+            plane.gateway.note(Published("v", {}, frozenset(), {}, refused))
+
+    monkeypatch.setattr(plane, "sync_gateway", refuse)
+    endpoint_file.write_text(CHAT)
+    said = terminal("apply", endpoint_file)
+    assert said.code == 1
+    assert "the gateway refuses endpoint `chat`: no such host" in said.err
+    (row,) = [line for line in terminal("list").out.splitlines() if "chat" in line]
+    assert "refused" in row
+    assert "no such host" in row

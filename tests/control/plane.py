@@ -18,13 +18,15 @@ from typing import Any, cast
 from sqlalchemy import Connection, event, text
 
 from plinth.access.keyring import ensure
+from plinth.access.master_key import MasterKeyring
 from plinth.control.builder import Builder
 from plinth.control.context import Context
 from plinth.control.endpoints.reconciler import EndpointReconciler
+from plinth.control.endpoints.resolution import resolve
+from plinth.control.endpoints.routing import routed
 from plinth.control.endpoints.service import Applied, apply_endpoint
 from plinth.control.gateway import GatewayReconciler, Published
 from plinth.control.identities import make_first, make_team
-from plinth.control.lineage import find_lineage
 from plinth.control.loop import Loop
 from plinth.control.metering import Metering
 from plinth.control.planning import plan_or_refuse
@@ -37,7 +39,7 @@ from plinth.domain.access import Actor
 from plinth.domain.model import CodeOrigin, ModelVersion
 from plinth.domain.platform import Platform
 from plinth.domain.usage import Meter, UsageRecord
-from plinth.domain.workload import Endpoint, Job, ModelName, parse_model
+from plinth.domain.workload import Endpoint, Job, ModelName
 from plinth.environments.environments import BuiltEnvironment
 from plinth.environments.spec import EnvironmentSpec
 from plinth.kit.clock import FakeClock
@@ -193,7 +195,7 @@ class Plane:
         self.home = home
         self.why_not: dict[str, str | None] = {}
         self.not_ready: str | None = None
-        self.published: Published | None = Published("v", {}, frozenset())
+        self.published: Published | None = Published("v", {}, frozenset(), {})
         self.gateway_lags = False
         self.hints = 0
         self._open()
@@ -210,8 +212,9 @@ class Plane:
             port=1,
             clock=self.clock,
             database=self.database,
-            ledger=Ledger(home.ledger),
+            ledger=Ledger(home.ledger, self.clock),
             keyring=ensure(home.secrets, self.clock.now()),
+            master_key=MasterKeyring(home.secrets, self.clock),
             agent=AgentClient(home.socket("agent")),
             engine=FakeEngine(self.world),
             builder=cast("Builder", self.builder),
@@ -292,8 +295,10 @@ class Plane:
         if self.gateway_lags:
             return
         with self.database.read() as connection:
-            serving = {each.name: each.serving for each in list_endpoints(connection)}
-        self.published = Published("v", serving, frozenset())
+            endpoints = list_endpoints(connection)
+        serving = {each.name: routed(each) for each in endpoints}
+        files = {each.name: each.version for each in endpoints}
+        self.published = Published("v", serving, frozenset(), files)
         self.gateway.note(self.published)
 
     def until(self, holds: Callable[[], bool], most: int = 200) -> None:
@@ -366,19 +371,9 @@ class Plane:
         team = workload.team or TEAM
         if (team, "m") not in self.tracking.models:
             self.tracking.add_model(team, "m", ("champion",))
-        model = self.context.tracking.resolve_model(team, parse_model(workload.model))
-        lineage = find_lineage(self.context, workload.model, model)
-        plan = plan_or_refuse(self.context, workload)
+        hosted = resolve(self.context, workload)
         with self.write() as connection:
-            return apply_endpoint(
-                connection,
-                self.context,
-                self.actor(),
-                workload,
-                model=model,
-                plan=plan,
-                lineage=lineage,
-            )
+            return apply_endpoint(connection, self.context, self.actor(), workload, hosted)
 
     def respond(self, response_id: str, **fields: Any) -> UsageRecord:
         """Write into the ledger that endpoint `delay` answered a request just now."""
@@ -391,7 +386,7 @@ class Plane:
             "team": "default",
             "workload": "endpoint/delay",
             "principal": "admin",
-            "run": found.serving or found.next,
+            "run": next(iter({**found.next, **found.serving}.values())),
             "request_id": response_id,
             "started_at": now,
             "ended_at": now,
@@ -407,13 +402,14 @@ class Plane:
 
     def serves(self, run: str) -> bool:
         found = self.endpoint()
-        return found is not None and found.serving == run
+        return found is not None and run in found.serving.values()
 
 
 def endpoint_of(**fields: Any) -> Endpoint:
     """Return an endpoint's file as a value."""
+    what = {} if {"deployments", "external"} & fields.keys() else {"model": "models:/m@champion"}
     return Endpoint.model_validate(
-        {"kind": "endpoint", "name": "delay", "team": TEAM, "model": "models:/m@champion", **fields}
+        {"kind": "endpoint", "name": "delay", "team": TEAM, **what, **fields}
     )
 
 

@@ -209,3 +209,38 @@ def test_what_cannot_be_billed_is_said(fields: dict[str, str], said: str) -> Non
     asked: dict[str, str | None] = {"since": None, "until": None, "by": "team", **fields}
     with pytest.raises(Invalid, match=said):
         parse_query(**asked, team=None, now=NOW)  # type: ignore[arg-type]
+
+
+def tokens(position: str, number: int, **changes: object) -> UsageRecord:
+    fields = {"meter": Meter.INPUT_TOKENS, "quantity": number, "workload": "endpoint/chat"}
+    return record(
+        position, **{**fields, "platform": None, "cpu": None, "memory_bytes": None, **changes}
+    )
+
+
+def test_tokens_are_lines_of_their_own_and_copies_are_told_apart(plane: Plane) -> None:
+    commit(
+        plane,
+        tokens("1", 10, run="r_a"),
+        tokens("2", 5, deployment="azure", meter=Meter.OUTPUT_TOKENS),
+        tokens("3", 7, run="r_b", shadow=True),
+    )
+    made = bill(plane, by="workload,meter", since="2026-01-01", until="2026-01-02")
+    assert shown(made) == {
+        ("endpoint/chat", "input_tokens"): "0.00 USD",
+        ("endpoint/chat", "output_tokens"): "unknown",
+        ("endpoint/chat (shadow)", "input_tokens"): "0.00 USD",
+    }
+
+
+def test_an_endpoint_may_have_a_price_for_tokens_whoever_serves_them(plane: Plane) -> None:
+    plane.apply(name="chat")
+    state(plane, "endpoint/chat.output_tokens", "2000000", "2026-01-01")
+    commit(
+        plane,
+        tokens("1", 5, deployment="azure", meter=Meter.OUTPUT_TOKENS),
+        tokens("2", 3, run="r_a", meter=Meter.OUTPUT_TOKENS, estimated=True),
+    )
+    (line,) = bill(plane, by="team", since="2026-01-01", until="2026-01-02").lines
+    assert str(line.shown) == "16.00 USD"
+    assert [(part.quantity, part.estimated) for part in line.parts] == [(5, False), (3, True)]

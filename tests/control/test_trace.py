@@ -168,3 +168,14 @@ def test_seconds_of_replicas_are_no_response(plane: Plane) -> None:
     plane.respond("one", run=None)
     with pytest.raises(NotFound, match="there is no response"):
         trace(plane)
+
+
+def test_a_response_of_a_model_elsewhere_says_so_to_who_may_know(plane: Plane) -> None:
+    serving(plane)
+    plane.respond("far", run=None, deployment="azure", model="gpt-4o")
+    with pytest.raises(NotFound, match="`azure` of `endpoint/delay` with the model") as elsewhere:
+        trace(plane, "far")
+    assert elsewhere.value.code == "trace_elsewhere"
+    with pytest.raises(NotFound, match="there is no response `far`") as hidden:
+        find_trace(plane.context, "far", lambda _record, _run: False)
+    assert hidden.value.code == "not_found"

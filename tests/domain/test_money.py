@@ -71,8 +71,22 @@ def test_a_sku_says_where_and_what() -> None:
     )
 
 
+def test_tokens_have_a_price_for_a_million_at_the_gateway_or_at_an_endpoint() -> None:
+    sku = parse_sku("endpoint/chat.cached_input_tokens")
+    assert (sku.place, sku.measure, sku.measure.fine_units) == (
+        *("endpoint/chat", Measure.CACHED_INPUT_TOKENS),
+        1_000_000,
+    )
+    assert parse_sku("gateway.output_tokens").measure.unit == "million output tokens"
+    assert price("endpoint/chat.input_tokens", "3").cost_of(Decimal(2)) == Fraction(6, 10**6)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "local", "local.", ".cpu_hour", "local.gpu", "local.request", "gateway.cpu_hour"]
+    "text",
+    [
+        *("", "local", "local.", ".cpu_hour", "local.gpu", "local.request", "gateway.cpu_hour"),
+        *("local.input_tokens", "endpoint/.input_tokens", "endpoint/chat.request", "a/b.cpu_hour"),
+    ],
 )
 def test_what_is_no_sku_is_refused_with_those_there_are(text: str) -> None:
     with pytest.raises(Invalid, match=r"`gateway\.request` are"):

@@ -7,6 +7,7 @@ import pytest
 from plinth.domain.application import Application
 from plinth.domain.load import load_workload
 from plinth.domain.need import FUNCTIONS, Need, needs_of
+from plinth.domain.workload import Endpoint
 
 
 def parts(**fields: Any) -> dict[str, Need]:
@@ -172,3 +173,32 @@ def test_the_peak_needs_as_many_instances_as_were_measured() -> None:
     assert one("online", replicas=5, demand=demand).instances_at_peak == 5
     assert one("flow", replicas=2).instances_at_peak == 2
     assert one("train", nodes=4).instances_at_peak == 4
+
+
+def test_each_deployment_of_our_own_is_a_need_with_the_fields_of_the_file() -> None:
+    endpoint = Endpoint.model_validate(
+        {
+            "kind": "endpoint",
+            "name": "delay",
+            "resources": {"cpu": 3},
+            "deployments": {
+                "blue": {"model": "models:/m/1", "resources": {"cpu": 2}},
+                "green": {"model": "models:/m/2", "replicas": 2},
+                "burst": {"external": {"url": "https://x.example.com", "protocol": "openai"}},
+            },
+            "traffic": {"blue": 90, "green": 10},
+        }
+    )
+    blue, green = needs_of(endpoint)
+    assert (blue.name, blue.resources.cpu, blue.at("resources.cpu")) == (
+        "blue",
+        2,
+        "deployments.blue.resources.cpu",
+    )
+    assert (green.resources.cpu, green.at("resources.cpu"), green.instances) == (
+        3,
+        "resources.cpu",
+        2,
+    )
+    assert green.instances_field == "deployments.green.replicas"
+    assert green.at("requirements.regions") == "requirements.regions"

@@ -70,3 +70,53 @@ def test_every_field_has_a_description_for_the_reference():
     for model in KINDS.values():
         for name, field in model.model_fields.items():
             assert name == "kind" or field.description
+
+
+SEVERAL = {
+    "kind": "endpoint",
+    "name": "churn",
+    "resources": {"cpu": 2},
+    "deployments": {
+        "blue": {"model": "models:/churn@champion"},
+        "green": {"model": "models:/churn/7", "resources": {"cpu": 4}, "replicas": 2},
+    },
+    "traffic": {"blue": 90, "green": 10},
+}
+
+
+def test_an_endpoint_has_one_deployment_or_several_by_name():
+    short = WORKLOAD.validate_python({"kind": "endpoint", "name": "a", "model": "models:/a@b"})
+    assert list(short.by_name()) == ["main"]
+    several = WORKLOAD.validate_python(SEVERAL)
+    assert list(several.by_name()) == ["blue", "green"]
+    assert several.policy.traffic == {"blue": 90, "green": 10}
+
+
+def test_a_deployment_alone_is_an_endpoint_without_the_traffic():
+    several = WORKLOAD.validate_python(SEVERAL)
+    blue, green = several.only("blue"), several.only("green")
+    assert (blue.model, blue.resources.cpu, blue.replicas) == ("models:/churn@champion", 2, 1)
+    assert (green.model, green.resources.cpu, green.replicas) == ("models:/churn/7", 4, 2)
+    assert (blue.traffic, blue.deployments) == ({}, {})
+    assert blue.only("main") == blue
+    # What serves does not begin anew because its share changed.
+    changed = WORKLOAD.validate_python({**SEVERAL, "traffic": {"blue": 10, "green": 90}})
+    assert changed.only("green") == green
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({}, "give one of `model`, `external` and `deployments`"),
+        (
+            {"model": "models:/a@b", "deployments": SEVERAL["deployments"]},
+            "there are `model` and `deployments`",
+        ),
+        ({"deployments": SEVERAL["deployments"]}, "several deployments need `traffic`"),
+        ({"deployments": {"blue": {}}}, "give `model` or `external`, one of the two"),
+        ({"model": "models:/a@b", "traffic": {"blue": 100}}, "names `blue`; there are `main`"),
+    ],
+)
+def test_an_endpoint_that_serves_nothing_clear_is_refused(fields, why):
+    with pytest.raises(ValidationError, match=why):
+        WORKLOAD.validate_python({"kind": "endpoint", "name": "a", **fields})

@@ -29,6 +29,27 @@ LINE: dict[str, Any] = {
     "rx": 94,
     "tx": 120,
     "attempts": 1,
+    "served": "r_new",
+    "unserved": None,
+    "first_ms": 11,
+    "stream": None,
+    "model": None,
+    "max": None,
+    "answered": None,
+    "usage": None,
+    "usage_first": None,
+    "events": None,
+    "rid": None,
+}
+# What an older Plinth did not write.
+NEW = (
+    *("served", "unserved", "first_ms", "stream", "model", "max", "answered"),
+    *("usage", "usage_first", "events", "rid"),
+)
+CHAT = {
+    "route": "endpoint:chat",
+    "path": "/v1/chat/completions",
+    "usage": '{"prompt_tokens": 9, "completion_tokens": 3}',
 }
 
 
@@ -58,9 +79,71 @@ def test_a_line_becomes_a_record() -> None:
             tx=120,
             attempts=1,
             upstream="/srv/run/r_new.1.sock",
+            first_ms=11,
         )
     ]
     assert records[0].replica == 1
+
+
+def record(**changes: Any) -> AccessRecord:
+    (found,), _ = parse(line(**changes))
+    return found
+
+
+def test_a_line_of_an_older_plinth_is_read_as_before() -> None:
+    old = {name: value for name, value in LINE.items() if name not in NEW}
+    (found,), _ = parse(json.dumps(old).encode() + b"\n")
+    assert (found.deployment, found.first_ms, found.tokens) == ("r_new", None, None)
+    assert found.was_served
+
+
+def test_who_served_is_told_when_several_could() -> None:
+    spilled = record(cluster="way:delay", served="delay.azure", attempts=2)
+    assert (spilled.deployment, spilled.external, spilled.was_spilled) == (
+        *("delay.azure", "azure"),
+        True,
+    )
+    assert not record(cluster="way:delay").was_spilled
+    assert (record().external, record(served=None).deployment) == (None, "r_new")
+
+
+def test_what_the_gateway_answered_in_a_deployments_place_was_served_by_nobody() -> None:
+    fields = {"code": 503, "unserved": "no_connection", "served": "chat.azure"}
+    dead = record(**CHAT, **fields, upstream="envoy://inner/")
+    assert not dead.was_served
+    assert dead.tokens is None
+
+
+def test_a_server_that_says_that_it_served_nobody_is_not_believed() -> None:
+    liar = record(**CHAT, unserved="lie")
+    assert liar.was_served
+    assert liar.tokens is not None
+
+
+def test_a_stream_tells_in_its_last_event_the_rest_of_what_it_told_in_its_first() -> None:
+    chat = {**CHAT, "stream": True, "events": 9, "usage": '{"output_tokens": 40}'}
+    first = '{"input_tokens": 7, "output_tokens": 1}'
+    whole = record(**chat, usage_first=first).tokens
+    assert whole is not None
+    assert whole.usage.to_json() == {"input_tokens": 7, "output_tokens": 40}
+    assert whole.estimated == frozenset()
+
+
+def test_the_one_token_that_a_cut_stream_of_anthropic_begins_with_is_not_its_output() -> None:
+    first = '{"input_tokens": 7, "output_tokens": 1}'
+    chat = {**CHAT, "stream": "true", "events": 9, "flags": "DC", "usage": first}
+    cut = record(**chat, details="downstream_remote_disconnect").tokens
+    assert cut is not None
+    assert cut.usage.to_json() == {"input_tokens": 7, "output_tokens": 8}
+    assert cut.estimated == {"output_tokens"}
+
+
+def test_names_and_numbers_of_strangers_are_kept_short_and_printable() -> None:
+    assert record(answered="a" * 999).answered == "a" * 256
+    assert record(answered="a\u202eb").answered is None
+    assert record(answered=7, max="1e9", events="x").max_tokens is None
+    assert record(max="16", rid="g1").max_tokens == 16
+    assert record(rid="g1").reservation == "g1"
 
 
 def test_this_is_the_line_that_envoy_is_told_to_write() -> None:
@@ -69,7 +152,7 @@ def test_this_is_the_line_that_envoy_is_told_to_write() -> None:
 
 def test_a_request_that_nobody_could_read_is_a_record_without_a_caller() -> None:
     nothing = dict.fromkeys(
-        ("principal", "team", "key", "route", "cluster", "method", "path"), None
+        ("principal", "team", "key", "route", "cluster", "served", "method", "path"), None
     )
     (record,), _ = parse(line(**nothing, code=400, flags="DPE"))
     assert (record.principal, record.endpoint, record.deployment) == (None, None, None)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from plinth.domain.serving import Limit, TrafficPolicy
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway import snapshot
 from plinth.gateway.snapshot import GatewayState
@@ -33,12 +34,27 @@ def deployment(run: str, *sockets: str) -> Deployment:
 DELAY = EndpointRoute(
     name="delay",
     team="ops",
-    serving=deployment("r_new", "/home/run/r_new.0.1.sock", "/home/run/r_new.1.1.sock"),
+    deployments=(deployment("r_new", "/home/run/r_new.0.1.sock", "/home/run/r_new.1.1.sock"),),
     candidates=(deployment("r_next", "/home/run/r_next.0.1.sock"),),
     callers=("p_ann", "p_bob"),
     caller_teams=("ops",),
 )
 PRICE = EndpointRoute(name="price", team="research", callers=("p_cia",))
+CHAT = EndpointRoute(
+    name="chat",
+    team="ops",
+    protocol="openai",
+    deployments=(
+        deployment("r_blue", "/home/run/r_blue.0.1.sock").model_copy(update={"name": "blue"}),
+        deployment("r_green", "/home/run/r_green.0.1.sock").model_copy(update={"name": "green"}),
+    ),
+    policy=TrafficPolicy(
+        traffic={"blue": 90, "green": 10},
+        match={"green": {"x-variant": "green"}},
+        limits=(Limit(team="sales", requests_per_minute=60), Limit(tokens_per_minute=10_000)),
+    ),
+    callers=("p_ann",),
+)
 EMPTY = GatewayState(
     port=8470,
     sockets="/home/run",
@@ -49,7 +65,7 @@ EMPTY = GatewayState(
 )
 BUSY = replace(
     EMPTY,
-    endpoints=(DELAY, PRICE),
+    endpoints=(DELAY, PRICE, CHAT),
     revoked=("k_old", "k_leaked"),
     writers=(Writers("ops", ("p_ann", "admin")), Writers("research", ("p_x",), everybody=True)),
 )
@@ -60,8 +76,26 @@ def names(items: Any) -> list[str]:
 
 
 def routes_of(state: GatewayState) -> list[dict[str, Any]]:
-    hosts = snapshot.render(state).routes.items[0]["virtual_hosts"]
-    return [route for host in hosts for route in host["routes"]]
+    return [route for host in hosts_of(state) for route in tried(host)]
+
+
+def hosts_of(state: GatewayState) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = snapshot.render(state).routes.items[0]["virtual_hosts"]
+    return found
+
+
+def tried(host: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the routes of a host, with the settings that they have from it."""
+    if "matcher" in host:
+        matcher = host["matcher"]
+        found = [*matcher["matcher_tree"]["prefix_match_map"]["map"].values()]
+        lists = [each["action"]["typed_config"] for each in (*found, matcher["on_no_match"])]
+        return [route for each in lists for route in each["routes"]]
+    shared = host.get("typed_per_filter_config", {})
+    return [
+        {**each, "typed_per_filter_config": {**shared, **each.get("typed_per_filter_config", {})}}
+        for each in host["routes"]
+    ]
 
 
 def test_the_configuration_is_the_reviewed_one() -> None:
@@ -73,7 +107,7 @@ def test_the_configuration_is_the_reviewed_one() -> None:
 
 
 def test_equal_state_gives_an_equal_version() -> None:
-    other = replace(BUSY, endpoints=(PRICE, DELAY), revoked=("k_leaked", "k_old"))
+    other = replace(BUSY, endpoints=(CHAT, PRICE, DELAY), revoked=("k_leaked", "k_old"))
     assert snapshot.render(other) == snapshot.render(BUSY)
 
 
@@ -90,8 +124,8 @@ def test_mlflow_is_open_to_every_key_for_reading_only(state: GatewayState) -> No
 
 
 def test_what_reads_in_mlflow_comes_before_what_changes() -> None:
-    for host in snapshot.render(BUSY).routes.items[0]["virtual_hosts"]:
-        found = [route for route in host["routes"] if route["name"] == "mlflow"]
+    for host in hosts_of(BUSY):
+        found = [route for route in tried(host) if route["name"] == "mlflow"]
         is_first = [route["match"].get("headers") is not None for route in found]
         assert is_first == sorted(is_first, reverse=True)
 
@@ -100,7 +134,7 @@ def test_a_grant_changes_the_routes_and_nothing_else() -> None:
     granted = DELAY.model_copy(update={"callers": ("p_ann",)})
     before, after = (
         snapshot.render(BUSY),
-        snapshot.render(replace(BUSY, endpoints=(granted, PRICE))),
+        snapshot.render(replace(BUSY, endpoints=(granted, PRICE, CHAT))),
     )
     assert before.version != after.version
     assert before.routes != after.routes
@@ -119,18 +153,29 @@ def test_a_new_signing_key_does_not_touch_the_listener() -> None:
 
 def test_every_cluster_that_a_route_names_exists() -> None:
     clusters = names(snapshot.render(BUSY).clusters.items)
-    used = {route["route"]["cluster"] for route in routes_of(BUSY) if "route" in route}
-    assert used == set(clusters) == {"control", "mlflow", "deployment:r_new", "deployment:r_next"}
+    used = {name for route in routes_of(BUSY) for name in clusters_of(route)}
+    runs = ("r_new", "r_next", "r_blue", "r_green")
+    assert used == set(clusters) == {"control", "mlflow", *(f"deployment:{run}" for run in runs)}
+
+
+def clusters_of(route: dict[str, Any]) -> list[str]:
+    action = route.get("route", {})
+    weighted = action.get("weighted_clusters", {"clusters": []})["clusters"]
+    return [*([action["cluster"]] if "cluster" in action else []), *names(weighted)]
 
 
 def test_every_route_says_who_may_use_it() -> None:
-    assert all("plinth.grants" in route["typed_per_filter_config"] for route in routes_of(BUSY))
+    """What does not is closed: the filter refuses where no route opens it."""
+    for route in routes_of(BUSY):
+        if "plinth.grants" not in route["typed_per_filter_config"]:
+            assert route["direct_response"]["status"] == 403
 
 
 def test_only_the_control_plane_is_shown_the_key() -> None:
     shown = {
-        route["route"]["cluster"]
+        name
         for route in routes_of(BUSY)
+        for name in clusters_of(route)
         if "route" in route and "authorization" not in route.get("request_headers_to_remove", [])
     }
     assert shown == {"control"}
@@ -138,7 +183,7 @@ def test_only_the_control_plane_is_shown_the_key() -> None:
 
 def test_nobody_behind_the_gateway_gets_or_sets_a_cookie_but_the_control_plane() -> None:
     for route in routes_of(BUSY):
-        if "route" in route and route["route"]["cluster"] != "control":
+        if "route" in route and "control" not in clusters_of(route):
             assert "cookie" in route["request_headers_to_remove"]
             assert "set-cookie" in route["response_headers_to_remove"]
 
@@ -147,9 +192,9 @@ def test_nobody_behind_the_gateway_gets_or_sets_a_cookie_but_the_control_plane()
     ("port", "host"), [(8470, "mlflow.localhost:8470"), (80, "mlflow.localhost")]
 )
 def test_the_pages_have_their_own_host_which_holds_nothing_else(port: int, host: str) -> None:
-    hosts = snapshot.render(replace(BUSY, port=port)).routes.items[0]["virtual_hosts"]
+    hosts = hosts_of(replace(BUSY, port=port))
     pages = next(each for each in hosts if each["name"] == "mlflow")
-    assert host in pages["domains"]
+    assert f"host:{host}" in pages["domains"]
     assert len(set(pages["domains"])) == len(pages["domains"])
     assert {route["name"] for route in pages["routes"]} == {
         "sign-in",
@@ -160,7 +205,7 @@ def test_the_pages_have_their_own_host_which_holds_nothing_else(port: int, host:
 
 
 def test_an_endpoint_without_replicas_answers_like_one_that_never_had_any() -> None:
-    bare = PRICE.model_copy(update={"serving": Deployment(id="r_gone", upstreams=())})
+    bare = PRICE.model_copy(update={"deployments": (Deployment(id="r_gone", upstreams=()),)})
     with_none, with_empty = (replace(BUSY, endpoints=(each,)) for each in (PRICE, bare))
     assert routes_of(with_none) == routes_of(with_empty)
 

@@ -34,7 +34,7 @@ def endpoint(number: int, folder: Path) -> EndpointRoute:
     return EndpointRoute(
         name=f"model-{number}",
         team="ops",
-        serving=Deployment(id=f"r_{number}", upstreams=(upstream,)) if number % 2 else None,
+        deployments=(Deployment(id=f"r_{number}", upstreams=(upstream,)),) if number % 2 else (),
         candidates=(Deployment(id=f"r_next{number}", upstreams=(upstream,)),),
         callers=("p_ann",) if number % 3 else (),
         caller_teams=("ops", "research") if number % 4 else (),
@@ -54,7 +54,7 @@ def test_envoy_accepts_two_control_planes(tmp_path: Path) -> None:
 def test_envoys_own_words_come_back(tmp_path: Path) -> None:
     rendered = render(tmp_path)
     broken = json.loads(json.dumps(rendered.routes.items[0]))
-    broken["virtual_hosts"][0]["routes"][0]["match"] = {"safe_regex": {"regex": "("}}
+    broken["virtual_hosts"][1]["routes"][0]["match"] = {"safe_regex": {"regex": "("}}
     refused = replace(rendered, routes=snapshot.resources([broken]))
     complaint = validation.complaint(refused)
     assert complaint is not None

@@ -23,7 +23,7 @@ STATE = GatewayState(
 
 def test_only_what_changed_is_written_and_clusters_come_first(tmp_path: Path) -> None:
     first = snapshot.render(STATE)
-    assert xds.write(first, tmp_path) == ("cds", "ecds", "lds", "rds")
+    assert xds.write(first, tmp_path) == ("cds", "ecds", "limits", "inner", "lds", "rds")
     assert xds.write(first, tmp_path) == ()
     assert xds.write(snapshot.render(replace(STATE, revoked=("k_1",))), tmp_path) == ("rds",)
 

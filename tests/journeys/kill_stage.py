@@ -84,8 +84,12 @@ class Served:
         (self.plinth.home.runs / run / name).touch()
 
     def wait_until_serving(self, name: str, run: str) -> None:
-        wait_for(lambda: self.plinth.client.endpoint(name)["serving"] == run, f"{name} serving")
+        wait_for(lambda: run in self.serving(name), f"{name} serving")
         self.wait_for_answer(name)
+
+    def serving(self, name: str) -> set[str]:
+        """Return the runs that serve an endpoint."""
+        return set(self.plinth.client.endpoint(name)["serving"].values())
 
     def wait_for_answer(self, name: str) -> None:
         with self.plinth.http(self.key) as client:

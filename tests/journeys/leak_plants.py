@@ -165,7 +165,7 @@ def plant_platform(plinth: Plinth, planted: Planted) -> None:
     plinth.train(team, "3")
     names["endpoint"] = f"{mark}-endpoint"
     served = plinth.serve(names["endpoint"], "models:/scale@champion", team=team)
-    names["deployment"] = str(served["serving"])
+    names["deployment"] = str(served["serving"]["main"])
     answer = infer(plinth.http(plinth.key(team)), names["endpoint"], 1.0)
     assert answer.status_code == 200
     names["response"] = answer.headers["x-plinth-id"]

@@ -177,10 +177,14 @@ class Plinth:
 
     def apply(self, name: str, model: str, *, team: str = "default", **fields: Any) -> Json:
         """Apply an endpoint; return the answer, before it is ready."""
-        declared = {"kind": "endpoint", "name": name, "team": team, "model": model, **fields}
+        return self.client.apply(self.endpoint_of(name, team, model=model, **fields))
+
+    def endpoint_of(self, name: str, team: str, **fields: Any) -> Endpoint:
+        """Return an endpoint's file as a value."""
+        declared = {"kind": "endpoint", "name": name, "team": team, **fields}
         endpoint = WORKLOAD.validate_python(declared)
         assert isinstance(endpoint, Endpoint)
-        return self.client.apply(endpoint)
+        return endpoint
 
     def serve(self, name: str, model: str, **fields: Any) -> Json:
         """Apply an endpoint and wait until the new deployment serves; return the endpoint."""
@@ -190,7 +194,8 @@ class Plinth:
             run = self.client.run(deployment)
             assert run["phase"] not in FINAL, run["message"]
             endpoint = self.client.endpoint(name)
-            return endpoint if endpoint["serving"] == deployment and endpoint["ready"] else None
+            is_it = deployment in endpoint["serving"].values() and endpoint["ready"]
+            return endpoint if is_it else None
 
         found: Json = wait_for(seen, f"endpoint {name} being ready")
         return found

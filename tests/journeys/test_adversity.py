@@ -123,7 +123,7 @@ def test_after_a_loss_of_power_everything_accepted_goes_on_and_what_was_lost_is_
     end_of(plinth, building, "succeeded", 1)
     with plinth.http(plinth.key("default")) as caller:
         try_often(lambda: infer(caller, ENDPOINT, 1.0).status_code == 200, "an answer")
-    shown = plinth.client.run(str(plinth.client.endpoint(ENDPOINT)["serving"]))
+    shown = plinth.client.run(str(plinth.client.endpoint(ENDPOINT)["serving"]["main"]))
     assert [a["reason"] for a in shown["attempts"]][:1] == [reason]
     assert before <= {unit["id"] for unit in plinth.client.status()["units"]}
     wait_until_tidy(plinth)

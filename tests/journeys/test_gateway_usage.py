@@ -109,7 +109,7 @@ class Upstreams:
                 EndpointRoute(
                     name=name,
                     team="ops",
-                    serving=Deployment(id=f"r_{name}", upstreams=upstreams),
+                    deployments=(Deployment(id=f"r_{name}", upstreams=upstreams),),
                     callers=("p_ann",),
                 )
                 for name, upstreams in endpoints.items()

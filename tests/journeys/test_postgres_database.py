@@ -30,6 +30,7 @@ from plinth.store.tables import metadata
 from tests.journeys.postgres_server import PASSWORD
 from tests.journeys.postgres_stand import Databases
 from tests.store.rows import NOW, later, run_in
+from tests.store.test_migrations import add_endpoints, check_endpoints
 
 _T = TypeVar("_T")
 PATIENCE_S = 30.0
@@ -106,6 +107,15 @@ def test_rows_of_the_first_version_are_brought_forward(databases: Databases) -> 
             (attempt,) = list_attempts(connection, ["r_a"])
         assert (attempt.key, attempt.handle) == ("k_a", {"unit": "r_a.0.1"})
         assert attempt.started_at == datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC)
+
+
+def test_endpoints_of_an_earlier_version_are_brought_forward(databases: Databases) -> None:
+    with databases.new() as url, closing(Database(url)) as database:
+        with database.write() as connection:
+            migrate_to(connection, "0005")
+        add_endpoints(database)
+        database.migrate()
+        check_endpoints(database)
 
 
 def test_the_audit_log_refuses_to_lose_a_row(database: Database) -> None:

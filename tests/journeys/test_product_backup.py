@@ -83,7 +83,7 @@ def before(
             key=key,
             revoked=revoked["token"],
             job=job,
-            deployment=served["serving"],
+            deployment=served["serving"]["main"],
             answered=answered,
             all_answered=list(caller.ids),
             records=seen.records(),

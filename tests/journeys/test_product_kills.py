@@ -46,7 +46,7 @@ class Running:
     def server(self) -> str:
         """The unit of the endpoint's first replica."""
         endpoint = self.plinth.client.endpoint(ENDPOINT)
-        run = self.plinth.client.run(endpoint["serving"])
+        run = self.plinth.client.run(endpoint["serving"].get("main"))
         newest = max(a["number"] for a in run["attempts"] if a["replica"] == 0)
         return f"{run['id']}.0.{newest}"
 
@@ -200,7 +200,7 @@ def test_the_only_server_is_killed_and_its_callers_are_told_until_it_is_back(
     running: Running,
 ) -> None:
     plinth = running.plinth
-    run = plinth.client.endpoint(ENDPOINT)["serving"]
+    run = plinth.client.endpoint(ENDPOINT)["serving"]["main"]
     with running.calls() as calls:
         kill(plinth.pid_of(f"{run}.0.1"))
         running.wait_until_loaded(f"{run}.0.2")
@@ -226,7 +226,7 @@ def _succeeds(running: Running) -> bool:
 def test_one_of_two_servers_is_killed_and_the_other_takes_its_requests(running: Running) -> None:
     plinth = running.plinth
     plinth.serve(ENDPOINT, "models:/scale@champion", team=TEAM, replicas=2, grace=5)
-    run = plinth.client.endpoint(ENDPOINT)["serving"]
+    run = plinth.client.endpoint(ENDPOINT)["serving"]["main"]
     victim = f"{run}.1.1"
     with running.calls() as calls:
         kill(plinth.pid_of(victim))
@@ -245,7 +245,7 @@ def test_one_of_two_servers_is_killed_and_the_other_takes_its_requests(running: 
 
 def test_the_supervisor_of_a_server_is_killed_and_the_server_is_replaced(running: Running) -> None:
     plinth = running.plinth
-    run = plinth.client.endpoint(ENDPOINT)["serving"]
+    run = plinth.client.endpoint(ENDPOINT)["serving"]["main"]
     child = plinth.pid_of(f"{run}.0.1")
     with running.calls() as calls:
         kill(plinth.pid_of(f"{run}.0.1", "supervisor"))

@@ -76,7 +76,7 @@ def test_a_ready_endpoint_has_answered_its_models_example_through_the_gateway(
 ) -> None:
     shown = plinth.cli("get", endpoint, "--json").json
     assert (shown["ready"], shown["model"]["version"]) == (True, 1)
-    assert [run["phase"] for run in shown["deployments"]] == ["running"]
+    assert [run["phase"] for run in shown["runs"]] == ["running"]
     log = (plinth.home.gateway / "access.log").read_text().splitlines()
     checks = [line for line in map(json.loads, log) if f"candidate:{endpoint}" in line["route"]]
     asked = [(line["path"].rpartition("/")[2], int(line["code"])) for line in checks]
@@ -143,7 +143,7 @@ def test_another_teams_endpoint_is_refused_in_the_words_for_an_absent_one(
 
 @pytest.mark.skipif(best_level() < 2, reason=f"isolation level {best_level()} here")
 def test_a_job_cannot_pass_by_the_gateway_to_a_model_server(plinth: Plinth, endpoint: str) -> None:
-    serving = plinth.client.run(plinth.client.endpoint(endpoint)["serving"])
+    serving = plinth.client.run(plinth.client.endpoint(endpoint)["serving"]["main"])
     level = plinth.client.status()["node"]["isolation_level"]
     assert [attempt["isolation"] for attempt in serving["attempts"]] == [level]
     unit = f"{serving['id']}.0.1"
@@ -210,11 +210,11 @@ def test_no_key_a_forged_a_revoked_and_an_expired_key_are_refused(
 def test_applying_the_same_again_changes_nothing(plinth: Plinth, endpoint: str) -> None:
     before = plinth.client.endpoint(endpoint)
     again = plinth.apply(endpoint, "models:/scale@champion", team=TEAM)
-    assert (again["changed"], again["deployment"]) == (False, before["serving"])
+    assert (again["changed"], again["deployment"]) == (False, before["serving"]["main"])
     # An alias is how a version is called, not what is served.
     by_number = plinth.apply(endpoint, "models:/scale/1", team=TEAM)
     assert by_number["changed"] is False
-    assert len(plinth.client.endpoint(endpoint)["deployments"]) == len(before["deployments"])
+    assert len(plinth.client.endpoint(endpoint)["runs"]) == len(before["runs"])
 
 
 def test_a_name_that_another_team_has_and_models_that_are_not_there_are_refused(
@@ -244,9 +244,9 @@ def test_a_model_that_does_not_load_says_so_and_the_old_deployment_serves_on(
     said = plinth.cli("logs", run).out
     assert "model `scale` version `3` does not load: ValueError: this model was made" in said
     after = wait_for(
-        lambda: (e := plinth.client.endpoint(endpoint))["next"] is None and e, "its settling"
+        lambda: (e := plinth.client.endpoint(endpoint))["next"] == {} and e, "its settling"
     )
-    assert (after["serving"], after["ready"]) == (before["serving"], True)
+    assert (after["serving"]["main"], after["ready"]) == (before["serving"]["main"], True)
     assert "does not load" in after["message"]
     assert (calls.failed, {answer for _, answer in calls.answers}) == ([], {20.0})
 
@@ -255,7 +255,7 @@ def test_a_new_version_takes_over_while_requests_flow_and_none_fails(
     plinth: Plinth, endpoint: str, caller: httpx.Client
 ) -> None:
     before = plinth.client.endpoint(endpoint)
-    old = plinth.pid_of(f"{before['serving']}.0.1")
+    old = plinth.pid_of(f"{before['serving']['main']}.0.1")
     with Caller(caller, endpoint) as calls, Caller(plinth.http(plinth.key(TEAM)), endpoint) as more:
         calls.wait_for_answers(20)
         plinth.serve(endpoint, "models:/scale/2", team=TEAM)
@@ -267,8 +267,8 @@ def test_a_new_version_takes_over_while_requests_flow_and_none_fails(
         # First all old ones, then all new ones.
         assert answers == sorted(answers)
         assert set(answers) == {20.0, 30.0}
-    phases = {run["id"]: run["phase"] for run in plinth.client.endpoint(endpoint)["deployments"]}
-    assert phases[before["serving"]] == "stopped"
+    phases = {run["id"]: run["phase"] for run in plinth.client.endpoint(endpoint)["runs"]}
+    assert phases[before["serving"]["main"]] == "stopped"
 
 
 def test_usage_counts_each_request_once_even_when_the_control_plane_is_killed(
@@ -318,7 +318,7 @@ def _stands_still(plinth: Plinth, endpoint: str) -> float | None:
 def test_stop_ends_the_serving_and_apply_begins_it_again(
     plinth: Plinth, endpoint: str, caller: httpx.Client
 ) -> None:
-    server = plinth.pid_of(f"{plinth.client.endpoint(endpoint)['serving']}.0.1")
+    server = plinth.pid_of(f"{plinth.client.endpoint(endpoint)['serving']['main']}.0.1")
     plinth.cli("stop", endpoint)
     assert not is_alive(server)
     answer = infer(caller, endpoint, 1.0)
@@ -332,7 +332,7 @@ def test_stop_ends_the_serving_and_apply_begins_it_again(
 def test_delete_ends_the_serving_and_frees_the_name(
     plinth: Plinth, endpoint: str, caller: httpx.Client
 ) -> None:
-    server = plinth.pid_of(f"{plinth.client.endpoint(endpoint)['serving']}.0.1")
+    server = plinth.pid_of(f"{plinth.client.endpoint(endpoint)['serving']['main']}.0.1")
     plinth.cli("delete", endpoint)
     assert not is_alive(server)
     assert plinth.cli("list", "--json").json["endpoints"] == []

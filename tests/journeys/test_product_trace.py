@@ -107,7 +107,7 @@ def story(managed_environments: Path, free_port: Callable[[], int]) -> Iterator[
             repository,
             git(repository, "rev-parse", "HEAD"),
             ended,
-            str(endpoint["serving"]),
+            str(endpoint["serving"].get("main")),
             answer.headers["x-plinth-id"],
             caller,
         )

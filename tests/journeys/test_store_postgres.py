@@ -8,7 +8,8 @@ import pytest
 
 from plinth.store.session import Database
 from tests.control import test_lineage as test_model_lineage
-from tests.control import test_retention, test_trace
+from tests.control import test_retention, test_rotation, test_trace
+from tests.control import test_secrets as test_secret_service
 from tests.control.endpoints import test_reconciler as test_endpoint_reconciler
 from tests.control.endpoints import test_service as test_endpoint_service
 from tests.control.plane import Plane, make_plane
@@ -28,6 +29,7 @@ from tests.store import (
     test_relocation,
     test_runs,
     test_schema,
+    test_secrets,
     test_session,
     test_tables,
 )
@@ -62,12 +64,15 @@ TestPrices = suite(test_prices, "database")
 TestRelocation = suite(test_relocation, "database")
 TestRuns = suite(test_runs, "database")
 TestSchema = suite(test_schema, "database")
+TestSecrets = suite(test_secrets, "database")
 TestSession = suite(test_session, "database")
 TestTables = suite(test_tables, "database")
 TestEndpointReconciler = suite(test_endpoint_reconciler, "plane")
 TestEndpointService = suite(test_endpoint_service, "plane")
 TestModelLineage = suite(test_model_lineage, "plane")
 TestRetention = suite(test_retention, "plane")
+TestRotation = suite(test_rotation, "plane")
 TestRunReconciler = suite(test_run_reconciler, "plane")
 TestRunService = suite(test_run_service, "plane")
+TestSecretService = suite(test_secret_service, "plane")
 TestTrace = suite(test_trace, "plane")

@@ -103,6 +103,13 @@ def test_a_file_of_nothing_but_mistakes_is_told_in_few_lines(tmp_path: Path) -> 
     assert max(map(len, told)) < 300
 
 
+def test_a_switch_is_on_or_off(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("allow_private_upstreams = true\n")
+    assert load_settings(tmp_path).allow_private_upstreams is True
+    told = mistakes_in(tmp_path, "allow_private_upstreams = 1\n")
+    assert told[0].endswith("a number stands here; accepted: `true` or `false`")
+
+
 def test_every_setting_says_what_it_is_for() -> None:
     for field in Settings.__dataclass_fields__.values():
         assert field.metadata["text"].endswith(".")

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 
 from plinth.domain.usage import Gap, Meter, UsageRecord
 from plinth.kit.errors import Conflict
-from plinth.metering.journal import GapDraft, Journal, Reading, UsageDraft, state_of
+from plinth.metering.counters import Series
+from plinth.metering.journal import GapDraft, Journal, Line, Reading, UsageDraft, state_of
 from plinth.metering.ledger import Ledger
 from plinth.metering.replay import replay
 from plinth.metering.rotation import rotate, rotated
@@ -478,3 +480,50 @@ def test_records_carry_the_place_of_their_line(bench: Bench) -> None:
     assert first.source.startswith("gateway:")
     assert first.position == "0.000000000000000"
     assert second.position == f"0.{len(line_of(0)):015d}"
+
+
+SEEN = Series("lines")
+
+
+def _both(line: bytes) -> Line:
+    """Read a line as a request with its tokens, and count it."""
+    draft = parse(line)
+    assert draft is not None
+    tokens = replace(draft, meter=Meter.OUTPUT_TOKENS, quantity=4.0, estimated=True)
+    return Line((draft, tokens), {SEEN: 1.0})
+
+
+def test_several_things_of_one_line_have_places_of_their_own_beside_the_old_one(
+    bench: Bench,
+) -> None:
+    bench.write(2)
+    bench.journal.collect()
+    plain = [each.position for each in bench.ledger.records()]
+    fresh = Ledger(bench.log.with_name("fresh.db"))
+    collected = Journal(bench.log, fresh, Reading(_both)).collect()
+    found = [each.position for each in fresh.records()]
+    assert found == sorted([*plain, *(f"{each}:output_tokens" for each in plain)])
+    assert (collected.records, collected.lines, collected.counts) == (4, 2, {SEEN: 2.0})
+    assert [each.estimated for each in fresh.records()] == [False, True] * 2
+    fresh.close()
+
+
+def test_what_is_counted_is_counted_once_whoever_reads(bench: Bench) -> None:
+    bench.write(3)
+    for _ in range(3):
+        Journal(bench.log, bench.ledger, Reading(_both)).collect()
+    bench.write(1)
+    Journal(bench.log, bench.ledger, Reading(_both, chunk=200, longest=100)).collect()
+    assert [each.value for each in bench.ledger.counters()] == [4.0]
+
+
+def test_a_log_that_was_cut_counts_nothing_again(bench: Bench) -> None:
+    bench.write(3)
+    journal = Journal(bench.log, bench.ledger, Reading(_both))
+    journal.collect()
+    whole = bench.log.read_bytes()
+    bench.log.write_bytes(whole[: len(whole) * 2 // 3])
+    for _ in range(3):
+        journal.collect()
+    assert [each.value for each in bench.ledger.counters()] == [3.0]
+    assert len(bench.ledger.records()) == 6

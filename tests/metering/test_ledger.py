@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from plinth.domain.usage import Gap, Meter, UsageRecord
+from plinth.kit.clock import FakeClock
 from plinth.kit.errors import Conflict, Temporary
+from plinth.metering import ledger as ledger_module
+from plinth.metering.counters import Counter, Series
 from plinth.metering.ledger import Ledger, UsageTotal
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -175,6 +178,65 @@ def test_a_ledger_of_the_first_version_keeps_all_it_holds(tmp_path: Path) -> Non
         assert (kept.request_id, kept.replica, kept.cpu) == ("q-1", None, None)
         assert ledger.cursor("gateway:a") == "1"
         assert ledger.gaps() == []
+
+
+def test_a_ledger_without_tokens_keeps_all_it_holds_and_takes_them(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as old:
+        for statement in (FIRST_VERSION, ledger_module._UPGRADES[1], "pragma user_version = 2"):
+            old.executescript(statement)
+    with closing(Ledger(path)) as ledger, closing(Ledger(tmp_path / "new.db")) as new:
+        (kept,) = ledger.records()
+        assert (kept.estimated, kept.shadow, kept.deployment, kept.model) == (
+            *(False, False),
+            None,
+            None,
+        )
+        tokens = record("2", meter=Meter.INPUT_TOKENS, quantity=7, estimated=True, model="m")
+        ledger.commit("gateway:a", [tokens], expected="1", cursor="2")
+        assert ledger.records() == [kept, tokens]
+        assert ledger.counters() == []
+        # What was read before and what a new ledger reads is one shape.
+        new.commit("gateway:a", [kept, tokens], expected=None, cursor="2")
+        assert new.dump() == ledger.dump()
+
+
+REQUESTS_OF_OPS = Series("requests", (("team", "ops"), ("code", '2"xx')))
+
+
+def test_counters_grow_with_the_cursor_or_not_at_all(tmp_path: Path) -> None:
+    clock = FakeClock()
+    began = clock.now()
+    with closing(Ledger(tmp_path / "ledger.db", clock)) as ledger:
+        ledger.commit("a", [], expected=None, cursor="1", counts={REQUESTS_OF_OPS: 2.0})
+        clock.advance(60)
+        ledger.commit("a", [], expected="1", cursor="2", counts={REQUESTS_OF_OPS: 0.5})
+        with pytest.raises(Conflict):
+            ledger.commit("a", [], expected="1", cursor="3", counts={REQUESTS_OF_OPS: 9.0})
+    with closing(Ledger(tmp_path / "ledger.db", clock)) as ledger:
+        assert ledger.counters() == [Counter(REQUESTS_OF_OPS, 2.5, began)]
+        ledger.drop_counters(began + timedelta(seconds=60))
+        assert len(ledger.counters()) == 1
+        ledger.drop_counters(began + timedelta(seconds=61))
+        assert ledger.counters() == []
+
+
+def test_totals_tell_copies_apart_and_how_much_is_estimated(ledger: Ledger) -> None:
+    tokens = {"meter": Meter.INPUT_TOKENS, "quantity": 10}
+    ledger.commit(
+        "gateway:a",
+        [
+            record("1", **tokens),
+            record("2", **tokens, estimated=True),
+            record("3", **tokens, shadow=True),
+        ],
+        expected=None,
+        cursor="3",
+    )
+    assert ledger.totals(START, START + timedelta(hours=1)) == [
+        UsageTotal("ops", "endpoint/echo", Meter.INPUT_TOKENS, 20.0, 2, estimated=10.0),
+        UsageTotal("ops", "endpoint/echo", Meter.INPUT_TOKENS, 10.0, 1, shadow=True),
+    ]
 
 
 def test_a_request_is_found_by_its_id(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from plinth.domain.money import Price
 from plinth.domain.usage import Meter, UsageSum
-from plinth.metering.rating import PriceBook, rate
+from plinth.metering.rating import PriceBook, rate, rate_all
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -103,3 +103,71 @@ def test_a_stated_price_wins_over_later_ones_that_plinth_brings() -> None:
     assert [str(each.amount) for each in book.prices()] == ["1", "2"]
     book = PriceBook(brought, [price(amount="2")])
     assert [str(each.amount) for each in book.prices()] == ["2"]
+
+
+def tokens(meter: Meter, number: int, **changes: object) -> UsageSum:
+    fields: dict[str, object] = {"meter": meter, "platform": None, "cpu": None}
+    given = {**fields, "memory_bytes": None, "workload": "endpoint/chat", **changes}
+    return used(number * 1_000_000, **given)
+
+
+HOSTED = PriceBook([price("gateway.input_tokens", "0"), price("gateway.output_tokens", "0")], [])
+OWN = PriceBook(
+    [price("endpoint/chat.input_tokens", "3"), price("endpoint/chat.cached_input_tokens", "0.5")],
+    [],
+)
+
+
+def test_tokens_of_a_model_that_runs_here_cost_what_all_such_tokens_cost() -> None:
+    (charge,) = rate(tokens(Meter.INPUT_TOKENS, 2), HOSTED)
+    assert (charge.sku, charge.quantity, charge.amount) == ("gateway.input_tokens", 2, 0)
+
+
+def test_tokens_of_a_model_elsewhere_are_unknown_until_a_price_is_stated_and_never_0() -> None:
+    external = tokens(Meter.INPUT_TOKENS, 2, deployment="azure")
+    (charge,) = rate(external, HOSTED)
+    assert (charge.quantity, charge.amount) == (2, None)
+    assert charge.why_unpriced == (
+        "what `azure` charges is its provider's, and `endpoint/chat.input_tokens` was not stated"
+    )
+    (charge,) = rate(external, OWN)
+    assert charge.amount == Fraction(6, 1_000_000)
+
+
+def test_a_cached_token_with_a_price_of_its_own_is_charged_once() -> None:
+    sums = [tokens(Meter.INPUT_TOKENS, 10), tokens(Meter.CACHED_INPUT_TOKENS, 4)]
+    charged = {charge.sku: (charge.quantity, charge.amount) for charge in rate_all(sums, OWN)}
+    assert charged == {
+        "endpoint/chat.input_tokens": (6, Fraction(18, 1_000_000)),
+        "endpoint/chat.cached_input_tokens": (4, Fraction(2, 1_000_000)),
+    }
+
+
+def test_a_part_without_a_price_of_its_own_pays_what_its_whole_pays() -> None:
+    sums = [
+        tokens(Meter.OUTPUT_TOKENS, 10),
+        tokens(Meter.REASONING_TOKENS, 4),
+        tokens(Meter.INPUT_TOKENS, 10, workload="endpoint/other"),
+        tokens(Meter.CACHED_INPUT_TOKENS, 4, workload="endpoint/other"),
+    ]
+    book = PriceBook([*HOSTED.prices(), *OWN.prices()], [])
+    assert [(each.sku, each.quantity) for each in rate_all(sums, book)] == [
+        ("gateway.output_tokens", 10),
+        ("gateway.input_tokens", 10),
+    ]
+
+
+def test_a_part_is_taken_off_what_is_estimated_and_what_is_not() -> None:
+    sums = [
+        tokens(Meter.INPUT_TOKENS, 3),
+        tokens(Meter.INPUT_TOKENS, 5, estimated=True),
+        tokens(Meter.CACHED_INPUT_TOKENS, 4),
+        tokens(Meter.INPUT_TOKENS, 7, team="other"),
+    ]
+    charged = [(each.usage.meter, each.quantity) for each in rate_all(sums, OWN)]
+    assert charged == [
+        (Meter.INPUT_TOKENS, 0),
+        (Meter.INPUT_TOKENS, 4),
+        (Meter.CACHED_INPUT_TOKENS, 4),
+        (Meter.INPUT_TOKENS, 7),
+    ]

@@ -18,6 +18,16 @@ def test_the_catalog_loads_and_serves_mlflow_models() -> None:
     assert runtime.protocol == "open-inference-v2"
 
 
+def test_the_catalog_serves_chat_models_over_openais_api() -> None:
+    runtime = find_runtime(load_runtimes(), "gguf")
+    assert (runtime.name, runtime.protocol) == ("llmserver", "openai")
+    # Another version may read other files, or be silent about telemetry no more.
+    assert any("openvino-genai==" in package for package in runtime.packages)
+    place = {"python": Path("/e/bin/python"), "model": Path("/m"), "name": "n", "version": "4"}
+    variables = runtime.variables_for(**place)  # type: ignore[arg-type]
+    assert (Path(variables["PYTHONPATH"]) / "llmserver" / "__main__.py").is_file()
+
+
 def test_the_command_is_filled_in() -> None:
     runtime = load_runtimes()["v2server"]
     place = {"python": Path("/e/bin/python"), "model": Path("/m"), "name": "n", "version": "4"}
@@ -49,5 +59,5 @@ def test_mistakes_are_named_with_the_file(old: str, new: str, said: str) -> None
 
 
 def test_an_unknown_format_lists_the_known_ones() -> None:
-    with pytest.raises(NotFound, match="served: mlflow-pyfunc"):
+    with pytest.raises(NotFound, match="served: gguf, mlflow-pyfunc"):
         find_runtime(load_runtimes(), "onnx")

@@ -66,7 +66,7 @@ def run_in(connection: Connection, run_id: str, team: str = "research", **fields
         principal=principal_in(connection, team).id,
         created_by="admin",
         created_at=fields.pop("created_at", NOW),
-        **fields,
+        **({"deployment": "main"} if workload["kind"] == "endpoint" else {}) | fields,
     )
     add_run(connection, run)
     return run

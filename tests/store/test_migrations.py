@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from plinth.store import session
-from plinth.store.runs import Attempt, add_attempt, list_attempts
+from plinth.store.endpoints import list_endpoints
+from plinth.store.runs import Attempt, add_attempt, find_run, list_attempts
 from plinth.store.session import Database, engine_of
 
 MIGRATIONS = Path(session.__file__).parent / "migrations"
@@ -31,6 +33,23 @@ insert into run (id, team, kind, name, workload, data, plan, principal, created_
 insert into attempt (run, replica, number, phase, key, handle, created_at, started_at, metered)
     values ('r_a', 0, 1, 'running', 'k_a', '{"unit": "r_a.0.1"}', '2026-01-01 00:00:00.000000',
     '2026-01-01 00:00:01.000000', 0);
+"""
+
+# Endpoints of the schema before deployments had names: one that serves and is to serve another
+# run, one that was stopped, and a name that nothing stands behind.
+ENDPOINTS = """
+insert into team values ('ops', '2026-01-01 00:00:00.000000');
+insert into principal values ('p_a', 'run', 'r', 'ops', '2026-01-01 00:00:00.000000', null);
+insert into run (id, team, kind, name, workload, data, plan, principal, created_by, created_at,
+    desired, phase, reason, message, closed)
+    values ('r_{0}', 'ops', 'endpoint', '{1}',
+    '{{"kind": "endpoint", "name": "{1}", "team": "ops", "model": "models:/m/{2}"}}',
+    '{{}}', '{{"workload": "{1}", "chosen": null, "rejected": [], "inputs_digest": "d"}}', 'p_a',
+    'admin', '2026-01-0{2} 00:00:00.000000', 'run', 'running', 'Ready', '', false);
+insert into endpoint (name, team, desired, serving, next, reason, message, created_at, created_by,
+    updated_at, due_at) values ('{0}', 'ops', '{1}', {2}, {3}, 'Serving', 'serves',
+    '2026-01-01 00:00:00.000000', 'admin', '2026-01-02 00:00:00.000000',
+    '2026-01-03 00:00:00.000000');
 """
 
 
@@ -77,6 +96,45 @@ def test_polls_get_their_indexes_and_a_server_needs_no_key(tmp_path: Path) -> No
         (attempt,) = list_attempts(connection, ["r_a"])
         add_attempt(connection, attempt.model_copy(update={"number": 2, "key": None}))
         assert [each.key for each in list_attempts(connection, ["r_a"])] == ["k_a", None]
+    database.close()
+
+
+def add_endpoints(database: Database) -> None:
+    """Write the rows of `ENDPOINTS` into a store of the schema before they had names."""
+    team, principal, run, endpoint = filter(str.strip, ENDPOINTS.split(";"))
+    with database.write() as connection:
+        for statement in (
+            team,
+            principal,
+            run.format("a", "live", 1),
+            run.format("b", "live", 2),
+            run.format("c", "idle", 3),
+            run.format("d", "idle", 4),
+            endpoint.format("live", "run", "'r_a'", "'r_b'"),
+            endpoint.format("idle", "stop", "null", "null"),
+            endpoint.format("ghost", "stop", "null", "null"),
+        ):
+            connection.exec_driver_sql(statement)
+
+
+def check_endpoints(database: Database) -> None:
+    """Check that what `add_endpoints` wrote is what this version makes of it."""
+    with database.read() as connection:
+        idle, live = list_endpoints(connection)
+        runs = [find_run(connection, run) for run in ("r_a", "r_b", "r_c", "r_d")]
+    assert (live.serving, live.next) == ({"main": "r_a"}, {"main": "r_b"})
+    assert (live.workload.model, live.before) == ("models:/m/2", None)
+    assert (idle.desired, idle.serving, idle.next) == ("stop", {}, {})
+    assert idle.workload.model == "models:/m/4"
+    assert {run.deployment for run in runs} == {"main"}
+    assert live.updated_at == datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def test_endpoints_of_an_earlier_version_have_one_deployment_with_a_name(tmp_path: Path) -> None:
+    database = at_revision(tmp_path / "plinth.db", "0005")
+    add_endpoints(database)
+    database.migrate()
+    check_endpoints(database)
     database.close()
 
 

@@ -64,6 +64,14 @@ def test_every_access_log_is_opened_with_what_it_holds_now() -> None:
     }
 
 
+def test_the_log_of_copies_is_a_source_of_the_ledger_too() -> None:
+    with full_home() as plane:
+        for name in ("shadow.log", "shadow.log.000001"):
+            (plane.home.gateway / name).write_bytes(b"{}\n")
+        with access_logs(plane.home) as logs:
+            assert {"gateway/shadow.log", "gateway/shadow.log.000001"} < {each[0] for each in logs}
+
+
 def test_a_log_that_is_renamed_while_all_are_opened_is_not_missed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -90,7 +90,7 @@ def test_a_backup_that_fails_leaves_the_home_as_it_was(tmp_path: Path) -> None:
 def test_an_earlier_ledger_goes_forward() -> None:
     with full_home() as plane:
         with closing(sqlite3.connect(plane.home.ledger)) as connection:
-            for table in ("usage", "gaps", "cursors", "unreadable"):
+            for table in ("usage", "gaps", "cursors", "unreadable", "counters"):
                 connection.execute(f"drop table {table}")
             connection.executescript(
                 "create table usage (source text not null, position text not null, meter text not "

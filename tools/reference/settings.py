@@ -46,12 +46,16 @@ def settings_page() -> str:
 
 def _row(field: dataclasses.Field[Any]) -> str:
     default = f"`{field.default}`" if field.default != "" else "empty"
+    if isinstance(field.default, bool):
+        default = f"`{str(field.default).lower()}`"
     return f"| `{field.name}` | {_written(field)} | {default} | {field.metadata['text']} |"
 
 
 def _written(field: dataclasses.Field[Any]) -> str:
     if isinstance(field.default, str):
         return "text in quotes"
+    if isinstance(field.default, bool):
+        return "`true` or `false`"
     kind = "whole number" if isinstance(field.default, int) else "number"
     least, most = field.metadata["least"], field.metadata["most"]
     upper = f" to {most}" if most is not None else " or more"

@@ -26,7 +26,8 @@ from plinth.domain.application import (
 from plinth.domain.document import MAX_CHARACTERS, MAX_DEPTH
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import Accelerator, ResourceRequest
-from plinth.domain.workload import RESERVED_VARIABLES, Environment
+from plinth.domain.serving import Capacity, External, Health, Limit, Timeouts
+from plinth.domain.workload import RESERVED_VARIABLES, EndpointDeployment, Environment
 
 # Sections after the kinds: the path of the field and the type that stands there.
 PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -34,6 +35,12 @@ PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("resources.accelerator", Accelerator),
     ("requirements", Requirements),
     ("environment", Environment),
+    ("deployments.NAME", EndpointDeployment),
+    ("external", External),
+    ("capacity", Capacity),
+    ("limits", Limit),
+    ("timeouts", Timeouts),
+    ("health", Health),
     ("data.NAME", Data),
     ("weights", Weights),
     ("explore", Explore),
@@ -53,7 +60,7 @@ _ALIKE = {
     "online.demand": "flow.demand",
 }
 _UNITS = {
-    "size": (("TiB", 2**40), ("GB", 10**9), ("MB", 10**6)),
+    "size": (("TiB", 2**40), ("GiB", 2**30), ("GB", 10**9), ("MB", 10**6), ("MiB", 2**20)),
     "duration": (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)),
 }
 EXAMPLES = {
@@ -73,8 +80,14 @@ timeout: 15m
     "endpoint": """\
 kind: endpoint
 name: flights-delay
-model: models:/flights-delay@champion
-replicas: 1
+deployments:
+  blue: {model: models:/flights-delay@champion}
+  green: {model: models:/flights-delay/7}
+traffic: {blue: 90, green: 10}
+match:
+  green: {x-variant: green}
+limits:
+  - {each: team, requests_per_minute: 600}
 """,
     "application": """\
 kind: application
@@ -159,6 +172,8 @@ def _ordered(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
     fields = list(model.model_fields.items())
     first = [item for name in ("kind", "name") for item in fields if item[0] == name]
     rest = [item for item in fields if item not in first]
+    # What this kind of file is about comes before what it has from others.
+    rest.sort(key=lambda item: item[0] not in model.__annotations__)
     yield from first
     yield from (item for item in rest if item[1].is_required())
     yield from (item for item in rest if not item[1].is_required())
@@ -174,7 +189,8 @@ def _written(annotation: Any) -> str:
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin is Annotated:
-        return _written(arguments[0])
+        titles = (each.title for each in arguments[1:] if isinstance(each, FieldInfo))
+        return next(filter(None, titles), None) or _written(arguments[0])
     if origin in (Union, types.UnionType):
         return " or ".join(_written(part) for part in arguments if part is not type(None))
     if origin is tuple:

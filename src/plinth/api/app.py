@@ -21,10 +21,14 @@ from plinth.api import (
     bill,
     datasets,
     endpoints,
+    gateway,
     identities,
     members,
+    metrics,
     node,
+    openai_models,
     runs,
+    secrets,
     sign_in,
     snapshots,
     trace,
@@ -44,8 +48,9 @@ PREFIX = "/api/v1"
 # More would be read by nobody.
 _MOST_MISTAKES = 20
 ROUTERS = (
-    *(runs, endpoints, identities, sign_in, members, audit),
-    *(datasets, snapshots, trace, usage, bill, node),
+    *(runs, endpoints, openai_models, identities, sign_in, members, audit),
+    *(datasets, secrets, snapshots, trace, usage, bill, node),
+    *(gateway, metrics),
 )
 
 

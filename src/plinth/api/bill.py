@@ -154,6 +154,7 @@ def _part(part: Part) -> dict[str, Any]:
         "currency": part.price.currency if part.price else None,
         "price_from": to_text(part.price.valid_from) if part.price else None,
         "why_unpriced": part.why_unpriced,
+        "estimated": part.estimated,
         "from": to_text(part.since),
         "to": to_text(part.until),
         "seen_at": to_text(part.seen_at) if part.seen_at else None,

@@ -112,6 +112,7 @@ def _explain(made: Json) -> None:
 def _arithmetic(part: Json) -> str:
     quantity = Decimal(part["fine_quantity"])
     used = f"{quantity:,f} {part['fine_unit']}{'' if quantity == 1 else 's'}"
+    used += " (estimated)" if part["estimated"] else ""
     running = f" (still running, seen {_time(part['seen_at'])})" if part["seen_at"] else ""
     if part["price"] is None:
         return f"{part['sku'] or part['meter']}: {used}, unpriced: {part['why_unpriced']}{running}"

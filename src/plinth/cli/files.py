@@ -82,7 +82,9 @@ def with_packages(job: Job, file: Path) -> Job:
         ) from err
     packages = tuple(stripped for line in lines if (stripped := line.partition("#")[0].strip()))
     try:
-        environment = Environment(packages=packages)
+        environment = Environment(
+            packages=packages, without_dependencies=job.environment.without_dependencies
+        )
     except ValidationError as err:
         mistakes = "; ".join(
             f"`{path}`: {each['msg'].removeprefix('Value error, ')}" for each in err.errors()

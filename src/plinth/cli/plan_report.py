@@ -35,6 +35,7 @@ from plinth.cli.plan_report_part import (
 from plinth.cli.plan_report_sources import sources_section
 from plinth.domain.application import HOURS_PER_MONTH, Application, Declaration, Weights
 from plinth.domain.plan import Advice, Candidate, Outcome, PartPlan
+from plinth.planning.advice_words import summary
 
 # Enough of a digest to tell two plans apart; the page ends with all of it.
 _DIGEST = 19
@@ -81,6 +82,8 @@ def decision(advice: Advice) -> str:
             places.setdefault(_place(part.chosen, advice.home), []).append(f"`{part.name}`")
     placed = [f"{_listed(names)} on {place}" for place, names in places.items()]
     missing = [f"`{part.name}`" for part in advice.parts if part.chosen is None]
+    if advice.forbidden or not advice.parts:
+        return f"{summary(advice)}."
     if not placed:
         return f"No place was found for {_listed(missing)}: a rule rejects every candidate."
     home = f"In {advice.home}, run" if advice.home not in (None, LOCAL) else "Run"
@@ -122,7 +125,7 @@ def _cautions(advice: Advice) -> str:
     """Return what a board must see before it reads on."""
     said = [
         f"{verdict.rule}: {verdict.reason}"
-        for verdict in advice.joint
+        for verdict in (*advice.joint, *advice.external)
         if verdict.outcome is Outcome.NOT_OK
     ]
     unknown = len(open_questions(advice))
@@ -140,6 +143,8 @@ def _cautions(advice: Advice) -> str:
 
 
 def _joint_plan(advice: Advice) -> str:
+    if not advice.parts:
+        return ""
     rows = [_plan_row(part) for part in advice.parts]
     cost = advice.cost
     total = ["all", *[""] * 5, cost_cell(cost, known_amount(advice)), hours(advice.day2_hours)]
@@ -177,11 +182,12 @@ def _plan_row(part: PartPlan) -> list[str]:
 
 
 def _joint_verdicts(advice: Advice) -> str:
-    if not advice.joint:
+    said = (*advice.joint, *advice.external)
+    if not said:
         return ""
     rows = [
         [each.rule, each.outcome.value, each.reason, each.remedy or "-", question(each.rule)]
-        for each in advice.joint
+        for each in said
     ]
     if all(not row[-1] for row in rows):
         rows = [row[:-1] for row in rows]

@@ -31,17 +31,20 @@ _ORDER = (Outcome.NOT_OK, Outcome.UNKNOWN, Outcome.OK)
 
 def show_advice(advice: Advice) -> None:
     """Print the whole decision; what is unknown of each part; why the others were passed over."""
-    print_table(
-        ["PART", "PLATFORM", "REGION", "SIZE", "TIER", ">A MONTH", "RANGE", ">WORK"],
-        [part_row(part) for part in advice.parts],
-        empty="",
-    )
+    if advice.parts:
+        print_table(
+            ["PART", "PLATFORM", "REGION", "SIZE", "TIER", ">A MONTH", "RANGE", ">WORK"],
+            [part_row(part) for part in advice.parts],
+            empty="",
+        )
     say(f"\n{summary(advice)}")
     shared = work_words(advice)
     if shared is not None:
         say(f"  {shared}")
-    for verdict in advice.joint:
+    for verdict in (*advice.joint, *advice.external):
         say(f"  {verdict.rule}: {verdict.reason}")
+    if not advice.parts:
+        return
     for part in advice.parts:
         _show_part(part)
     _show_score(advice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from plinth.cli.output import age, console, print_table, words
 
@@ -67,44 +68,81 @@ def code_facts(code: Json | None) -> list[tuple[str, Any]]:
 
 def state_of(endpoint: Json) -> str:
     """Return `running` for an endpoint that answers, else what became of it, in words."""
+    if endpoint["refused"]:
+        return "refused"
     return "running" if endpoint["ready"] else words(endpoint["reason"])
 
 
 def show_endpoint(endpoint: Json) -> None:
-    """Print an endpoint with its deployments, its plan and its history."""
+    """Print an endpoint with its deployments, its runs, their plans and its history."""
     _heading(f"endpoint {endpoint['name']}")
-    model = endpoint["model"]
+    addresses = endpoint["addresses"]
     _facts(
         [
             ("state", state_of(endpoint)),
             ("why", endpoint["message"]),
             ("ready", "yes" if endpoint["ready"] else "no"),
+            ("refused", endpoint["refused"]),
             ("team", endpoint["team"]),
-            ("address", endpoint["url"]),
-            ("model", f"{model['name']} version {model['version']}" if model else None),
+            ("protocol", endpoint["protocol"]),
+            *((f"{kind} address", address) for kind, address in addresses.items()),
         ]
     )
     _heading("Deployments")
     rows = [
         [
+            name,
+            served_by(one),
+            one["phase"],
+            share_of(one),
+            one["run"] or one["next"],
+            "replaced when ready" if one["run"] and one["next"] else one["message"],
+        ]
+        for name, one in endpoint["deployments"].items()
+    ]
+    print_table(["NAME", "SERVED BY", "PHASE", ">SHARE", "RUN", "WHY"], rows, empty="none")
+    _heading("Runs")
+    serving = endpoint["serving"].values()
+    rows = [
+        [
             run["id"],
-            f"{run['model']['name']}/{run['model']['version']}" if run["model"] else None,
+            run["deployment"],
+            _model(run["model"]),
             run["phase"],
             age(run["created_at"]),
-            "serves" if run["id"] == endpoint["serving"] else run["message"],
+            "serves" if run["id"] in serving else run["message"],
         ]
-        for run in endpoint["deployments"]
+        for run in endpoint["runs"]
     ]
-    print_table(["RUN", "MODEL", "PHASE", ">AGE", "WHY"], rows, empty="none yet")
-    if endpoint["plan"]:
-        show_plan(endpoint["plan"])
+    columns = ["RUN", "DEPLOYMENT", "MODEL", "PHASE", ">AGE", "WHY"]
+    print_table(columns, rows, empty="none yet")
+    for name, plan in endpoint["plans"].items():
+        show_plan(plan, name if len(endpoint["deployments"]) > 1 else "")
     _events(endpoint["events"])
 
 
-def show_plan(plan: Json) -> None:
-    """Print every candidate of a plan with what each rule says of it."""
+def served_by(one: Json) -> str | None:
+    """Return what a deployment is: a model's version, or the host that serves it."""
+    external = one["external"]
+    if external is None:
+        return _model(one["model"])
+    return str(urlsplit(external["url"]).hostname)
+
+
+def share_of(one: Json) -> str:
+    """Return a deployment's share of the requests in words."""
+    return "the rest" if one["share"] is None else f"{one['share']:g} %"
+
+
+def _model(model: Json | None) -> str | None:
+    return f"{model['name']}/{model['version']}" if model else None
+
+
+def show_plan(plan: Json, deployment: str = "") -> None:
+    """Print every candidate of a plan, of a deployment if named, with each rule's verdict."""
     chosen = plan["chosen"]
-    _heading("Plan", f"inputs {plan['inputs_digest'][:12]}")
+    named = f"of {deployment}, " if deployment else ""
+    _heading("Plan", f"{named}inputs {plan['inputs_digest'][:12]}")
     for candidate in [chosen, *plan["rejected"]] if chosen else plan["rejected"]:
         mark = "chosen" if candidate is chosen else "rejected"
         offer = candidate["offer"]

@@ -66,7 +66,10 @@ def backup(
         f"wrote {made['file']}: {format_bytes(made['size_bytes'])} in "
         f"{format_duration(made['seconds'])}"
     )
-    note("it holds the keys that sign every API key: keep it as you keep a password (mode 0600)")
+    note(
+        "it holds the keys that sign every API key and open every secret: keep it as you keep a "
+        "password (mode 0600)"
+    )
     note(f"next: `plinth restore {file} --home DIR` makes a home of it")
 
 

@@ -15,8 +15,11 @@ class Plain(TyperCommand):
     """A command whose usage names what it needs as it is: `FILE`, where typer writes `{FILE}`."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the pieces of the line `Usage: ...`."""
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        """Return the pieces of the line `Usage: ...`; nothing of what is hidden."""
+        hidden = [each for each in self.get_params(ctx) if getattr(each, "hidden", False)]
+        unsaid = {piece for each in hidden for piece in each.get_usage_pieces(ctx)}
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece.strip("{}") for piece in pieces if piece not in unsaid]
 
 
 def verb(function: Callable[..., Any], name: str) -> Any:

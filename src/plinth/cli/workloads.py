@@ -13,7 +13,7 @@ from plinth.cli.files import read_workload, with_packages
 from plinth.cli.log_piece import print_piece
 from plinth.cli.output import age, console, counted, note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect, open_home
-from plinth.cli.show import show_endpoint, show_run, state_of
+from plinth.cli.show import served_by, share_of, show_endpoint, show_run, state_of
 from plinth.cli.verb import verb
 from plinth.client.client import Client, Json
 from plinth.client.git import Origin, find_origin, listed_names
@@ -107,10 +107,11 @@ def apply(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Serve a model from an endpoint's file, and wait until it answers.
+    """Serve models from an endpoint's file, and wait until they answer.
 
     An alias (`models:/NAME@champion`) is resolved now. What serves goes on serving until the new
-    deployment has answered its model's input example through the gateway.
+    deployment has answered its model's input example through the gateway. What only the traffic,
+    the limits or the timeouts say takes effect at once and restarts nothing.
     """
     workload = read_workload(file, team)
     if not isinstance(workload, Endpoint):
@@ -125,10 +126,8 @@ def apply(
     elif detach:
         note(f"accepted; `plinth get {workload.name}` shows how it stands")
     else:
-        model = shown["model"]
-        what = f"{model['name']} version {model['version']}"
         note(f"ready: {shown['message'].partition(': ')[2] or shown['message']}")
-        note(f"endpoint `{workload.name}` serves {what} at {shown['url']}")
+        note(f"endpoint `{workload.name}` serves {_what(shown)} at {shown['url']}")
 
 
 def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
@@ -145,7 +144,7 @@ def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
             e["team"],
             state_of(e),
             age(e["created_at"]),
-            e["message"].partition("\n")[0],
+            (e["refused"] or e["message"]).partition("\n")[0],
         ]
         for e in endpoints
     ]
@@ -193,6 +192,9 @@ def logs(
         int | None, typer.Option(min=1, help="Which attempt [default: the newest]")
     ] = None,
     replica: Annotated[int, typer.Option(min=0, help="Which replica")] = 0,
+    deployment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which deployment of an endpoint")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Print what a run, an endpoint's deployment, or a part of Plinth printed.
@@ -210,7 +212,7 @@ def logs(
                 print_piece(content.lstrip(b"\0"), 0, len(content))
             return
         kind, found = _find(client, target)
-        run_id = found["id"] if kind == "run" else _deployment_of(found)
+        run_id = found["id"] if kind == "run" else _deployment_of(found, deployment)
         if follow and attempt is None and kind == "run":
             _follow(client, run_id, quiet=False)
             return
@@ -362,26 +364,27 @@ def _patiently(look: Callable[[], T], run_id: str) -> T:
 
 
 def _wait_ready(client: Client, workload: Endpoint, applied: Json, *, quiet: bool) -> Json:
-    deployment = applied["deployment"]
     shown = None
-    ends_at = time.monotonic() + workload.ready_timeout + _PREPARING_S
+    longest_s = max(one.ready_timeout for one in workload.by_name().values())
+    ends_at = time.monotonic() + longest_s + _PREPARING_S
     with console(to_stderr=True).status("", spinner="dots") as status:
         while time.monotonic() < ends_at:
-            run = client.run(deployment)
-            if run["phase"] in _FINAL:
-                raise PlinthError(
-                    f"deployment `{deployment}` {run['phase']}: {run['message']}",
-                    hint=_hint_after(client.endpoint(workload.name), deployment),
-                    code="deployment_failed",
-                )
             endpoint = client.endpoint(workload.name)
-            if endpoint["serving"] == deployment and endpoint["ready"]:
+            if endpoint["refused"]:
+                raise PlinthError(
+                    f"the gateway refuses endpoint `{workload.name}`: {endpoint['refused']}",
+                    hint="it goes on with what it routed before; `plinth logs envoy` says more",
+                    code="gateway_refuses",
+                )
+            run = _awaited(client, endpoint, applied["applied"])
+            if run is None and endpoint["up_to_date"]:
                 return endpoint
-            status.update(f"{run['phase']}: {run['message']}")
-            is_news = run["message"] != shown and run["phase"] in _BEFORE
+            said = endpoint["message"] if run is None else run["message"]
+            status.update(said if run is None else f"{run['phase']}: {said}")
+            is_news = run is not None and said != shown and run["phase"] in _BEFORE
             if is_news and not quiet and not console(to_stderr=True).is_terminal:
-                note(f"{run['phase']}: {run['message']}")
-            shown = run["message"]
+                note(f"{run['phase']}: {said}")
+            shown = said
             time.sleep(_POLL_S)
     raise PlinthError(
         f"endpoint `{workload.name}` is not ready yet: {shown}",
@@ -389,8 +392,38 @@ def _wait_ready(client: Client, workload: Endpoint, applied: Json, *, quiet: boo
     )
 
 
+def _awaited(client: Client, endpoint: Json, applied: dict[str, str]) -> Any:
+    """Return the first run that does not serve yet, or None. Raises PlinthError for one that ended.
+
+    It is asked for after the endpoint was: a run that serves was ready before.
+    """
+    waiting = [run for name, run in applied.items() if endpoint["serving"].get(name) != run]
+    for run in map(client.run, waiting):
+        if run["phase"] in _FINAL:
+            raise PlinthError(
+                f"deployment `{run['id']}` {run['phase']}: {run['message']}",
+                hint=_hint_after(client.endpoint(endpoint["name"]), run["id"]),
+                code="deployment_failed",
+            )
+    return client.run(waiting[0]) if waiting else None
+
+
+def _what(endpoint: Json) -> str:
+    """Say what serves: the model, or each deployment with its share."""
+    deployments = endpoint["deployments"]
+    if len(deployments) > 1:
+        return ", ".join(
+            f"`{name}` ({served_by(one)}, {share_of(one)})" for name, one in deployments.items()
+        )
+    (one,) = deployments.values()
+    model = one["model"]
+    return f"{model['name']} version {model['version']}" if model else f"what {served_by(one)} has"
+
+
 def _hint_after(endpoint: Json, failed: str) -> str:
-    hint, serving = f"`plinth logs {failed}` shows all its server printed", endpoint["serving"]
+    hint = f"`plinth logs {failed}` shows all its server printed"
+    names = {each["id"]: each["deployment"] for each in endpoint["runs"]}
+    serving = endpoint["serving"].get(names.get(failed))
     return hint if serving in (None, failed) else f"{hint}; `{serving}` goes on serving"
 
 
@@ -404,13 +437,23 @@ def _names(endpoints: list[Json]) -> set[str]:
     return {endpoint["name"] for endpoint in endpoints}
 
 
-def _deployment_of(endpoint: Json) -> str:
-    run_id = endpoint["serving"] or endpoint["next"]
-    if run_id is None and endpoint["deployments"]:
-        run_id = endpoint["deployments"][0]["id"]
-    if run_id is None:
-        raise NotFound(f"endpoint `{endpoint['name']}` has no deployment")
-    return str(run_id)
+def _deployment_of(endpoint: Json, name: str | None) -> str:
+    """Return the run of a deployment, or of the first one, that serves or was started last."""
+    known = endpoint["deployments"]
+    if name is not None and name not in known:
+        names = ", ".join(f"`{each}`" for each in known)
+        raise NotFound(f"endpoint `{endpoint['name']}` has no deployment `{name}`; it has {names}")
+    for each in known if name is None else [name]:
+        run_id = known[each]["run"] or known[each]["next"]
+        if run_id is not None:
+            return str(run_id)
+    for run in endpoint["runs"]:
+        if name in (None, run["deployment"]):
+            return str(run["id"])
+    raise NotFound(
+        f"endpoint `{endpoint['name']}` has no server of its own here",
+        hint="what somebody else serves prints nothing to Plinth",
+    )
 
 
 def _print_unit(client: Client, unit_id: str, *, follow: bool) -> None:

@@ -202,6 +202,22 @@ class Client:
         """End a membership."""
         return self._json("DELETE", _path("members", team, name))
 
+    def secrets(self, *, team: str | None = None) -> list[Json]:
+        """List the secrets of all teams for which one may set any, or of one; never values."""
+        return self._list("/secrets", _given(team=team))
+
+    def set_secret(self, name: str, value: bytes, *, team: str | None = None) -> Json:
+        """Keep a value as the next version of a secret; return its `version`."""
+        return self._json("PUT", _path("secrets", name), params=_given(team=team), content=value)
+
+    def delete_secret(self, name: str, *, team: str | None = None) -> Json:
+        """Delete a secret; `uses` in the answer: for what it had been taken."""
+        return self._json("DELETE", _path("secrets", name), params=_given(team=team))
+
+    def rotate_master_key(self) -> Json:
+        """Put a new master key in the place of the one that wraps the secrets' data keys."""
+        return self._json("POST", "/master-key/rotate")
+
     def audit_log(self, **wanted: Any) -> list[Json]:
         """List entries of the audit log, the newest last.
 
@@ -266,6 +282,35 @@ class Client:
     def models(self) -> list[Json]:
         """List model versions."""
         return self._list("/models")
+
+    def gateway(self) -> Json:
+        """Show how the gateway stands, and the traffic of the last minute."""
+        return self._json("GET", "/gateway")
+
+    def gateway_routes(self) -> list[Json]:
+        """List which address goes where."""
+        return self._list("/gateway/routes")
+
+    def gateway_pairs(self, endpoint: str) -> list[Json]:
+        """List an endpoint's sampled answers beside those of the copies."""
+        return self._list(f"/gateway/pairs/{endpoint}")
+
+    def gateway_tail(
+        self,
+        *,
+        endpoint: str | None = None,
+        team: str | None = None,
+        after: str | None = None,
+        limit: int = 1000,
+    ) -> Json:
+        """List the newest requests, or those behind the `cursor` of the answer before."""
+        asked = {"endpoint": endpoint, "team": team, "after": after, "limit": limit}
+        parameters = {name: value for name, value in asked.items() if value is not None}
+        return self._json("GET", "/gateway/tail", params=parameters)
+
+    def metrics(self) -> str:
+        """Return the gateway's counters as Prometheus scrapes them."""
+        return self._request("GET", "/metrics").text
 
     def usage(self) -> list[Json]:
         """List what was used, by team and workload."""

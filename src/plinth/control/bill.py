@@ -15,7 +15,7 @@ from plinth.kit.errors import Invalid
 from plinth.kit.excerpt import excerpt
 from plinth.metering.bill import Group, Line, Total, make_lines, make_totals
 from plinth.metering.engine_usage import ReplicaSpan, usage_of
-from plinth.metering.rating import PriceBook, rate
+from plinth.metering.rating import PriceBook, rate_all
 from plinth.metering.view import Detail, SumQuery, UsageView, sums_of
 
 _GROUPS = ", ".join(f"`{group}`" for group in Group)
@@ -92,13 +92,16 @@ def make_bill(
         book = open_book(connection)
     asked = SumQuery(
         cuts=_cuts(query, book),
-        details=tuple(_DETAILS[group] for group in query.by if group in _DETAILS),
+        # An endpoint may have a price of its own for tokens.
+        details=tuple(
+            {Detail.WORKLOAD, *(_DETAILS[each] for each in query.by if each in _DETAILS)}
+        ),
         team=query.team,
     )
     with context.ledger.view() as view:
         sums = [*view.sums(asked), *_not_in_ledger(view, spans, asked)]
         gaps = view.gaps(query.since, query.until)
-    charges = (charge for usage in sums if may_see(usage.team) for charge in rate(usage, book))
+    charges = rate_all((usage for usage in sums if may_see(usage.team)), book)
     lines = make_lines(charges, query.by, _currency(book, query.until))
     return Bill(query, tuple(lines), tuple(make_totals(lines)), tuple(gaps))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from plinth.access.keyring import Keyring
+from plinth.access.master_key import MasterKeyring
 from plinth.access.tokens import Claims, mint, verify
 from plinth.control.builder import Builder
 from plinth.domain.access import Principal, PrincipalKind
@@ -34,6 +35,7 @@ class Context:
     """The parts that services and reconcilers work with.
 
     `platforms()` is what may be planned on; `hint()` wakes the reconcilers after a commit.
+    `master_key` wraps the data keys of secrets.
     """
 
     home: Home
@@ -43,6 +45,7 @@ class Context:
     database: Database
     ledger: Ledger
     keyring: Keyring
+    master_key: MasterKeyring
     agent: AgentClient
     engine: Engine
     builder: Builder

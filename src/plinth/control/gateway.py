@@ -1,62 +1,42 @@
 """Publish to the gateway what the rows say; remember what it has acknowledged.
 
-One control plane of a node publishes at a time; what it noted, in a file beside the gateway's, all
-of them read.
+One control plane of a node publishes at a time; what it noted (`published.py`) all of them read.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import Connection
 
-from plinth.access.rbac import callers_of, writers_of
-from plinth.control.context import PLATFORM_PRINCIPAL, Context
+from plinth.control.context import Context
+from plinth.control.credentials import Credentials
 from plinth.control.duties import Duty
-from plinth.control.preparation import socket_of
-from plinth.domain.access import Grant
-from plinth.domain.run import Phase
-from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
-from plinth.domain.workload import Endpoint
+from plinth.control.gateway_state import Rows, read_rows
+from plinth.control.guarding import Guarding
+from plinth.control.published import Published, Record, Refused
+from plinth.domain.serving import TrafficPolicy
+from plinth.domain.traffic import EndpointRoute
+from plinth.gateway.shadow import prune
 from plinth.gateway.snapshot import GatewayState, Snapshot, render
-from plinth.gateway.state import Writers
+from plinth.gateway.validation import complaint
 from plinth.gateway.xds import apply, is_on_disk
-from plinth.kit.errors import Permanent
-from plinth.kit.files import read_json
-from plinth.kit.home import Home
-from plinth.store.endpoints import StoredEndpoint, list_endpoints
-from plinth.store.identities import list_grants, list_revoked, list_teams
-from plinth.store.runs import StoredRun, list_runs
+from plinth.kit.errors import Permanent, PlinthError, Temporary
+
+log = logging.getLogger(__name__)
+
+__all__ = ["GatewayReconciler", "Published"]
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """What the gateway runs: the version, and what serves each endpoint.
+class _Held:
+    """A route that Envoy refused, with why; until it changes, `instead` is routed."""
 
-    `is_settled`: not while another version is being handed over, which it may run already.
-    """
-
-    version: str
-    serving: dict[str, str | None]
-    deployments: frozenset[str]
-    is_settled: bool = True
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return {
-            "version": self.version,
-            "serving": self.serving,
-            "deployments": sorted(self.deployments),
-            "is_settled": self.is_settled,
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Published:
-        """Read what `to_json` wrote."""
-        return cls(**{**value, "deployments": frozenset(value["deployments"])})
+    route: EndpointRoute
+    instead: EndpointRoute
+    reason: str
 
 
 class GatewayReconciler:
@@ -68,19 +48,20 @@ class GatewayReconciler:
     def __init__(self, context: Context, duty: Duty | None = None) -> None:
         self._context = context
         self._duty = duty
-        self._record = context.home.gateway_record
+        self._record = Record(context.home)
+        self._guarding = Guarding(context, self._duty)
+        self._credentials = Credentials(context, self._check_duty)
         # The term of the duty and the version for which Envoy's answer was seen.
         self._settled: tuple[int, str] | None = None
+        self._rendered: tuple[GatewayState, Snapshot] | None = None
+        # By endpoint; and the routes as Envoy took them last, None while that was not read.
+        self._held: dict[str, _Held] = {}
+        self._taken: dict[str, EndpointRoute] | None = None
 
     @property
     def published(self) -> Published | None:
         """What Envoy has acknowledged, whoever published it; None before the first time."""
-        try:
-            return Published.from_json(json.loads(self._record.read_bytes()))
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
-            # It is not synced to the disk: after a power cut it may be empty. Another version of
-            # Plinth may have noted more.
-            return None
+        return self._record.read()
 
     @property
     def settled(self) -> Published | None:
@@ -88,12 +69,13 @@ class GatewayReconciler:
         published = self.published
         return published if published is not None and published.is_settled else None
 
+    def state(self, connection: Connection) -> GatewayState:
+        """Return what the rows say now, published or not."""
+        return read_rows(connection, self._context).state
+
     def note(self, published: Published) -> None:
         """Let every control plane of this node know what Envoy has acknowledged."""
-        draft = self._record.with_name(f".{self._record.name}.{os.getpid()}.tmp")
-        draft.write_text(json.dumps(published.to_json()))
-        self._check_duty()
-        draft.replace(self._record)
+        self._record.write(published, self._check_duty)
 
     def deployments(self) -> frozenset[str]:
         """Return the deployments that Envoy routes to, candidates among them."""
@@ -106,28 +88,76 @@ class GatewayReconciler:
         When the files are not those of what was published, it publishes anew: whoever had the
         duty before and was paused in the midst of a write may have replaced one.
 
+        What Envoy refuses of an endpoint is left out of it, and told with the reason in what is
+        noted; the endpoint's routes stay as they are, and so does what others change.
+
         Raises Temporary when Envoy does not answer, or the duty is over; Permanent with its reason
-        when Envoy refuses: the configuration that runs stays as it is.
+        when Envoy refuses what no endpoint is to blame for: then all stays as it is.
         """
         with self._context.database.read() as connection:
-            state = self._state(connection)
-        snapshot = render(state)
-        term = self._duty.term if self._duty is not None else 0
-        if self._settled == (term, snapshot.version) and self._is_as_published(snapshot):
-            return
-        self._settled = None
-        self._hand_over(snapshot)
-        self.note(_published(state, snapshot.version))
-        self._settled = (term, snapshot.version)
-        self._context.hint()
+            rows = read_rows(connection, self._context)
+        trouble = self._beside(rows)
+        is_guarded = self._guarding.is_on(self.published)
+        state = self._without_held(replace(rows.state, is_guarded=is_guarded))
+        snapshot = self._render(state)
+        if not self._is_settled(snapshot):
+            self._settled = None
+            state, snapshot = self._take(state, snapshot)
+            self._record.write_routes(state.endpoints, self._check_duty)
+            self._taken = {route.name: route for route in state.endpoints}
+        self._note_new(rows, state, snapshot)
+        self._settled = (self._term, snapshot.version)
+        prune(self._context.home.gateway)
+        self._guarding.end_if_unasked()
+        if not self._held:
+            self._credentials.forget_others(rows)
+        if trouble is not None:
+            raise trouble
 
-    def _is_as_published(self, snapshot: Snapshot) -> bool:
-        published, folder = self.settled, self._context.home.gateway
+    @property
+    def _term(self) -> int:
+        return self._duty.term if self._duty is not None else 0
+
+    def _beside(self, rows: Rows) -> PlinthError | None:
+        """Bring the guard and the credentials forward; what fails there holds up no route."""
+        trouble = self._credentials.write(rows)
+        try:
+            self._guarding.prepare(rows.state.endpoints)
+        except Temporary as err:
+            trouble = trouble or err
+        return trouble
+
+    def _is_settled(self, snapshot: Snapshot) -> bool:
+        if self._settled != (self._term, snapshot.version):
+            return False
+        published = self.settled
         return (
             published is not None
             and published.version == snapshot.version
-            and is_on_disk(snapshot, folder)
+            and is_on_disk(snapshot, self._context.home.gateway)
         )
+
+    def _take(self, state: GatewayState, snapshot: Snapshot) -> tuple[GatewayState, Snapshot]:
+        """Hand it over; without what Envoy refuses of it, where an endpoint is to blame."""
+        try:
+            self._hand_over(snapshot)
+        except Permanent as err:
+            held = self._find_refused(state)
+            if not held:
+                raise
+            for name, each in held.items():
+                log.error("Envoy refuses endpoint %s: %s (%s)", name, each.reason, err.message)
+            self._held |= held
+            state = self._without_held(state)
+            snapshot = self._render(state)
+            self._hand_over(snapshot)
+        return state, snapshot
+
+    def _render(self, state: GatewayState) -> Snapshot:
+        # Most of the time nothing is new, and rendering a thousand endpoints takes a while.
+        if self._rendered is None or self._rendered[0] != state:
+            self._rendered = (state, render(state))
+        return self._rendered[1]
 
     def _hand_over(self, snapshot: Snapshot) -> None:
         home, before = self._context.home, self.published
@@ -141,78 +171,80 @@ class GatewayReconciler:
                 self.note(before)
             raise
 
+    def _note_new(self, rows: Rows, state: GatewayState, snapshot: Snapshot) -> None:
+        """Note what Envoy runs now, when that is not what is noted."""
+        now = _published(rows, state, snapshot.version, self._held)
+        if now != self.published:
+            self.note(now)
+            self._context.hint()
+
+    # -- what Envoy refuses ----------------------------------------------------------------------
+
+    def _without_held(self, state: GatewayState) -> GatewayState:
+        """Return the state with what was routed before in the place of what was refused."""
+        routes = {route.name: route for route in state.endpoints}
+        self._held = {
+            name: each for name, each in self._held.items() if routes.get(name) == each.route
+        }
+        if not self._held:
+            return state
+        endpoints = tuple(
+            self._held[name].instead if name in self._held else route
+            for name, route in routes.items()
+        )
+        return replace(state, endpoints=endpoints)
+
+    def _find_refused(self, state: GatewayState) -> dict[str, _Held]:
+        """Return the endpoints whose new routes Envoy refuses, by asking a second one."""
+        if self._taken is None:
+            self._taken = {route.name: route for route in self._record.routes()}
+        taken = self._taken
+        before = {route.name: taken.get(route.name, _unrouted(route)) for route in state.endpoints}
+        new = [route for route in state.endpoints if before[route.name] != route]
+        found: dict[str, _Held] = {}
+
+        def look(group: Sequence[EndpointRoute]) -> None:
+            # Halves of halves: of a thousand new routes one bad one is found in a few seconds.
+            endpoints = before | {route.name: route for route in group}
+            reason = complaint(render(replace(state, endpoints=tuple(endpoints.values()))))
+            if reason is None:
+                return
+            if len(group) == 1:
+                (route,) = group
+                found[route.name] = _Held(route, before[route.name], reason)
+                return
+            look(group[: len(group) // 2])
+            look(group[len(group) // 2 :])
+
+        if new and complaint(render(replace(state, endpoints=tuple(before.values())))) is None:
+            look(new)
+        return found
+
     def _check_duty(self) -> None:
         if self._duty is not None:
             self._duty.check()
 
-    def _state(self, connection: Connection) -> GatewayState:
-        context = self._context
-        runs = list_runs(connection, kind="endpoint", active=True)
-        grants = [stored.grant for stored in list_grants(connection)]
-        routes = []
-        for endpoint in list_endpoints(connection):
-            principals, teams = callers_of(endpoint.team, endpoint.name, grants)
-            serving, candidates = self._deployments(endpoint, runs)
-            routes.append(
-                EndpointRoute(
-                    name=endpoint.name,
-                    team=endpoint.team,
-                    serving=serving,
-                    candidates=tuple(candidates),
-                    callers=tuple(principals),
-                    caller_teams=tuple(teams),
-                )
-            )
-        return GatewayState(
-            port=context.port,
-            sockets=str(context.home.sockets),
-            folder=str(context.home.gateway),
-            access_log=str(context.home.gateway / "access.log"),
-            endpoints=tuple(routes),
-            jwks=context.keyring.public_jwks(),
-            revoked=tuple(list_revoked(connection, context.clock.now())),
-            platform=PLATFORM_PRINCIPAL,
-            writers=tuple(_writers(team.name, grants) for team in list_teams(connection)),
-            control_planes=_control_planes(context.home),
-        )
 
-    def _deployments(
-        self, endpoint: StoredEndpoint, runs: list[StoredRun]
-    ) -> tuple[Deployment | None, list[Deployment]]:
-        serving, candidates = None, []
-        for run in runs:
-            if run.workload.name != endpoint.name or not isinstance(run.workload, Endpoint):
-                continue
-            deployment = Deployment(
-                id=run.id,
-                upstreams=tuple(
-                    Upstream(socket=str(socket_of(self._context, run.id, replica)))
-                    for replica in range(run.workload.replicas)
-                ),
-            )
-            if run.id == endpoint.serving:
-                serving = deployment
-            elif run.phase is Phase.STARTING:
-                candidates.append(deployment)
-        return serving, candidates
+def _unrouted(route: EndpointRoute) -> EndpointRoute:
+    nothing = {"deployments": (), "candidates": (), "policy": TrafficPolicy()}
+    return route.model_copy(update=nothing)
 
 
-def _published(state: GatewayState, version: str) -> Published:
-    serving = {route.name: route.serving.id if route.serving else None for route in state.endpoints}
+def _published(rows: Rows, state: GatewayState, version: str, held: dict[str, _Held]) -> Published:
+    serving = {
+        **rows.serving,
+        **{name: {each.name: each.id for each in held[name].instead.deployments} for name in held},
+    }
     deployments = frozenset(
         deployment.id
         for route in state.endpoints
-        for deployment in (*route.candidates, *filter(None, [route.serving]))
+        for deployment in (*route.candidates, *route.deployments)
     )
-    return Published(version, serving, deployments)
-
-
-def _control_planes(home: Home) -> tuple[str, ...]:
-    """Return the units that `plinth up` started last, of which not all need run this code yet."""
-    node = read_json(home.node_file) or {}
-    return Home.control_planes(int(node.get("control_planes", 1)))
-
-
-def _writers(team: str, grants: list[Grant]) -> Writers:
-    principals, teams = writers_of(team, grants)
-    return Writers(team, principals, everybody=team in teams)
+    return Published(
+        version=version,
+        serving=serving,
+        deployments=deployments,
+        files={name: file for name, file in rows.files.items() if name not in held},
+        refused={name: Refused(rows.files[name], each.reason) for name, each in held.items()},
+        is_guarded=state.is_guarded,
+    )

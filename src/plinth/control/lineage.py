@@ -242,7 +242,7 @@ def _served(connection: Connection, run: StoredRun) -> Served:
         deployed_by=person(connection, run.created_by),
         since=run.created_at,
         until=run.ended_at,
-        serves=endpoint is not None and endpoint.serving == run.id,
+        serves=endpoint is not None and run.id in endpoint.serving.values(),
     )
 
 

@@ -12,14 +12,14 @@ from sqlalchemy import Connection
 
 from plinth.control.context import Context
 from plinth.control.duties import Duty
+from plinth.control.requests import DOUBTS, read_request, read_shadow
 from plinth.domain.usage import Meter
 from plinth.domain.workload import Job
-from plinth.gateway.access_log import parse
 from plinth.gateway.admin import Admin
 from plinth.kit.home import Home
 from plinth.metering.engine_usage import ReplicaSpan, record_usage, usage_of
 from plinth.metering.gaps import gap_in
-from plinth.metering.journal import Collected, Journal, Reading, UsageDraft
+from plinth.metering.journal import Collected, Journal, Reading
 from plinth.metering.rotation import Retention, drop, rotate, rotated
 from plinth.store.runs import (
     Attempt,
@@ -34,18 +34,31 @@ log = logging.getLogger(__name__)
 
 # The unit that writes the access log.
 _GATEWAY_UNIT = "envoy"
+_ESTIMATED = "estimated_tokens"
+# Counters that nothing was added to for as long are of what is gone.
+_COUNTERS_DAYS = 14
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What one workload used for one team."""
+    """What one workload used for one team.
+
+    Cached input is part of the input, reasoning of the output. `estimated_tokens`: how many of the
+    input and output nobody reported. `shadow`: by copies of requests, told apart.
+    """
 
     team: str
     workload: str
-    training_seconds: float
-    serving_seconds: float
-    requests: float
+    training_seconds: float = 0.0
+    serving_seconds: float = 0.0
+    requests: float = 0.0
+    input_tokens: float = 0.0
+    output_tokens: float = 0.0
+    cached_input_tokens: float = 0.0
+    reasoning_tokens: float = 0.0
+    estimated_tokens: float = 0.0
+    shadow: bool = False
 
 
 class Metering:
@@ -58,7 +71,8 @@ class Metering:
         self._context = context
         self._fence = duty.check if duty is not None else None
         self._missing: set[str] = set()
-        self._log = access_log(context.home)
+        self._logs = (access_log(context.home), shadow_log(context.home))
+        self._dropped_at: datetime | None = None
         self._journals = {
             path: Journal(path, context.ledger, reading) for path, reading in logs_of(context.home)
         }
@@ -76,6 +90,7 @@ class Metering:
                     note_metered(connection, attempt)
         for path in begun:
             self._drop(path)
+        self._forget()
         # Last, as it fails while Envoy is away.
         self._rotate()
 
@@ -85,27 +100,32 @@ class Metering:
         What still runs counts up to when it was last seen.
         """
         now = self._context.clock.now()
-        sums: dict[tuple[str, str], dict[Meter, float]] = {}
+        sums: dict[tuple[str, str, bool], dict[str, float]] = {}
+
+        def add(place: tuple[str, str, bool], name: str, quantity: float) -> None:
+            meters = sums.setdefault(place, {})
+            meters[name] = meters.get(name, 0.0) + quantity
+
         for total in self._context.ledger.totals(_BEGINNING, now + timedelta(days=1)):
-            meters = sums.setdefault((total.team, total.workload), {})
-            meters[total.meter] = meters.get(total.meter, 0.0) + total.quantity
+            place = (total.team, total.workload, total.shadow)
+            add(place, total.meter, total.quantity)
+            if total.meter.part_of is None:
+                add(place, _ESTIMATED, total.estimated)
         for attempt, run in self._unmetered():
             span = span_of(attempt, run)
             cursor = self._context.ledger.cursor(span.source)
             until = attempt.ended_at or span.seen_at
             ends = ReplicaSpan(**{**_fields(span), "seen_at": until, "ended_at": until})
-            meters = sums.setdefault((span.team, span.workload), {})
             for record in usage_of(ends, cursor)[0]:
-                meters[record.meter] = meters.get(record.meter, 0.0) + record.quantity
+                add((span.team, span.workload, False), record.meter, record.quantity)
         return [
             UsageRow(
-                team=team,
-                workload=workload,
-                training_seconds=round(meters.get(Meter.TRAINING_SECONDS, 0.0), 3),
-                serving_seconds=round(meters.get(Meter.SERVING_SECONDS, 0.0), 3),
-                requests=meters.get(Meter.REQUESTS, 0.0),
+                team,
+                workload,
+                shadow=shadow,
+                **{name: round(quantity, 3) for name, quantity in meters.items()},
             )
-            for (team, workload), meters in sorted(sums.items())
+            for (team, workload, shadow), meters in sorted(sums.items())
         ]
 
     def unmetered(self) -> list[ReplicaSpan]:
@@ -120,17 +140,29 @@ class Metering:
         for each in drop(path, self._journals[path].finished(), kept, self._fence):
             log.info("removed `%s`, which stands in the ledger", each)
 
+    def _forget(self) -> None:
+        """Drop, once a day, the counters of what is gone."""
+        now = self._context.clock.now()
+        if self._dropped_at is None or now - self._dropped_at >= timedelta(days=1):
+            self._context.ledger.drop_counters(now - timedelta(days=_COUNTERS_DAYS))
+            self._dropped_at = now
+
     def _rotate(self) -> None:
-        """Begin a new access log when this one is large."""
-        if self._log.exists():
-            if self._log.stat().st_size < self._context.settings.access_log_bytes:
-                return
-            rotate(self._log, self._context.clock.now(), self._fence)
-        elif not rotated(self._log):
-            return
-        # Also when it was renamed before and Envoy could not be told then.
-        with Admin(self._context.home.socket("envoy-admin")) as admin:
-            admin.reopen_logs()
+        """Begin new logs when the gateway's are large."""
+        renamed = [path for path in self._logs if self._rename(path)]
+        # Also when it was renamed before and Envoy could not be told then. Copies of requests may
+        # have ended since theirs was renamed: then Envoy begins no other.
+        is_absent = not self._logs[0].exists() and bool(rotated(self._logs[0]))
+        if renamed or is_absent:
+            with Admin(self._context.home.socket("envoy-admin")) as admin:
+                admin.reopen_logs()
+
+    def _rename(self, path: Path) -> bool:
+        """Rename a log when it is large; tell whether it was."""
+        if not path.exists() or path.stat().st_size < self._context.settings.access_log_bytes:
+            return False
+        rotate(path, self._context.clock.now(), self._fence)
+        return True
 
     def _unmetered(self) -> list[tuple[Attempt, StoredRun]]:
         with self._context.database.read() as connection:
@@ -150,38 +182,19 @@ def access_log(home: Home) -> Path:
     return home.gateway / "access.log"
 
 
+def shadow_log(home: Home) -> Path:
+    """Return where Envoy writes down each copy of a request."""
+    return home.gateway / "shadow.log"
+
+
 def logs_of(home: Home) -> list[tuple[Path, Reading]]:
     """Return the logs that are sources of the ledger, and how each is read."""
     ends = home.units / _GATEWAY_UNIT / "ends"
     return [
-        (access_log(home), Reading(usage_in)),
+        (access_log(home), Reading(read_request)),
+        (shadow_log(home), Reading(read_shadow, origin="shadow")),
         (ends, Reading(gap_in, origin="ends")),
     ]
-
-
-def usage_in(line: bytes) -> UsageDraft | None:
-    """Return the usage in one line of the gateway's log; None when no model served it.
-
-    Raises ValueError for a line that is no record.
-    """
-    records, _ = parse(line.rstrip(b"\n") + b"\n")
-    if not records:
-        raise ValueError("not a record of the access log")
-    record = records[0]
-    if record.endpoint is None or record.team is None or not record.was_served:
-        return None
-    return UsageDraft(
-        meter=Meter.REQUESTS,
-        quantity=1.0,
-        team=record.team,
-        workload=f"endpoint/{record.endpoint}",
-        started_at=record.started_at,
-        ended_at=record.started_at + timedelta(milliseconds=record.duration_ms),
-        principal=record.principal,
-        run=record.deployment,
-        request_id=record.request_id,
-        replica=record.replica,
-    )
 
 
 def spans_of(connection: Connection) -> list[ReplicaSpan]:
@@ -226,6 +239,13 @@ def _warn(path: Path, found: Collected) -> None:
         log.warning("%d lines of `%s` cannot be read: not counted", found.malformed, path.name)
     if found.rewritten:
         log.warning("`%s` was cut or rewritten by others: %d times", path.name, found.rewritten)
+    for series, number in found.counts.items():
+        if series.name == DOUBTS.name:
+            log.warning(
+                "`%s` of endpoint `%s` reported %d numbers of tokens that cannot be true: "
+                "estimated, or not counted",
+                *(series.label("deployment"), series.label("endpoint"), number),
+            )
 
 
 def _fields(span: ReplicaSpan) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from plinth.domain.workload import Endpoint, Job
 from plinth.kit.errors import Invalid, Temporary
 from plinth.planning.context import Context as PlanningContext
 from plinth.planning.explain import NoPlatformFits, nearest_change, no_platform_fits
+from plinth.planning.external import judge_external
 from plinth.planning.named import with_known_names
 from plinth.planning.planner import plan
 from plinth.store.audit import Entry, add_entry
@@ -72,6 +73,27 @@ def plan_or_refuse(context: Context, workload: Job | Endpoint) -> Plan:
             failing=[each for candidate in made.rejected for each in _failing(candidate)],
         )
     return made
+
+
+def external_or_refuse(context: Context, endpoint: Endpoint, name: str) -> None:
+    """Return if data may go to one of an endpoint's external deployments.
+
+    Raises PlanRefused where the file's regions or residency forbid it, or where nobody knows.
+    """
+    known = _with_known_names(endpoint)
+    assert isinstance(known, Endpoint)
+    verdicts = judge_external(known, name, _what_holds(context))
+    forbidden = [each for each in verdicts if each.outcome is not Outcome.OK]
+    if not forbidden:
+        return
+    field = f"deployments.{name}.external.region" if endpoint.deployments else "external.region"
+    raise PlanRefused(
+        f"`{endpoint.name}` may not send requests to its external deployment `{name}`: "
+        f"{_said(forbidden)}",
+        hint=f"`{field}` says where it is processed",
+        subject=_subject(endpoint),
+        failing=forbidden,
+    )
 
 
 def hold_to_place(context: Context, run: StoredRun, principal: Principal) -> None:

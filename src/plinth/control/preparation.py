@@ -9,8 +9,10 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -27,6 +29,10 @@ from plinth.kit.files import make_private
 from plinth.kit.ids import digest_of
 from plinth.runtimes.runtime import Runtime
 from plinth.store.runs import StoredRun
+
+# MLflow's name of a flavor -> the format that runtimes name.
+_PYTHON_MODEL = "mlflow-pyfunc"
+_FORMATS = {"python_function": _PYTHON_MODEL, "gguf": "gguf"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,16 @@ def has_example(context: Context, run: StoredRun) -> bool:
     """Tell whether the run's model came with an input example to check its readiness by."""
     if run.model is None:
         return False
-    try:
-        described = yaml.safe_load((model_folder(context, run.model) / "MLmodel").read_text())
-    except (OSError, yaml.YAMLError):
+    described = _described(model_folder(context, run.model))
+    return bool(described.get("saved_input_example_info"))
+
+
+def answers_vary(context: Context, run: StoredRun) -> bool:
+    """Tell whether the run's server speaks OpenAI's API: what it says cannot be compared."""
+    if not isinstance(run.workload, Endpoint):
         return False
-    return isinstance(described, dict) and bool(described.get("saved_input_example_info"))
+    runtime = context.runtimes.get(run.workload.runtime)
+    return runtime is not None and runtime.protocol == "openai"
 
 
 def socket_of(context: Context, run_id: str, replica: int) -> Path:
@@ -112,6 +123,7 @@ def prepare_endpoint(context: Context, run: StoredRun, endpoint: Endpoint) -> Pr
         f"the model of endpoint {endpoint.name}",
         lambda: context.tracking.download_model(version.team, version, model),
     )
+    check_format(model, runtime, context.runtimes)
     spec = serving_environment(model, runtime)
     environment = context.builder.need(spec, f"endpoint {endpoint.name}")
     folder = _make_folder(context, run, None)
@@ -133,7 +145,28 @@ def prepare_endpoint(context: Context, run: StoredRun, endpoint: Endpoint) -> Pr
 
 def environment_of(environment: Environment) -> EnvironmentSpec:
     """Return the managed environment that a workload asks for."""
-    return EnvironmentSpec(packages=environment.packages, python=this_python())
+    return EnvironmentSpec(
+        packages=environment.packages,
+        python=this_python(),
+        without_dependencies=environment.without_dependencies,
+    )
+
+
+def check_format(model: Path, runtime: Runtime, runtimes: Mapping[str, Runtime]) -> None:
+    """Raise Permanent when the model says in which formats it is, and the runtime serves none."""
+    described = _described(model)
+    flavors = described.get("flavors")
+    formats = {
+        form for flavor, form in _FORMATS.items() if isinstance(flavors, dict) and flavor in flavors
+    }
+    if not formats or formats.intersection(runtime.formats):
+        return
+    able = [each.name for each in runtimes.values() if formats.intersection(each.formats)]
+    raise Permanent(
+        f"the model is of format {' and '.join(sorted(formats))}; the runtime `{runtime.name}` "
+        f"serves {', '.join(runtime.formats)}",
+        hint=f"write `runtime: {able[0]}` in the endpoint's file" if able else None,
+    )
 
 
 def serving_environment(model: Path, runtime: Runtime) -> EnvironmentSpec:
@@ -141,6 +174,8 @@ def serving_environment(model: Path, runtime: Runtime) -> EnvironmentSpec:
     try:
         requirements = (model / "requirements.txt").read_text()
     except FileNotFoundError as err:
+        if _PYTHON_MODEL not in runtime.formats:
+            return EnvironmentSpec(packages=runtime.packages, python=this_python())
         raise Permanent(
             "the model has no requirements.txt, so its environment cannot be built",
             hint="log it with `mlflow.<flavor>.log_model(..., pip_requirements=[...])`",
@@ -199,6 +234,15 @@ def with_key(context: Context, spec: ReplicaSpec, run: StoredRun, key: str) -> R
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         }
     return replace(spec, variables=variables)
+
+
+def _described(model: Path) -> dict[str, Any]:
+    """Return what an MLflow model's folder says of itself; nothing where it is not readable."""
+    try:
+        described = yaml.safe_load((model / "MLmodel").read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return described if isinstance(described, dict) else {}
 
 
 def _make_folder(context: Context, run: StoredRun, code: Path | None) -> Path:

@@ -10,10 +10,12 @@ from plinth.catalog.prices import load_prices
 from plinth.control.context import Context
 from plinth.domain.access import Actor
 from plinth.domain.base import Declared
-from plinth.domain.money import GATEWAY, Price, parse_amount, parse_currency, parse_sku
+from plinth.domain.money import ENDPOINT, GATEWAY, Price, parse_amount, parse_currency, parse_sku
 from plinth.kit.clock import parse_moment
 from plinth.kit.errors import Invalid
+from plinth.kit.excerpt import excerpt
 from plinth.metering.rating import PriceBook
+from plinth.store.endpoints import find_endpoint
 from plinth.store.prices import add_price, list_prices, source_of
 
 
@@ -43,8 +45,10 @@ def state_price(connection: Connection, context: Context, actor: Actor, new: New
     Raises Invalid for what is no SKU of a platform, no amount, no currency or no time.
     """
     sku = parse_sku(new.sku)
+    if sku.place.startswith(ENDPOINT):
+        _check_endpoint(connection, sku.place.removeprefix(ENDPOINT))
     places = {GATEWAY, *(platform.name for platform in context.platforms())}
-    if sku.place not in places:
+    if sku.place not in places and not sku.place.startswith(ENDPOINT):
         raise Invalid(
             f"there is no platform `{sku.place}`; prices are for "
             + ", ".join(f"`{place}`" for place in sorted(places))
@@ -67,6 +71,14 @@ def state_price(connection: Connection, context: Context, actor: Actor, new: New
     )
     add_price(connection, price)
     return price
+
+
+def _check_endpoint(connection: Connection, name: str) -> None:
+    if find_endpoint(connection, name) is None:
+        raise Invalid(
+            f"there is no endpoint `{excerpt(name)}`",
+            hint="`plinth list` shows them; apply it first",
+        )
 
 
 def replaced_at(book: PriceBook, price: Price) -> datetime | None:

@@ -61,9 +61,12 @@ def find_trace(
     """Return what made the response of that id.
 
     `sees` tells whether the caller may know; the deployment is None when its row is gone. Raises
-    NotFound, with the code `trace_expired` for one that is older than what is kept.
+    NotFound, with the code `trace_expired` for one that is older than what is kept, and
+    `trace_elsewhere` for one that another than Plinth made.
     """
     record = context.ledger.find_request(response_id)
+    if record is not None and record.deployment is not None and sees(record, None):
+        raise _elsewhere(record)
     if record is None or record.run is None:
         raise no_response(response_id)
     with context.database.read() as connection:
@@ -74,6 +77,16 @@ def find_trace(
         if run is None or record.started_at < since:
             raise _expired(record, context.settings.trace_days)
         return _trace(connection, record, run)
+
+
+def _elsewhere(record: UsageRecord) -> NotFound:
+    model = f" with the model `{excerpt(record.model)}`" if record.model else ""
+    return NotFound(
+        f"response `{record.request_id}` was given by `{record.deployment}` of "
+        f"`{record.workload}`{model}, which another than Plinth runs; what made it is not known",
+        hint="`plinth gateway routes` shows where that is",
+        code="trace_elsewhere",
+    )
 
 
 def _expired(record: UsageRecord, days: float) -> NotFound:

@@ -18,8 +18,11 @@ from plinth.kit.excerpt import excerpt
 
 # Wide enough for every sum there can be; what would be rounded raises instead.
 EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
-# Requests are counted at the gateway, wherever the model server runs.
+# Requests are counted at the gateway, wherever the model server runs; so are tokens, which may also
+# have a price at one endpoint.
 GATEWAY = "gateway"
+ENDPOINT = "endpoint/"
+_MILLION = 1_000_000
 
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?")
 _CURRENCY = re.compile(r"^[A-Z]{3}$")
@@ -54,6 +57,15 @@ class Measure(StrEnum):
     CPU_HOUR = "cpu_hour"
     MEMORY_GB_HOUR = "memory_gb_hour"
     REQUEST = "request"
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    CACHED_INPUT_TOKENS = "cached_input_tokens"
+    REASONING_TOKENS = "reasoning_tokens"
+
+    @property
+    def is_of_tokens(self) -> bool:
+        """Tell whether it is a price of tokens."""
+        return self.value.endswith("_tokens")
 
     @property
     def unit(self) -> str:
@@ -68,6 +80,8 @@ class Measure(StrEnum):
     @property
     def fine_units(self) -> int:
         """How many fine units one unit is."""
+        if self.is_of_tokens:
+            return _MILLION
         return 1 if self is Measure.REQUEST else 3600
 
 
@@ -75,6 +89,10 @@ _UNITS = {
     Measure.CPU_HOUR: ("CPU-hour", "CPU-second"),
     Measure.MEMORY_GB_HOUR: ("GB-hour", "GB-second"),
     Measure.REQUEST: ("request", "request"),
+    Measure.INPUT_TOKENS: ("million input tokens", "input token"),
+    Measure.OUTPUT_TOKENS: ("million output tokens", "output token"),
+    Measure.CACHED_INPUT_TOKENS: ("million cached input tokens", "cached input token"),
+    Measure.REASONING_TOKENS: ("million reasoning tokens", "reasoning token"),
 }
 
 
@@ -140,15 +158,27 @@ class Charge:
 
 def parse_sku(text: str) -> Sku:
     """Read `local.cpu_hour`. Raises Invalid naming what there is."""
-    place, _, name = text.partition(".")
+    place, _, name = text.rpartition(".")
     measure = next((each for each in Measure if each.value == name), None)
-    if not place or measure is None or (measure is Measure.REQUEST) != (place == GATEWAY):
+    if measure is None or not _has(place, measure):
         raise Invalid(
             f"`{excerpt(text)}` is not a SKU; `PLATFORM.{Measure.CPU_HOUR}`, "
-            f"`PLATFORM.{Measure.MEMORY_GB_HOUR}` and `{GATEWAY}.{Measure.REQUEST}` are",
+            f"`PLATFORM.{Measure.MEMORY_GB_HOUR}` and `{GATEWAY}.{Measure.REQUEST}` are, and of "
+            f"tokens `{GATEWAY}.METER` and `{ENDPOINT}NAME.METER` with one of "
+            + ", ".join(f"`{each}`" for each in Measure if each.is_of_tokens),
             hint="`plinth prices` lists them",
         )
     return Sku(place=place, measure=measure)
+
+
+def _has(place: str, measure: Measure) -> bool:
+    """Tell whether there can be such a price at a place: requests at the gateway, hours not."""
+    is_endpoint = place.startswith(ENDPOINT) and len(place) > len(ENDPOINT)
+    if measure.is_of_tokens:
+        return is_endpoint or place == GATEWAY
+    if measure is Measure.REQUEST:
+        return place == GATEWAY
+    return bool(place) and place != GATEWAY and "/" not in place
 
 
 def parse_amount(text: str) -> Decimal:

@@ -48,6 +48,7 @@ Demand = ExploreDemand | TrainDemand | BatchDemand | OnlineDemand
 class Need:
     """One function's need. `prefix` stands before its fields in the file: "" or `online.`.
 
+    `paths`: another prefix by a field's first word, where not all of its fields stand together.
     `instances`: how many machines, or replicas, of the resources at once. `demand` None: nobody
     said, as for a plain job. `data`: what it reads, by name. `others`: the application's other
     parts. `network`: of a job. `kind`: of the file it comes from. `tuned`: the hosted model that it
@@ -81,10 +82,11 @@ class Need:
     split: bool = False
     mirror_percent: int = 0
     tool: str | None = None
+    paths: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, path: str) -> str:
         """Return the path in the file of a field of this need."""
-        return f"{self.prefix}{path}"
+        return f"{self.paths.get(path.partition('.')[0], self.prefix)}{path}"
 
     @property
     def instances_field(self) -> str:
@@ -163,11 +165,15 @@ class Need:
 
 
 def needs_of(workload: Job | Endpoint | Application) -> tuple[Need, ...]:
-    """Return what each function of a workload needs, in the order of the guidance."""
+    """Return what each function of a workload needs, in the order of the guidance.
+
+    Of an endpoint: what each deployment needs that is a model of our own, in the file's order.
+    """
     if isinstance(workload, Job):
         return (_of_job(workload),)
     if isinstance(workload, Endpoint):
-        return (_of_endpoint(workload),)
+        deployments = workload.by_name().items()
+        return tuple(need_of(workload, name) for name, one in deployments if one.external is None)
     return tuple(_of_part(workload, name, part) for name, part in workload.parts.items())
 
 
@@ -183,17 +189,21 @@ def _of_job(job: Job) -> Need:
     )
 
 
-def _of_endpoint(endpoint: Endpoint) -> Need:
+def need_of(endpoint: Endpoint, name: str) -> Need:
+    """Return what one deployment of an endpoint needs; the only one has the endpoint's name."""
+    one = endpoint.by_name()[name]
+    own = f"deployments.{name}." if endpoint.deployments else ""
     return Need(
-        name=endpoint.name,
+        name=name if endpoint.deployments else endpoint.name,
         kind=endpoint.kind,
         function="online",
         requirements=endpoint.requirements,
-        resources=endpoint.resources,
+        resources=one.resources or endpoint.resources,
         team=endpoint.team,
-        instances=endpoint.replicas,
+        instances=one.replicas,
         # Plinth's registry is MLflow's: what it serves is a model in MLflow's format.
         format="mlflow-pyfunc",
+        paths={"replicas": own, "resources": own if one.resources else ""},
     )
 
 

@@ -206,7 +206,8 @@ class Advice(Declared):
 
     `home`: the region that most of it shares. `joint`: verdicts on the whole. `cost`: of all parts
     and of the data that moves between regions. `score`: the terms of the choice; the choice has the
-    smallest sum of all that is feasible.
+    smallest sum of all that is feasible. `external`: of the models that somebody else serves, which
+    need no platform.
     """
 
     name: str
@@ -218,11 +219,18 @@ class Advice(Declared):
     day2_hours: float | None
     score: tuple[ScoreLine, ...]
     inputs_digest: str
+    external: tuple[Verdict, ...] = ()
 
     @property
     def is_feasible(self) -> bool:
         """Tell whether every part has a place, and all together keep to the budget (E4)."""
-        return all(part.chosen is not None for part in self.parts) and not self.over_budget
+        placed = all(part.chosen is not None for part in self.parts)
+        return placed and not self.over_budget and not self.forbidden
+
+    @property
+    def forbidden(self) -> tuple[Verdict, ...]:
+        """The verdicts that say that requests may not go to a model elsewhere."""
+        return tuple(each for each in self.external if each.outcome is Outcome.NOT_OK)
 
     @property
     def over_budget(self) -> Verdict | None:

@@ -32,6 +32,7 @@ ModelFormat: TypeAlias = Literal[
     "xgboost",
     "lightgbm",
     "hugging-face",
+    "gguf",
     "python",
     "flow-dag",
     "asgi-app",

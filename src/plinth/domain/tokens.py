@@ -88,6 +88,10 @@ def _words(meter: TokenMeter) -> frozenset[str]:
 
 
 _WORDS: dict[TokenMeter, frozenset[str]] = {meter: _words(meter) for meter in TokenMeter}
+# Found once: every request of the gateway's log is checked by it.
+_HOLDERS = {
+    part: tuple(whole for whole in TokenMeter if whole.contains(part)) for part in TokenMeter
+}
 
 
 def parse_meter(text: str) -> TokenMeter:
@@ -115,10 +119,10 @@ class TokenUsage:
     def __post_init__(self) -> None:
         for meter, quantity in self.quantities.items():
             check_quantity(meter.value, quantity)
-        kept = {meter: self.quantities[meter] for meter in TokenMeter if meter in self.quantities}
+        kept = {meter: self.quantities[meter] for meter in _HOLDERS if meter in self.quantities}
         for part, quantity in kept.items():
-            for whole in TokenMeter:
-                if whole.contains(part) and quantity > kept.get(whole, quantity):
+            for whole in _HOLDERS[part]:
+                if quantity > kept.get(whole, quantity):
                     raise Invalid(
                         f"`{part}` ({quantity:,}) is more than `{whole}` ({kept[whole]:,}), "
                         "which holds it",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from plinth.domain.base import Declared, Name, TeamName
+from plinth.domain.serving import MAIN, External, TrafficPolicy
 
 # MLflow's own name, so that its pages are an origin of their own: to a browser, what runs there is
 # a stranger to everything else of Plinth. `*.localhost` is this machine, without any set-up.
@@ -20,26 +23,64 @@ class Upstream(Declared):
 
 
 class Deployment(Declared):
-    """One model version behind an endpoint; `id` is the run that serves it."""
+    """What serves an endpoint, or a share of it.
+
+    `id`: the run that serves it, or `<endpoint>.<name>` of an external one. `name`: what the
+    endpoint's file calls it. Exactly one of `upstreams` and `external` holds something once it is
+    ready. `secret_version`: of the external one's credential; it changes when the value does.
+    """
 
     id: str
-    upstreams: tuple[Upstream, ...]
+    name: str = MAIN
+    upstreams: tuple[Upstream, ...] = ()
+    external: External | None = None
+    secret_version: int | None = None
 
 
 class EndpointRoute(Declared):
     """One endpoint as the gateway routes it.
 
-    `serving` takes the callers' traffic; None while nothing is ready yet. `candidates` are
-    reachable only by the platform itself, to be checked before they serve.
-    `callers` and `caller_teams`: principals and whole teams that may call it.
+    `deployments` are ready and take the callers' traffic as `policy` says; empty while nothing is
+    ready. `candidates` are reachable only by the platform itself, to be checked before they serve.
+    `protocol`: what callers speak. `callers` and `caller_teams`: principals and whole teams that
+    may call it.
     """
 
     name: Name
     team: TeamName
-    serving: Deployment | None = None
+    protocol: Literal["open-inference", "openai"] = "open-inference"
+    deployments: tuple[Deployment, ...] = ()
     candidates: tuple[Deployment, ...] = ()
+    policy: TrafficPolicy = TrafficPolicy()
     callers: tuple[str, ...] = ()
     caller_teams: tuple[str, ...] = ()
+
+    def find(self, name: str) -> Deployment | None:
+        """Return the ready deployment that the file calls `name`, or None."""
+        return next((each for each in self.deployments if each.name == name), None)
+
+    def shares(self) -> tuple[tuple[Deployment, int], ...]:
+        """Return what takes a share of the traffic, with its weight; what is not ready has none.
+
+        With neither `traffic`, `failover` nor `capacity` it is the only deployment; with one of the
+        latter two the first that is ready, which the gateway's spilling begins with.
+        """
+        policy = self.policy
+        if policy.traffic:
+            shares = [(self.find(name), weight) for name, weight in policy.traffic.items()]
+            return tuple((found, weight) for found, weight in shares if found and weight)
+        order = self.order()
+        return ((order[0], 100),) if order else ()
+
+    def order(self) -> tuple[Deployment, ...]:
+        """Return the ready deployments in the order in which one request may try them."""
+        policy = self.policy
+        names = policy.failover
+        if policy.capacity is not None:
+            names = (policy.capacity.base, policy.capacity.burst)
+        if not names:
+            return self.deployments[:1] if not policy.traffic else ()
+        return tuple(found for found in map(self.find, names) if found is not None)
 
 
 def tracking_authority(port: int) -> str:

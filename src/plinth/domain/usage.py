@@ -15,6 +15,26 @@ class Meter(StrEnum):
     TRAINING_SECONDS = "training_seconds"
     SERVING_SECONDS = "serving_seconds"
     REQUESTS = "requests"
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    CACHED_INPUT_TOKENS = "cached_input_tokens"
+    REASONING_TOKENS = "reasoning_tokens"
+
+    @property
+    def is_of_replica(self) -> bool:
+        """Tell whether it is the time of a replica; else it is one request's, at one moment."""
+        return self in (Meter.TRAINING_SECONDS, Meter.SERVING_SECONDS)
+
+    @property
+    def part_of(self) -> Meter | None:
+        """The meter that counts all of this one too; None where it stands for itself."""
+        return _WHOLES.get(self)
+
+
+_WHOLES = {
+    Meter.CACHED_INPUT_TOKENS: Meter.INPUT_TOKENS,
+    Meter.REASONING_TOKENS: Meter.OUTPUT_TOKENS,
+}
 
 
 class UsageRecord(Declared):
@@ -24,6 +44,10 @@ class UsageRecord(Declared):
     identity, so that reading a source again adds nothing. `request_id` is the `x-plinth-id` that
     the caller was given, where the usage is one request's; `replica`: the one that served it.
     `platform`, `cpu`, `memory_bytes`: the size of the replica whose seconds these are.
+
+    `deployment`: the name of a deployment that somebody else runs, which has no `run`. `model`: as
+    its answer named it. `estimated`: nobody reported the quantity. `shadow`: of a copied request,
+    which is charged to the endpoint's own team; its `request_id` is none that a caller was given.
     """
 
     source: str
@@ -39,6 +63,10 @@ class UsageRecord(Declared):
     platform: str | None = None
     cpu: float | None = None
     memory_bytes: int | None = None
+    deployment: str | None = None
+    model: str | None = None
+    estimated: bool = False
+    shadow: bool = False
     started_at: datetime
     ended_at: datetime
 
@@ -76,4 +104,7 @@ class UsageSum:
     platform: str | None = None
     cpu: float | None = None
     memory_bytes: int | None = None
+    deployment: str | None = None
+    estimated: bool = False
+    shadow: bool = False
     seen_at: datetime | None = None

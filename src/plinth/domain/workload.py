@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_
 from plinth.domain.base import Declared, Name, TeamName
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import Count, ResourceRequest, Seconds
+from plinth.domain.serving import MAIN, External, TrafficPolicy
 from plinth.kit.excerpt import excerpt
 
 _MODEL = re.compile(
@@ -27,6 +28,8 @@ _SINGLE_QUOTED = re.compile(r"'[^']*'")
 _DOUBLE_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SHELL_VARIABLE = re.compile(r"\$[A-Za-z_{(]|`")
 _SHELL_OPERATOR = re.compile(r"[|;<>]|&(?=&|\s|$)")
+_MOST_DEPLOYMENTS = 10
+_SHARED_FIELDS = ("model", "external", "runtime", "replicas", "ready_timeout", "grace")
 # The platform sets these for each run; a file that set them would be lying to its own job.
 RESERVED_VARIABLES = ("PLINTH_", "MLFLOW_TRACKING_", "MLFLOW_RUN_ID", "LISTEN_FDS")
 
@@ -99,6 +102,7 @@ ModelReference = Annotated[
     str, AfterValidator(_check_model), Field(title="`models:/NAME@ALIAS` or `models:/NAME/VERSION`")
 ]
 DataReference = Annotated[str, AfterValidator(_check_data)]
+Replicas = Annotated[Count, Field(ge=1, le=16)]
 VariableName = Annotated[str, AfterValidator(_check_variable)]
 Command = Annotated[
     tuple[Text, ...],
@@ -121,6 +125,11 @@ class Environment(Declared):
         default=(),
         description="Lines of a requirements file, like `scikit-learn==1.8.0`. Give `file` or "
         "`packages`, not both; with neither, the command finds plain Python.",
+    )
+    without_dependencies: tuple[Annotated[Text, AfterValidator(_check_package)], ...] = Field(
+        default=(),
+        description="Further packages, of which only themselves are installed and nothing that "
+        "they depend on: for one whose files are wanted and whose dependencies have no wheel.",
     )
 
     @model_validator(mode="after")
@@ -196,19 +205,21 @@ class Job(_Workload):
     )
 
 
-class Endpoint(_Workload):
-    """Serve one model version under a stable name, behind the gateway."""
+class EndpointDeployment(Declared):
+    """One of several deployments behind an endpoint: a registered model, or one elsewhere."""
 
-    kind: Literal["endpoint"]
-    model: ModelReference = Field(
-        description="A registered model; an alias is resolved to its version when the file is "
-        "applied."
+    model: ModelReference | None = Field(
+        default=None, description="A registered model that Plinth serves."
+    )
+    external: External | None = Field(
+        default=None, description="A model that somebody else serves."
     )
     runtime: Name = Field(
         default="v2server", title="name", description="The model server that runs it."
     )
-    replicas: Count = Field(
-        default=1, ge=1, le=16, description="How many model servers share the requests."
+    replicas: Replicas = Field(default=1, description="How many model servers share the requests.")
+    resources: ResourceRequest | None = Field(
+        default=None, description="What one replica needs; without it, what the endpoint says."
     )
     ready_timeout: Seconds = Field(
         default=300.0, description="How long a new version may take until it answers rightly."
@@ -216,6 +227,84 @@ class Endpoint(_Workload):
     grace: Seconds = Field(
         default=10.0, description="Time between the signals SIGTERM and SIGKILL when it is stopped."
     )
+
+    @model_validator(mode="after")
+    def _one_model(self) -> EndpointDeployment:
+        if (self.model is None) == (self.external is None):
+            raise ValueError("give `model` or `external`, one of the two")
+        return self
+
+
+class Endpoint(_Workload, TrafficPolicy):
+    """Serve models under a stable name, behind the gateway.
+
+    One model (`model`), one elsewhere (`external`), or several (`deployments`).
+    """
+
+    kind: Literal["endpoint"]
+    model: ModelReference | None = Field(
+        default=None,
+        description="A registered model; an alias is resolved to its version when the file is "
+        "applied.",
+    )
+    external: External | None = Field(
+        default=None, description="A model that somebody else serves, instead of `model`."
+    )
+    deployments: Annotated[dict[Name, EndpointDeployment], Field(max_length=_MOST_DEPLOYMENTS)] = (
+        Field(
+            default_factory=dict,
+            title="mapping of a name to a deployment",
+            description="Several deployments by name, instead of `model` or `external`.",
+        )
+    )
+    runtime: Name = Field(
+        default="v2server", title="name", description="The model server that runs it."
+    )
+    replicas: Replicas = Field(default=1, description="How many model servers share the requests.")
+    ready_timeout: Seconds = Field(
+        default=300.0, description="How long a new version may take until it answers rightly."
+    )
+    grace: Seconds = Field(
+        default=10.0, description="Time between the signals SIGTERM and SIGKILL when it is stopped."
+    )
+
+    @model_validator(mode="after")
+    def _says_what_it_serves(self) -> Endpoint:
+        given = [name for name in ("model", "external", "deployments") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(
+                "give one of `model`, `external` and `deployments`"
+                + (f"; there are {' and '.join(f'`{name}`' for name in given)}" if given else "")
+            )
+        problems = self.policy_problems(self.by_name())
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def by_name(self) -> dict[str, EndpointDeployment]:
+        """Return its deployments; the only one of a short file is called `main`."""
+        if self.deployments:
+            return dict(self.deployments)
+        only = {name: getattr(self, name) for name in _SHARED_FIELDS}
+        return {MAIN: EndpointDeployment(**only)}
+
+    def only(self, name: str) -> Endpoint:
+        """Return what one deployment is to run, without the traffic: its run's own workload."""
+        one = self.by_name()[name]
+        shared = {field: getattr(one, field) for field in _SHARED_FIELDS}
+        return Endpoint(
+            kind="endpoint",
+            name=self.name,
+            team=self.team,
+            requirements=self.requirements,
+            resources=one.resources or self.resources,
+            **shared,
+        )
+
+    @property
+    def policy(self) -> TrafficPolicy:
+        """What the gateway must know of it."""
+        return TrafficPolicy(**{name: getattr(self, name) for name in TrafficPolicy.model_fields})
 
 
 Workload: TypeAlias = Annotated[Job | Endpoint, Field(discriminator="kind")]

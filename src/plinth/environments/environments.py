@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from plinth.kit.ids import new_id
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MARKER = "complete.json"
 _BUILDING = ".building-"
+_ALONE = "without-dependencies.lock"
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,16 @@ class Environments:
         trusted = Path(sys.executable if is_ours else os.path.realpath(python))
         lock = folder / "requirements.lock"
         wheels = [] if spec.allow_source else ["--only-binary", ":all:"]
-        resolve = ["pip", "compile", "-", "--python", python, "--output-file", str(lock)]
+        resolve = ["pip", "compile", "-", "--python", python]
         plain = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
-        text = "".join(f"{package}\n" for package in spec.packages)
         say = report or _say_nothing
         say("resolving versions")
-        uv.run([*resolve, *plain, *wheels], text=text)
-        if not spec.packages:
+        uv.run([*resolve, "--output-file", str(lock), *plain, *wheels], text=_lines(spec.packages))
+        if spec.without_dependencies:
+            alone = ["--no-deps", "--output-file", str(folder / _ALONE)]
+            uv.run([*resolve, *plain, *wheels, *alone], text=_lines(spec.without_dependencies))
+            _join(lock, folder / _ALONE)
+        if not spec.packages and not spec.without_dependencies:
             return
         count = sum("==" in line for line in lock.read_text().splitlines())
         say(f"installing {count} packages")
@@ -162,6 +166,26 @@ class Environments:
         if folder.exists():
             (folder / _MARKER).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lines(packages: Iterable[str]) -> str:
+    return "".join(f"{package}\n" for package in packages)
+
+
+def _join(lock: Path, alone: Path) -> None:
+    """Add what was resolved alone to the lock. Raises Invalid when it has another version of it."""
+    kept = lock.read_text().splitlines()
+    versions = {name: version for name, _, version in (line.partition("==") for line in kept)}
+    more = [line for line in alone.read_text().splitlines() if line not in kept]
+    for name, _, version in (line.partition("==") for line in more):
+        if name in versions:
+            raise Invalid(
+                f"`{name}=={version}` of `without_dependencies` is also what `packages` need, "
+                f"in version {versions[name]}",
+                hint="name no version of it, or leave it to `packages`",
+            )
+    lock.write_text(_lines([*kept, *more]))
+    alone.unlink()
 
 
 def _say_nothing(_text: str) -> None:

@@ -39,6 +39,11 @@ def normalise(text: str) -> str:
     return f"{_plain(match['name'])}{shown}{','.join(versions)}{f'; {marker}' if marker else ''}"
 
 
+def name_of(package: str) -> str:
+    """Return the name in a requirement that is in its normal form."""
+    return re.split(r"[^a-z0-9-]", package, maxsplit=1)[0]
+
+
 def packages_for_model(requirements_txt: str) -> tuple[str, ...]:
     """Return the packages of a model's requirements.txt, with mlflow-skinny in mlflow's place.
 

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from plinth.environments.requirement import normalise
+from plinth.environments.requirement import name_of, normalise
 from plinth.kit.errors import Invalid
 from plinth.kit.ids import digest_of
 
@@ -29,20 +29,33 @@ class EnvironmentSpec:
 
     `packages` come out normalised, sorted and without doubles. `python`: `3.11` or `3.11.7`.
     `allow_source`: also packages without a wheel, which run their own code, with our rights,
-    when they are built. Raises Invalid.
+    when they are built. `without_dependencies`: packages of which nothing is installed that they
+    depend on. Raises Invalid; also when one package is named with its dependencies and without.
     """
 
     packages: tuple[str, ...]
     python: str
     allow_source: bool = False
+    without_dependencies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        packages = tuple(sorted({normalise(package) for package in self.packages}))
-        object.__setattr__(self, "packages", packages)
+        for field in ("packages", "without_dependencies"):
+            packages = {normalise(package) for package in getattr(self, field)}
+            object.__setattr__(self, field, tuple(sorted(packages)))
+        self._check_both()
         if not _PYTHON.fullmatch(self.python):
             raise Invalid(
                 f"`{self.python}` is not a version of Python; accepted: like `3.11` or `3.11.7`",
                 hint=f"the Python that runs Plinth is `{this_python()}`",
+            )
+
+    def _check_both(self) -> None:
+        named = {name_of(package) for package in self.packages}
+        twice = sorted(named.intersection(map(name_of, self.without_dependencies)))
+        if twice:
+            raise Invalid(
+                f"`{twice[0]}` is to be installed with its dependencies and without them",
+                hint="name it in `packages` or in `without_dependencies`, not in both",
             )
 
     @property
@@ -52,7 +65,9 @@ class EnvironmentSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that the digest covers."""
-        return {
+        # Only where it is used: what was built before this field existed keeps its digest.
+        alone = {"without_dependencies": list(self.without_dependencies)}
+        return (alone if self.without_dependencies else {}) | {
             "layout": _LAYOUT,
             "packages": list(self.packages),
             "python": self.python,

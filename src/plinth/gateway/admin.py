@@ -12,6 +12,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from plinth.gateway.identity import WHO
+from plinth.gateway.inner import ROUTE_CONFIGURATION as INNER_ROUTES
+from plinth.gateway.inner import STAT_PREFIX as INNER_PREFIX
+from plinth.gateway.inner_names import INNER
+from plinth.gateway.limits import KIND, LIMITS
 from plinth.gateway.listener import STAT_PREFIX
 from plinth.gateway.routes import ROUTE_CONFIGURATION
 from plinth.kit.errors import Temporary
@@ -20,6 +24,8 @@ from plinth.kit.errors import Temporary
 _STATISTICS = {
     "cds": "cluster_manager.cds",
     "ecds": f"extension_config_discovery.http_filter.{WHO}",
+    KIND: f"extension_config_discovery.http_filter.{LIMITS}",
+    INNER: f"http.{INNER_PREFIX}.rds.{INNER_ROUTES}",
     "lds": "listener_manager.lds",
     "rds": f"http.{STAT_PREFIX}.rds.{ROUTE_CONFIGURATION}",
 }
@@ -66,6 +72,12 @@ class Admin:
         states = _error_states(self._ask("/config_dump", {}))
         mine = (state for state in states if state.get("version_info") == version)
         return next((str(state["details"]) for state in mine if state.get("details")), None)
+
+    def listeners(self) -> list[str]:
+        """Return the addresses at which others reach Envoy; what listens within it is left out."""
+        found = self._ask("/listeners", {"format": "json"}).get("listener_statuses", [])
+        places = (each["local_address"].get("socket_address") for each in found)
+        return [f"{place['address']}:{place['port_value']}" for place in places if place]
 
     def reopen_logs(self) -> None:
         """Have Envoy write on into new files, where its logs were renamed."""

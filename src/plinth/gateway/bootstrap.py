@@ -8,6 +8,10 @@ from plinth.gateway.envoy_types import Json, file_source, typed
 
 _MOST_CONNECTIONS = 20_000
 _OWNER_ONLY = 0o600
+_COUNTED = (
+    *("cluster_manager.", "listener_manager.", "extension_config_discovery.", "server."),
+    *("http.gateway.", "http.inner.", "overload."),
+)
 
 
 def bootstrap(*, node: str, admin_socket: Path, folder: Path) -> Json:
@@ -20,9 +24,28 @@ def bootstrap(*, node: str, admin_socket: Path, folder: Path) -> Json:
     return {
         "node": {"id": node, "cluster": "plinth"},
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": _OWNER_ONLY}}},
+        "bootstrap_extensions": [inner_bootstrap()],
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _counted()}}},
         "overload_manager": {"resource_monitors": [limit]},
         "dynamic_resources": {
             "lds_config": file_source(str(folder), "lds"),
             "cds_config": file_source(str(folder), "cds"),
         },
     }
+
+
+def _counted() -> list[Json]:
+    """Name what Envoy counts of itself: how it took its configuration, and its own health.
+
+    By default it keeps some hundred numbers for each cluster, which is most of its memory where
+    there are many, and is looked through at each question. Requests are counted from its log.
+    """
+    return [{"prefix": prefix} for prefix in _COUNTED]
+
+
+def inner_bootstrap() -> Json:
+    """Return what lets listeners of one Envoy reach each other, where nothing else reaches them."""
+    return typed(
+        "envoy.bootstrap.internal_listener",
+        "extensions.bootstrap.internal_listener.v3.InternalListener",
+    )

@@ -15,6 +15,7 @@ from plinth.domain.traffic import (
     tracking_authority,
     tracking_origin,
 )
+from plinth.gateway.body_size import usual_size
 from plinth.gateway.envoy_types import Json, typed
 
 PAGE = "plinth.page"
@@ -53,12 +54,16 @@ def cookie_rules(port: int, *, without: Sequence[str], provider: str) -> list[Js
 
 
 def page_filter(port: int) -> Json:
-    """Return the filter that refuses what a strange page made a signed-in browser ask."""
+    """Return the filter that refuses what a strange page made a signed-in browser ask.
+
+    And what is too large for every model, since one filter more costs every request.
+    """
     policy = {
         "permissions": [_none_of(_permitted()), *_never(port)],
         "principals": [{"header": {"name": BROWSER_HEADER, "present_match": True}}],
     }
-    return typed(PAGE, _RBAC, rules={"action": "DENY", "policies": {STRANGE_PAGE_POLICY: policy}})
+    policies = {STRANGE_PAGE_POLICY: policy, **usual_size()}
+    return typed(PAGE, _RBAC, rules={"action": "DENY", "policies": policies})
 
 
 def _permitted() -> list[Json]:

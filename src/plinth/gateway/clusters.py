@@ -5,34 +5,59 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from plinth.domain.traffic import Deployment, EndpointRoute
-from plinth.gateway.envoy_types import CLUSTER, Json, config
+from plinth.gateway.cluster import OURS, cluster, pipe, servers
+from plinth.gateway.envoy_types import Json
+from plinth.gateway.external import provider
+from plinth.gateway.guard_filter import GUARD_CLUSTER, guard_cluster
 from plinth.gateway.identity import HEALTH_PATH
+from plinth.gateway.inner_names import INNER, provider_cluster
+from plinth.gateway.names import CONTROL, TRACKING, deployment_cluster
+from plinth.gateway.shadow import shadow_clusters
+from plinth.gateway.spill import inner_cluster, spill_clusters
 from plinth.gateway.state import GatewayState
 
-CONTROL = "control"
-TRACKING = "mlflow"
-_HTTP = "extensions.upstreams.http.v3.HttpProtocolOptions"
 # uvicorn closes a connection that is idle for 5 s. Envoy must be first: a request that is sent
 # into a connection just being closed is lost, and only some requests may be sent again.
-_IDLE = "3s"
-_UNLIMITED = 100_000
-
-
-def deployment_cluster(deployment_id: str) -> str:
-    """Return the name of a deployment's cluster; the access log reads it back."""
-    return f"deployment:{deployment_id}"
+IDLE = "3s"
 
 
 def clusters(state: GatewayState) -> list[Json]:
     """Return every cluster, sorted by name."""
     found = {
         CONTROL: _control(state),
-        TRACKING: _cluster(TRACKING, [state.socket("mlflow")]),
+        TRACKING: cluster(TRACKING, servers([pipe(state.socket("mlflow"))]), idle=IDLE),
     }
-    for deployment in _deployments(state.endpoints):
-        name = deployment_cluster(deployment.id)
-        found[name] = _cluster(name, sorted({each.socket for each in deployment.upstreams}))
+    if state.is_guarded:
+        found[GUARD_CLUSTER] = guard_cluster(state.socket(GUARD_CLUSTER))
+    for endpoint in state.endpoints:
+        made = [
+            *(each for one in _all(endpoint) for each in _of_deployment(endpoint, one, state)),
+            *spill_clusters(endpoint, state),
+            *shadow_clusters(endpoint),
+        ]
+        found |= {each["name"]: each for each in made}
     return [found[name] for name in sorted(found)]
+
+
+def _all(endpoint: EndpointRoute) -> Iterable[Deployment]:
+    # Those that serve come last: should both name a run, callers decide where it listens.
+    yield from endpoint.candidates
+    yield from endpoint.deployments
+
+
+def _of_deployment(
+    endpoint: EndpointRoute, deployment: Deployment, state: GatewayState
+) -> list[Json]:
+    """Return the cluster that answers for a deployment, and its provider's if it has one."""
+    name = deployment_cluster(deployment.id)
+    if deployment.external is None:
+        sockets = sorted({each.socket for each in deployment.upstreams})
+        places = servers(map(pipe, sockets), deployment.id, hostname=OURS)
+        return [cluster(name, places, idle=IDLE)]
+    return [
+        inner_cluster(name, INNER, deployment.id, deployment.id),
+        provider(provider_cluster(deployment.id), deployment, endpoint, state),
+    ]
 
 
 def _control(state: GatewayState) -> Json:
@@ -40,19 +65,9 @@ def _control(state: GatewayState) -> Json:
 
     Not all at once: each knows by itself what it is building, and `status` would go to and fro.
     """
-    first, *others = [state.socket(name) for name in state.control_planes]
-    cluster = _cluster(CONTROL, [first])
-    if not others:
-        return cluster
-    levels = [
-        {"priority": number, **_lb_endpoints([each])}
-        for number, each in enumerate([first, *others])
-    ]
-    return {
-        **cluster,
-        "load_assignment": {"cluster_name": CONTROL, "endpoints": levels},
-        "health_checks": [_health_check()],
-    }
+    places = [servers([pipe(state.socket(name))]) for name in state.control_planes]
+    more: Json = {"health_checks": [_health_check()]} if len(places) > 1 else {}
+    return cluster(CONTROL, *places, idle=IDLE, **more)
 
 
 def _health_check() -> Json:
@@ -70,41 +85,3 @@ def _health_check() -> Json:
         "healthy_threshold": 1,
         "http_health_check": {"path": HEALTH_PATH, "host": CONTROL},
     }
-
-
-def _deployments(endpoints: Iterable[EndpointRoute]) -> Iterable[Deployment]:
-    for endpoint in endpoints:
-        # The serving one comes last: should both name a run, callers decide where it listens.
-        yield from endpoint.candidates
-        if endpoint.serving is not None:
-            yield endpoint.serving
-
-
-def _cluster(name: str, sockets: list[str]) -> Json:
-    threshold = {
-        "max_connections": 4096,
-        "max_pending_requests": _UNLIMITED,
-        "max_requests": _UNLIMITED,
-        # The default of 3 turns the fourth parallel retry into an error.
-        "max_retries": _UNLIMITED,
-    }
-    options = config(
-        _HTTP,
-        common_http_protocol_options={"idle_timeout": _IDLE},
-        explicit_http_config={"http_protocol_options": {}},
-    )
-    return {
-        "@type": CLUSTER,
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "2s",
-        "lb_policy": "LEAST_REQUEST",
-        "circuit_breakers": {"thresholds": [threshold]},
-        "typed_extension_protocol_options": {f"envoy.{_HTTP}": options},
-        "load_assignment": {"cluster_name": name, "endpoints": [_lb_endpoints(sockets)]},
-    }
-
-
-def _lb_endpoints(sockets: Iterable[str]) -> Json:
-    endpoints = [{"endpoint": {"address": {"pipe": {"path": socket}}}} for socket in sockets]
-    return {"lb_endpoints": endpoints}

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from plinth.gateway.envoy_types import LISTENER, Json, config, file_source, first_of, typed
+from plinth.gateway.guard_filter import RESERVATION_FIELD, guard_filters
 from plinth.gateway.identity import ID_HEADER, KEY_HEADER, PRINCIPAL_HEADER, TEAM_HEADER, filters
+from plinth.gateway.limits import limits_source
+from plinth.gateway.openai_filter import (
+    ANSWER,
+    CALLER,
+    REQUEST_METADATA,
+    USAGE_METADATA,
+    openai_filter,
+)
+from plinth.gateway.openai_routes import whole_body_filter
+from plinth.gateway.places import first_place
 from plinth.gateway.replies import local_replies
 from plinth.gateway.routes import ROUTE_CONFIGURATION
 from plinth.gateway.state import GatewayState
@@ -32,6 +43,19 @@ LOG_FIELDS = {
     "rx": "%BYTES_RECEIVED%",
     "tx": "%BYTES_SENT%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    # Who served it, also behind a cluster that tries several, and whether nobody did.
+    "served": "%UPSTREAM_METADATA(plinth:deployment)%",
+    "unserved": "%RESP(X-PLINTH-UNSERVED):64%",
+    "first_ms": "%RESPONSE_DURATION%",
+    # What `openai.lua` read in the request and in its answer.
+    "stream": f"%DYNAMIC_METADATA({REQUEST_METADATA}:stream)%",
+    "model": f"%DYNAMIC_METADATA({REQUEST_METADATA}:model)%",
+    "max": f"%DYNAMIC_METADATA({REQUEST_METADATA}:max_tokens)%",
+    "answered": f"%DYNAMIC_METADATA({USAGE_METADATA}:model)%",
+    "usage": f"%DYNAMIC_METADATA({USAGE_METADATA}:usage)%",
+    "usage_first": f"%DYNAMIC_METADATA({USAGE_METADATA}:first)%",
+    "events": f"%DYNAMIC_METADATA({USAGE_METADATA}:events)%",
+    "rid": RESERVATION_FIELD,
 }
 
 
@@ -56,7 +80,7 @@ def _manager(state: GatewayState) -> Json:
         **_reading(),
         "early_header_mutation_extensions": [_distrust()],
         "http_filters": [
-            *filters(state.folder, state.port),
+            *_filters(state),
             typed(
                 "envoy.filters.http.router",
                 "extensions.filters.http.router.v3.Router",
@@ -70,6 +94,20 @@ def _manager(state: GatewayState) -> Json:
         "local_reply_config": local_replies(),
         "access_log": [_access_log(state.access_log)],
     }
+
+
+def _filters(state: GatewayState) -> list[Json]:
+    """Return who calls, what is asked for, whether they may, and whether it is too much."""
+    *who, grants = filters(state.folder, state.port)
+    return [
+        *who,
+        # Behind the key: nobody without one has us hold and read a body.
+        whole_body_filter(),
+        openai_filter(CALLER, ANSWER),
+        grants,
+        limits_source(state.folder),
+        *(guard_filters() if state.is_guarded else ()),
+    ]
 
 
 def _reading() -> Json:
@@ -113,6 +151,7 @@ def _distrust() -> Json:
             {"remove": "forwarded"},
             {"remove": WORKSPACE_HEADER},
             {"remove": "x-request-id"},
+            first_place(),
         ],
     )
 

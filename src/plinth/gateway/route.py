@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from plinth.gateway.clusters import CONTROL
 from plinth.gateway.envoy_types import Json, header, typed
 from plinth.gateway.identity import allow_all
+from plinth.gateway.names import CONTROL
 
 # What surely has not reached a server may be sent again, whatever it asks for.
 UNSENT = "connect-failure,refused-stream,reset-before-request"
@@ -14,6 +14,7 @@ UNSENT = "connect-failure,refused-stream,reset-before-request"
 # by callers while a replica that ended is started again beside others that answer.
 NOT_LOADED = "x-plinth-not-loaded"
 _SILENT_S = "20s"
+_ENDLESS = 2**62
 NO_SUCH_ADDRESS = "there is nothing at this address"
 
 
@@ -43,12 +44,12 @@ def patient(cluster: str) -> Json:
     return {"cluster": cluster, "timeout": "0s", "idle_timeout": "0s"}
 
 
-def retry(conditions: str) -> Json:
+def retry(conditions: str, *, times: int = 10) -> Json:
     """Several attempts with growing pauses, on another replica if there is one."""
     return {
         "retry_on": conditions,
         "retriable_headers": [{"name": NOT_LOADED, "present_match": True}],
-        "num_retries": 10,
+        "num_retries": times,
         "retry_back_off": {"base_interval": "0.05s", "max_interval": "1s"},
         "retry_host_predicate": [
             typed(
@@ -81,6 +82,16 @@ def to_control(count: int, *, reads: bool = False) -> Json:
             # Every read begins to answer long before; the first one stands still.
             policy["per_try_idle_timeout"] = _SILENT_S
     return {**route, "retry_policy": policy}
+
+
+def to_control_as(path: str, count: int) -> Json:
+    """Return the way to the control plane for reads whose address begins otherwise there."""
+    return {**to_control(count, reads=True), "prefix_rewrite": path}
+
+
+def more_than(length_header: str, most: int) -> Json:
+    """Return the condition that the number in this header is larger than `most`."""
+    return {"name": length_header, "range_match": {"start": most + 1, "end": _ENDLESS}}
 
 
 def by_method(pattern: str) -> Json:

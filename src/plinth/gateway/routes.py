@@ -6,31 +6,43 @@ access log tells endpoints apart.
 
 from __future__ import annotations
 
-from typing import Any
-
-from plinth.domain.traffic import Deployment, EndpointRoute
-from plinth.gateway.clusters import CONTROL, deployment_cluster
-from plinth.gateway.envoy_types import ROUTES, Json, header
-from plinth.gateway.identity import (
-    HEALTH_PATH,
-    ID_HEADER,
-    KEY_HEADERS,
-    allow_all,
-    allow_only,
-    refuse_keys,
+from plinth.gateway.endpoint_routes import usual_retry
+from plinth.gateway.envoy_types import ROUTES, Json, header, typed
+from plinth.gateway.identity import HEALTH_PATH, ID_HEADER, allow_all, refuse_keys
+from plinth.gateway.model_routes import (
+    CANDIDATES_PATH,
+    MODELS_PATH,
+    NOTHING_GRANTED,
+    model_tree,
+    protocol_routes,
 )
+from plinth.gateway.names import CANDIDATE_ROUTE, CONTROL, ENDPOINT_ROUTE
+from plinth.gateway.openai_routes import first_routes, no_whole_bodies, openai_hosts
+from plinth.gateway.places import INTERNAL_HEADERS, PLACE_HEADER
 from plinth.gateway.route import UNSENT, answer, by_method, nothing, retry, to_control
 from plinth.gateway.state import GatewayState
 from plinth.gateway.tracking_routes import tracking_host, tracking_routes
 
-ROUTE_CONFIGURATION = "plinth"
-ENDPOINT_ROUTE = "endpoint:"
-CANDIDATE_ROUTE = "candidate:"
-MODELS_PATH = "/v2/models"
-CANDIDATES_PATH = "/internal/deployments"
-NOTHING_GRANTED = "this key may call nothing at this address"
+__all__ = [
+    "CANDIDATES_PATH",
+    "CANDIDATE_ROUTE",
+    "ENDPOINT_ROUTE",
+    "MODELS_PATH",
+    "NOTHING_GRANTED",
+    "ROUTE_CONFIGURATION",
+    "routes",
+]
 
-_MODEL_TIMEOUT = "60s"
+ROUTE_CONFIGURATION = "plinth"
+
+_PATH_INPUT = "type.matcher.v3.HttpRequestHeaderMatchInput"
+_LIST = "config.route.v3.RouteList"
+# What a server says of its own limits concerns us and not the caller.
+_LIMIT_HEADERS = tuple(
+    f"x-ratelimit-{name}{kind}"
+    for name in ("limit", "remaining", "reset")
+    for kind in ("", "-requests", "-tokens")
+)
 
 
 def routes(state: GatewayState) -> list[Json]:
@@ -38,36 +50,61 @@ def routes(state: GatewayState) -> list[Json]:
     everything = {
         "name": "plinth",
         "domains": ["*"],
-        "routes": _routes(state),
-        "retry_policy": retry(f"{UNSENT},retriable-headers"),
+        "matcher": _by_path(state),
+        "retry_policy": usual_retry(),
     }
     configuration = {
         "@type": ROUTES,
         "name": ROUTE_CONFIGURATION,
-        "virtual_hosts": [everything, tracking_host(state)],
+        "vhost_header": PLACE_HEADER,
+        "virtual_hosts": [everything, tracking_host(state), *openai_hosts(state)],
+        "request_headers_to_remove": list(INTERNAL_HEADERS),
+        "response_headers_to_remove": list(_LIMIT_HEADERS),
         "response_headers_to_add": [header(ID_HEADER, "%REQ(X-REQUEST-ID)%")],
-        "typed_per_filter_config": refuse_keys(state.revoked),
+        "typed_per_filter_config": {**refuse_keys(state.revoked), **no_whole_bodies()},
     }
     return [configuration]
 
 
-def _routes(state: GatewayState) -> list[Json]:
-    endpoints = sorted(state.endpoints, key=lambda endpoint: endpoint.name)
+def _by_path(state: GatewayState) -> Json:
+    """Look the beginning of the path up, so that many endpoints cost no more than few."""
+    reading = _careful([*first_routes(state), nothing()])
+    tree = {**model_tree(state), "/v1/": reading, "/openai/": reading}
+    found = {prefix: _action(prefix, tree[prefix]) for prefix in sorted(tree)}
+    return {
+        "matcher_tree": {
+            "input": typed("path", _PATH_INPUT, header_name=":path"),
+            "prefix_match_map": {"map": found},
+        },
+        "on_no_match": _action("rest", _rest(state)),
+    }
+
+
+def _action(name: str, tried: list[Json]) -> Json:
+    return {"action": typed(name, _LIST, routes=tried)}
+
+
+def _careful(tried: list[Json]) -> list[Json]:
+    """Have what is no model's tried again only where it was surely not done.
+
+    The host's own policy is that of models, so that it does not stand at each of them.
+    """
+    policy = retry(f"{UNSENT},retriable-headers")
     return [
+        {**each, "route": {"retry_policy": policy, **each["route"]}} if "route" in each else each
+        for each in tried
+    ]
+
+
+def _rest(state: GatewayState) -> list[Json]:
+    found = [
         answer("health", {"path": HEALTH_PATH}, 200, {"status": "ok"}),
         *_control_routes(len(state.control_planes)),
-        *(_endpoint_route(endpoint) for endpoint in endpoints),
-        *(
-            _candidate_route(endpoint, candidate, state.platform)
-            for endpoint in endpoints
-            for candidate in sorted(endpoint.candidates, key=lambda each: each.id)
-        ),
-        *_protocol_routes(),
+        *protocol_routes(),
         *tracking_routes(state.writers),
-        _refusal("endpoint", MODELS_PATH + "/"),
-        _refusal("candidate", CANDIDATES_PATH),
         nothing(),
     ]
+    return _careful(found)
 
 
 def _control_routes(count: int) -> list[Json]:
@@ -81,64 +118,3 @@ def _control_routes(count: int) -> list[Json]:
     }
     read = to_control(count, reads=True)
     return [{**route, "match": {**route["match"], **reads}, "route": read}, route]
-
-
-def _endpoint_route(endpoint: EndpointRoute) -> Json:
-    route = {
-        "name": f"{ENDPOINT_ROUTE}{endpoint.name}",
-        "match": {"path_separated_prefix": f"{MODELS_PATH}/{endpoint.name}"},
-        "typed_per_filter_config": allow_only(endpoint.callers, endpoint.caller_teams),
-    }
-    if endpoint.serving is None or not endpoint.serving.upstreams:
-        message = f"endpoint `{endpoint.name}` has no ready deployment"
-        return {**route, "direct_response": {"status": 503, "body": {"inline_string": message}}}
-    # To infer is to compute: doing it again changes nothing. So a request whose replica died before
-    # it answered goes to another one. A request that kills every server it meets meets them all.
-    again = retry(f"{UNSENT},reset,retriable-headers")
-    return {**route, **_to_deployment(endpoint.serving, retry_policy=again)}
-
-
-def _candidate_route(endpoint: EndpointRoute, candidate: Deployment, platform: str) -> Json:
-    """Route to a deployment that does not serve yet, for the platform to check it."""
-    route = {
-        "name": f"{CANDIDATE_ROUTE}{endpoint.name}",
-        "match": {"path_separated_prefix": f"{CANDIDATES_PATH}/{candidate.id}/v2"},
-        "typed_per_filter_config": allow_only((platform,), ()),
-    }
-    if not candidate.upstreams:
-        message = f"deployment `{candidate.id}` has no replica"
-        return {**route, "direct_response": {"status": 503, "body": {"inline_string": message}}}
-    return {**route, **_to_deployment(candidate, prefix_rewrite="/v2")}
-
-
-def _protocol_routes() -> list[Json]:
-    """Answer what the Open Inference Protocol asks of the server as a whole."""
-    about = {"name": "plinth", "version": "2", "extensions": []}
-    return [
-        answer("v2", {"path": "/v2"}, 200, about),
-        answer("v2-live", {"path": "/v2/health/live"}, 200, {"live": True}),
-        answer("v2-ready", {"path": "/v2/health/ready"}, 200, {"ready": True}),
-    ]
-
-
-def _to_deployment(deployment: Deployment, **more: Any) -> Json:
-    return {
-        "route": {
-            "cluster": deployment_cluster(deployment.id),
-            "timeout": _MODEL_TIMEOUT,
-            **more,
-        },
-        # A model server runs its owner's code: it must not learn its callers' keys.
-        "request_headers_to_remove": [*KEY_HEADERS, "cookie"],
-        "response_headers_to_remove": ["set-cookie"],
-    }
-
-
-def _refusal(name: str, prefix: str) -> Json:
-    """Answer for what is absent just as for what is not granted: the same filter refuses both."""
-    return {
-        "name": name,
-        "match": {"prefix": prefix},
-        "direct_response": {"status": 403, "body": {"inline_string": NOTHING_GRANTED}},
-        "typed_per_filter_config": allow_only((), ()),
-    }

@@ -25,6 +25,9 @@ class GatewayState:
     `jwks`: the public signing keys, a JWKS document as text. `revoked`: ids of keys that are
     refused although they have not expired. `platform`: the principal that checks candidates.
     `writers`: by team, who may change what MLflow holds; in a team that is not named, only runs.
+    `credentials`: the folder of what external models ask for, a file for each deployment.
+    `is_guarded`: whether the guard runs; only then is it asked.
+    `allow_private_upstreams`: whether an external model may stand at a private address.
     `control_planes`: their units; the first that answers gets what is for the control plane.
     """
 
@@ -38,6 +41,9 @@ class GatewayState:
     revoked: tuple[str, ...] = ()
     writers: tuple[Writers, ...] = ()
     control_planes: tuple[str, ...] = (CONTROL,)
+    credentials: str = ""
+    is_guarded: bool = False
+    allow_private_upstreams: bool = False
 
     def socket(self, name: str) -> str:
         """Return the path of the Unix socket `name`."""

@@ -15,9 +15,10 @@ from plinth.domain.traffic import (
     TRACKING_HOST,
     tracking_authority,
 )
-from plinth.gateway.clusters import TRACKING
 from plinth.gateway.envoy_types import Json, header
 from plinth.gateway.identity import KEY_HEADERS, TEAM_HEADER, allow_all, allow_writers
+from plinth.gateway.names import TRACKING
+from plinth.gateway.places import host_place
 from plinth.gateway.route import UNSENT, answer, by_method, nothing, patient, retry, to_control
 from plinth.gateway.state import GatewayState, Writers
 
@@ -108,7 +109,7 @@ def tracking_host(state: GatewayState) -> Json:
     domains = dict.fromkeys((tracking_authority(state.port), TRACKING_HOST))
     return {
         "name": "mlflow",
-        "domains": list(domains),
+        "domains": [host_place(domain) for domain in domains],
         "routes": [
             *_sign_in_routes(len(state.control_planes)),
             *_page_routes(),

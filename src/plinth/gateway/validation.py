@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from plinth.gateway import envoy
+from plinth.gateway.bootstrap import inner_bootstrap
 from plinth.gateway.envoy_types import Json
 from plinth.gateway.snapshot import Snapshot
 
@@ -22,19 +23,26 @@ _DEADLINE_S = 30.0
 def static_form(snapshot: Snapshot) -> Json:
     """Return a bootstrap that holds everything itself: what stands in files is only read later."""
     listeners: list[Json] = json.loads(json.dumps(snapshot.listeners.items))
+    routes = {each["name"]: each for each in (*snapshot.routes.items, *snapshot.inner.items)}
     for listener in listeners:
         manager: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
-        manager.pop("rds", None)
-        manager["route_config"] = _untyped(snapshot.routes.items[0])
-        changing = {item["name"]: _untyped(item) for item in snapshot.filters.items}
+        named = manager.pop("rds")["route_config_name"]
+        manager["route_config"] = _untyped(routes[named])
+        changing = {
+            item["name"]: _untyped(item)
+            for item in (*snapshot.filters.items, *snapshot.limits.items)
+        }
         manager["http_filters"] = [
             changing.get(each["name"], each) for each in manager["http_filters"]
         ]
     return {
+        # Credentials are asked for by a node that has a name.
+        "node": {"id": "validation", "cluster": "plinth"},
+        "bootstrap_extensions": [inner_bootstrap()],
         "static_resources": {
             "listeners": [_untyped(listener) for listener in listeners],
             "clusters": [_untyped(cluster) for cluster in snapshot.clusters.items],
-        }
+        },
     }
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from plinth.gateway.admin import Acknowledgement, Admin
+from plinth.gateway.credentials import prepare
+from plinth.gateway.inner_names import INNER, PAIRS
 from plinth.gateway.snapshot import Resources, Snapshot, resources
 from plinth.gateway.validation import complaint
 from plinth.kit.errors import Permanent, Temporary
@@ -44,13 +46,18 @@ def write(
 ) -> tuple[str, ...]:
     """Write the kinds that changed (of `kinds`, if given), clusters first; return their names.
 
-    Envoy sees each file whole or not at all. For a running Envoy use `apply`.
+    A kind that was never written is written too: Envoy asks for every one. It sees each file whole
+    or not at all. For a running Envoy use `apply`.
     """
-    return tuple(
+    make_private(folder / PAIRS)
+    written = tuple(
         kind
         for kind, content in snapshot.by_kind().items()
-        if (kinds is None or kind in kinds) and _write(folder, kind, content, fence)
+        if (kinds is None or kind in kinds or not _path(folder, kind).exists())
+        and _write(folder, kind, content, fence)
     )
+    prepare((read_json(_path(folder, "cds")) or {}).get("resources", []))
+    return written
 
 
 def acknowledged(admin_socket: Path) -> dict[str, Acknowledgement]:
@@ -69,27 +76,30 @@ def apply(
 ) -> None:
     """Make Envoy use `snapshot`; return when it does. Doing it again changes nothing.
 
-    Clusters that are no longer wanted go last, so that no request is sent to a missing one.
+    Clusters and inner hosts that are no longer wanted go last, so that no request is sent to a
+    missing one.
     Blocks up to `deadline_s`. Raises Permanent with Envoy's reason when it refuses: then it goes
     on with what it had, and so do the files. Raises Temporary when Envoy cannot be reached or
     does not answer in time: then the files hold the new configuration for its next start. Raises
     what `fence` raises; then somebody else writes.
     """
-    make_private(folder)
+    make_private(folder / PAIRS)
     # No lock: who is paused with it would keep the next writer out.
     with Admin(admin_socket) as admin:
         try:
-            admin.acknowledged()
+            before = admin.acknowledged()
         except Temporary:
             write(snapshot, folder, fence=fence)
             raise
-        step = _Step(snapshot, folder, admin, time.monotonic() + deadline_s, fence)
+        step = _Step(snapshot, folder, admin, time.monotonic() + deadline_s, fence, before)
         kinds = snapshot.by_kind()
-        wanted = kinds.pop("cds")
-        step.take("cds", _union(wanted, read_json(_path(folder, "cds"))))
+        clusters, inner = kinds.pop("cds"), kinds.pop(INNER)
+        step.take("cds", _union(clusters, read_json(_path(folder, "cds"))))
+        step.take(INNER, _with_hosts(inner, read_json(_path(folder, INNER))))
         for kind, content in kinds.items():
             step.take(kind, content)
-        step.take("cds", wanted)
+        step.take(INNER, inner)
+        step.take("cds", clusters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +111,25 @@ class _Step:
     admin: Admin
     deadline: float
     fence: Fence | None
+    before: dict[str, Acknowledgement]
 
     def take(self, kind: str, content: Resources) -> None:
         """Write one kind and wait until Envoy uses it, or put the old one back."""
         path = _path(self.folder, kind)
         before = _read(path)
-        rejected = self.admin.acknowledged()[kind].rejected
+        used = self.before[kind]
+        if used.version == content.version and before == content.to_bytes():
+            return
+        rejected = used.rejected
+        if kind == "cds":
+            prepare(content.items)
         _write(self.folder, kind, content, self.fence)
 
         def settled() -> bool:
             answer = self.admin.acknowledged()[kind]
             if answer.rejected > rejected:
                 self._refused(kind, content.version, before)
+            self.before[kind] = answer
             return answer.version == content.version
 
         if not _wait(settled, self.deadline):
@@ -169,3 +186,14 @@ def _union(wanted: Resources, before: Any) -> Resources:
     names = {item["name"] for item in wanted.items}
     kept = [item for item in (before or {}).get("resources", []) if item["name"] not in names]
     return resources([*wanted.items, *kept]) if kept else wanted
+
+
+def _with_hosts(wanted: Resources, before: Any) -> Resources:
+    """Return the wanted inner routes, and the hosts of before that nothing else is called."""
+    (routes,) = wanted.items
+    hosts = routes["virtual_hosts"]
+    names = {host["name"] for host in hosts}
+    found = (before or {}).get("resources", [])
+    old = [host for each in found for host in each["virtual_hosts"]]
+    kept = [host for host in old if host["name"] not in names]
+    return resources([{**routes, "virtual_hosts": [*hosts, *kept]}]) if kept else wanted

@@ -37,7 +37,7 @@ class Home:
 
     @property
     def secrets(self) -> Path:
-        """The administrator's token and the signing keys."""
+        """The administrator's token, the signing keys and the master keys of secrets."""
         return self.root / "secrets"
 
     @property

@@ -81,6 +81,11 @@ class Settings:
         least=0.01,
         most=24,
     )
+    allow_private_upstreams: bool = _setting(
+        False,
+        "Whether endpoints may send requests to addresses of this machine and of its own network; "
+        "otherwise an external model must have a public address.",
+    )
 
 
 def load_settings(home: Path) -> Settings:
@@ -156,6 +161,9 @@ def _mistake(known: dataclasses.Field[Any], value: Any) -> str | None:
         return (
             None if isinstance(value, str) else f"{_kind_of(value)} stands here; accepted: a text"
         )
+    if isinstance(known.default, bool):
+        is_it = isinstance(value, bool)
+        return None if is_it else f"{_kind_of(value)} stands here; accepted: `true` or `false`"
     wanted = "a whole number" if isinstance(known.default, int) else "a number"
     least, most = known.metadata["least"], known.metadata["most"]
     accepted = f"accepted: {wanted}, {least}{' or more' if most is None else f' to {most}'}"

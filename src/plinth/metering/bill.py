@@ -41,7 +41,7 @@ class Part:
     """One multiplication of a line: `quantity` x `price` = `cost`.
 
     `quantity` is in fine units; `measure`, `sku`, `price` and `cost` are None as in a Charge.
-    `seen_at`: it still runs, and was counted up to then.
+    `seen_at`: it still runs, and was counted up to then. `estimated`: nobody reported `quantity`.
     """
 
     meter: Meter
@@ -54,6 +54,7 @@ class Part:
     since: datetime
     until: datetime
     seen_at: datetime | None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,16 @@ class Total:
     shown: Money
 
 
+def _workload(charge: Charge) -> str | None:
+    """Return whose usage it is; copies of requests are told apart from what callers asked for."""
+    workload = charge.usage.workload
+    return f"{workload} (shadow)" if charge.usage.shadow else workload
+
+
 _Key: TypeAlias = tuple[str | None, ...]
 _KEYS: dict[Group, Callable[[Charge], str | None]] = {
     Group.TEAM: lambda charge: charge.usage.team,
-    Group.WORKLOAD: lambda charge: charge.usage.workload,
+    Group.WORKLOAD: _workload,
     Group.PRINCIPAL: lambda charge: charge.usage.principal,
     Group.RUN: lambda charge: charge.usage.run,
     Group.METER: lambda charge: charge.usage.meter.value,
@@ -152,7 +159,8 @@ def _merge(charges: Iterable[Charge], by: Sequence[Group]) -> Iterable[tuple[Par
         usage, price = charge.usage, charge.price
         since = None if price is None else price.valid_from
         # Which price it is: of one SKU, no two are valid from the same time.
-        alike = (key, usage.meter, charge.sku, since, charge.why_unpriced, usage.seen_at is None)
+        state = (usage.seen_at is None, usage.estimated)
+        alike = (key, usage.meter, charge.sku, since, charge.why_unpriced, state)
         found = parts.get(alike)
         if found is None:
             parts[alike] = (_part(charge), key)
@@ -182,13 +190,17 @@ def _part(charge: Charge) -> Part:
         since=charge.usage.since,
         until=charge.usage.until,
         seen_at=charge.usage.seen_at,
+        estimated=charge.usage.estimated,
     )
 
 
 def _lines_of(key: _Key, parts: list[Part], currency: str) -> list[Line]:
     ordered = sorted(
         parts,
-        key=lambda part: (part.meter, part.sku or "", part.since, part.seen_at is not None),
+        key=lambda part: (
+            *(part.meter, part.sku or "", part.since),
+            *(part.seen_at is not None, part.estimated),
+        ),
     )
     unpriced = tuple(part for part in ordered if part.price is None)
     costing: dict[str, list[Part]] = {}

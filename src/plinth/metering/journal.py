@@ -11,7 +11,7 @@ files hold, and never from when they were read: `replay.py` depends on it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from plinth.domain.usage import Gap, Meter, UsageRecord
 from plinth.kit.ids import digest_of
+from plinth.metering.counters import Series, add_counts
 from plinth.metering.ledger import Ledger
 
 # A line of the access log has a path of 256 bytes and some 20 short fields.
@@ -42,6 +43,10 @@ class UsageDraft:
     run: str | None = None
     request_id: str | None = None
     replica: int | None = None
+    deployment: str | None = None
+    model: str | None = None
+    estimated: bool = False
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,21 @@ class GapDraft:
     ended_at: datetime
 
 
-Draft = UsageDraft | GapDraft
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one line says when that is more than one thing.
+
+    `drafts`: each of another meter, always in the same order: the first has the line's place, and
+    the others that and their meter. `counts`: what it adds to which counters.
+    """
+
+    drafts: tuple[UsageDraft, ...] = ()
+    counts: Mapping[Series, float] = field(default_factory=dict)
+
+
+Said = Line | UsageDraft | GapDraft | None
 # Returns None for a line that is no usage. Raises ValueError for one that cannot be read.
-Parse = Callable[[bytes], Draft | None]
+Parse = Callable[[bytes], Said]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +93,15 @@ class Reading:
 class Collected:
     """What one reading committed. `malformed` lines could not be read: what they said is lost.
 
-    `rewritten`: how many files were found cut or written over, after they were read.
+    `rewritten`: how many files were found cut or written over, after they were read. `counts`: what
+    was added to the counters.
     """
 
     records: int = 0
     lines: int = 0
     malformed: int = 0
     rewritten: int = 0
+    counts: dict[Series, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +134,20 @@ class _Batch:
     end: int
     records: list[UsageRecord] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    counts: dict[Series, float] = field(default_factory=dict)
     lines: int = 0
     malformed: int = 0
 
-    def add(self, source: str, position: str, draft: Draft | None) -> None:
-        if isinstance(draft, UsageDraft):
-            self.records.append(_record(source, position, draft))
-        elif isinstance(draft, GapDraft):
-            self.gaps.append(_gap(source, position, draft))
+    def add(self, source: str, position: str, said: Said) -> None:
+        if isinstance(said, GapDraft):
+            self.gaps.append(_gap(source, position, said))
+        elif isinstance(said, UsageDraft):
+            self.records.append(_record(source, position, said))
+        elif isinstance(said, Line):
+            for number, draft in enumerate(said.drafts):
+                place = f"{position}:{draft.meter}" if number else position
+                self.records.append(_record(source, place, draft))
+            add_counts(self.counts, said.counts)
 
 
 class _Step(Enum):
@@ -245,6 +270,8 @@ class Journal:
             cursor = _Cursor(generation=cursor.generation + 1)
             before, content = self._piece(descriptor, 0)
         batch = self._batch(source, cursor, content)
+        if was_cut or cursor.generation:
+            batch.counts.clear()  # nobody knows which of its lines were counted before
         if self._source_of(descriptor) != source:
             return _Step.CHANGED  # the file was emptied while it was read
         if not was_cut:
@@ -260,11 +287,13 @@ class Journal:
             cursor=moved.to_text(),
             gaps=batch.gaps,
             unreadable=batch.malformed,
+            counts=batch.counts,
         )
         collected.records += len(batch.records) + len(batch.gaps)
         collected.lines += batch.lines
         collected.malformed += batch.malformed
         collected.rewritten += was_cut
+        add_counts(collected.counts, batch.counts)
         return _Step.COMMITTED
 
     def _is_certain(self, source: str) -> bool:
@@ -317,7 +346,7 @@ class Journal:
             before += content[:end]
 
 
-def _read_line(line: bytes, parse: Parse) -> tuple[int, Draft | None] | None:
+def _read_line(line: bytes, parse: Parse) -> tuple[int, Said] | None:
     """Return where in the line its record begins and what it says; None: unreadable.
 
     A writer that was killed leaves half a line, and the next one writes on behind it: the second
@@ -383,6 +412,10 @@ def _record(source: str, position: str, draft: UsageDraft) -> UsageRecord:
         run=draft.run,
         request_id=draft.request_id,
         replica=draft.replica,
+        deployment=draft.deployment,
+        model=draft.model,
+        estimated=draft.estimated,
+        shadow=draft.shadow,
         started_at=draft.started_at,
         ended_at=draft.ended_at,
     )

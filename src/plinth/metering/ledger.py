@@ -1,8 +1,9 @@
 """The ledger: every usage record once, and how far each source was read, in one SQLite file.
 
 Called by the journals (commit) and by whoever reports usage. Append-only: no record is ever
-changed. It has a file of its own, so that reading logs never waits for the store's locks; reports
-have connections of their own, so that a commit never waits for a sum.
+changed; only the counters beside the records grow. It has a file of its own, so that reading logs
+never waits for the store's locks; reports have connections of their own, so that a commit never
+waits for a sum.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from plinth.domain.usage import Gap, Meter, UsageRecord
-from plinth.kit.clock import from_text, to_text
+from plinth.kit.clock import Clock, SystemClock, from_text, to_text
 from plinth.kit.errors import Conflict, Temporary
+from plinth.metering.counters import Counter, Series
 from plinth.metering.view import UsageView
 
-_VERSION = 2
+_VERSION = 3
 # For whoever looks at a ledger without opening it as one.
 LEDGER_VERSION = _VERSION
 _BUSY_TIMEOUT_S = 5.0
@@ -44,11 +46,16 @@ create table usage (
     platform text,
     cpu real,
     memory_bytes integer,
+    deployment text,
+    model text,
+    estimated integer not null default 0,
+    shadow integer not null default 0,
     primary key (source, position)
 ) without rowid;
 create unique index usage_request on usage (request_id, meter) where request_id is not null;
 create index usage_started on usage (started_at, team);
-create index usage_spans on usage (started_at, ended_at) where meter <> 'requests';
+create index usage_spans on usage (started_at, ended_at)
+    where meter in ('training_seconds', 'serving_seconds');
 create table cursors (source text primary key, position text not null) without rowid;
 create table gaps (
     source text not null,
@@ -59,6 +66,14 @@ create table gaps (
     primary key (source, position)
 ) without rowid;
 create table unreadable (source text primary key, lines integer not null) without rowid;
+create table counters (
+    name text not null,
+    labels text not null,
+    value real not null,
+    created_at text not null,
+    changed_at text not null,
+    primary key (name, labels)
+) without rowid;
 """
 # What brings a ledger of each version to the next one.
 _UPGRADES = {
@@ -77,31 +92,61 @@ create table gaps (
     primary key (source, position)
 ) without rowid;
 create table unreadable (source text primary key, lines integer not null) without rowid;
-"""
+""",
+    2: """
+alter table usage add column deployment text;
+alter table usage add column model text;
+alter table usage add column estimated integer not null default 0;
+alter table usage add column shadow integer not null default 0;
+drop index usage_spans;
+create index usage_spans on usage (started_at, ended_at)
+    where meter in ('training_seconds', 'serving_seconds');
+create table counters (
+    name text not null,
+    labels text not null,
+    value real not null,
+    created_at text not null,
+    changed_at text not null,
+    primary key (name, labels)
+) without rowid;
+""",
 }
 
 _COLUMNS = (
     "source, position, meter, quantity, team, workload, principal, run, request_id, "
-    "started_at, ended_at, replica, platform, cpu, memory_bytes"
+    "started_at, ended_at, replica, platform, cpu, memory_bytes, deployment, model, "
+    "estimated, shadow"
 )
 _GAP_COLUMNS = "source, position, reason, started_at, ended_at"
 # The same place read twice is a bug and fails; the same request seen at another place (a log that
 # was copied or cut) is not usage again.
 _INSERT = (
-    f"insert into usage ({_COLUMNS}) values ({', '.join('?' * 15)}) "
+    f"insert into usage ({_COLUMNS}) values ({', '.join('?' * 19)}) "
     "on conflict (request_id, meter) where request_id is not null do nothing"
 )
+
+_COUNT = (
+    "insert into counters (name, labels, value, created_at, changed_at) values (?, ?, ?, ?, ?) "
+    "on conflict (name, labels) do update set value = value + excluded.value, "
+    "changed_at = excluded.changed_at"
+)
+_TRUTHS = ("estimated", "shadow")
 
 
 @dataclass(frozen=True, slots=True)
 class UsageTotal:
-    """What one team's workload used of one meter, and over how many records it is the sum."""
+    """What one team's workload used of one meter, and over how many records it is the sum.
+
+    `estimated`: how much of `quantity` nobody reported. `shadow`: by copied requests.
+    """
 
     team: str
     workload: str
     meter: Meter
     quantity: float
     records: int
+    estimated: float = 0.0
+    shadow: bool = False
 
 
 class Ledger:
@@ -110,8 +155,12 @@ class Ledger:
     Every method raises Temporary when the file is locked for too long or the disk is full.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file and make it when absent. Raises Conflict if a newer Plinth wrote it."""
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        """Open the file and make it when absent. Raises Conflict if a newer Plinth wrote it.
+
+        `clock`: says when a counter was begun and changed; no record has a time of ours.
+        """
+        self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._path = path
         # Connections that only read and that nobody uses now; threads take and add at the end.
@@ -192,12 +241,13 @@ class Ledger:
         cursor: str,
         gaps: Iterable[Gap] = (),
         unreadable: int = 0,
+        counts: Mapping[Series, float] | None = None,
     ) -> None:
         """Add the records and gaps and move the source's cursor, all or nothing.
 
         `expected` is the cursor that the reader started from; `unreadable`: how many lines between
-        the two said nothing. Raises Conflict when the cursor has moved meanwhile: another reader
-        was there, and nothing of this one's is kept.
+        the two said nothing; `counts`: what the lines add to the counters. Raises Conflict when the
+        cursor has moved meanwhile: another reader was there, and nothing of this one's is kept.
         """
         with self._transaction() as connection:
             self._move(connection, source, expected, cursor)
@@ -211,6 +261,12 @@ class Ledger:
                     "insert into unreadable (source, lines) values (?, ?) "
                     "on conflict (source) do update set lines = lines + excluded.lines",
                     (source, unreadable),
+                )
+            if counts:
+                now = to_text(self._clock.now())
+                connection.executemany(
+                    _COUNT,
+                    ((each.name, _labels(each), value, now, now) for each, value in counts.items()),
                 )
 
     def _move(
@@ -248,14 +304,15 @@ class Ledger:
         """Return the sums by team, workload and meter of what started in [since, until)."""
         with self._reading() as connection:
             rows = connection.execute(
-                "select team, workload, meter, sum(quantity), count(*) from usage "
+                "select team, workload, meter, sum(quantity), count(*), sum(quantity * estimated), "
+                "shadow from usage "
                 "where started_at >= ? and started_at < ? and (? is null or team = ?) "
-                "group by team, workload, meter order by team, workload, meter",
+                "group by team, workload, meter, shadow order by team, workload, shadow, meter",
                 (to_text(since), to_text(until), team, team),
             ).fetchall()
         return [
-            UsageTotal(name, workload, Meter(meter), quantity, count)
-            for name, workload, meter, quantity, count in rows
+            UsageTotal(name, workload, Meter(meter), quantity, count, estimated, bool(shadow))
+            for name, workload, meter, quantity, count, estimated, shadow in rows
         ]
 
     def records(self, *, source: str | None = None) -> list[UsageRecord]:
@@ -299,10 +356,29 @@ class Ledger:
         with self._reading() as connection:
             return int(connection.execute(query).fetchone()[0])
 
+    def counters(self) -> list[Counter]:
+        """Return how far every counter has counted."""
+        with self._reading() as connection:
+            rows = connection.execute("select name, labels, value, created_at from counters")
+            return [
+                Counter(
+                    Series(name, tuple((label, text) for label, text in json.loads(labels))),
+                    value,
+                    from_text(created_at),
+                )
+                for name, labels, value, created_at in rows
+            ]
+
+    def drop_counters(self, before: datetime) -> None:
+        """Forget the counters that nothing was added to since `before`: what they count is gone."""
+        with self._transaction() as connection:
+            connection.execute("delete from counters where changed_at < ?", (to_text(before),))
+
     def dump(self) -> bytes:
         """Return everything that was read, as lines of JSON in the order of its identity.
 
-        Two ledgers of the same sources give the same bytes; how far they were read is left out.
+        Two ledgers of the same sources give the same bytes; how far they were read is left out, and
+        so are the counters, which sources that are gone have filled too.
         """
         queries = (
             f"select 'usage', {_COLUMNS} from usage order by source, position",
@@ -333,6 +409,10 @@ def _translated() -> Iterator[None]:
         ) from err
 
 
+def _labels(series: Series) -> str:
+    return json.dumps(series.labels)
+
+
 def _row_of(record: UsageRecord) -> tuple[str | float | None, ...]:
     return (
         record.source,
@@ -350,6 +430,10 @@ def _row_of(record: UsageRecord) -> tuple[str | float | None, ...]:
         record.platform,
         record.cpu,
         record.memory_bytes,
+        record.deployment,
+        record.model,
+        int(record.estimated),
+        int(record.shadow),
     )
 
 
@@ -362,5 +446,7 @@ def _record_of(row: tuple[str, ...]) -> UsageRecord:
 
 
 def _with_times(columns: str, row: tuple[str, ...]) -> dict[str, Any]:
-    fields = dict(zip(columns.split(", "), row, strict=True))
+    fields: dict[str, Any] = dict(zip(columns.split(", "), row, strict=True))
+    # SQLite has no truth values.
+    fields.update({name: bool(fields[name]) for name in _TRUTHS if name in fields})
     return {**fields, **{name: from_text(fields[name]) for name in ("started_at", "ended_at")}}

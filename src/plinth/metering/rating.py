@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
@@ -59,8 +60,35 @@ def _timeline(brought: dict[datetime, Price], stated: dict[datetime, Price]) -> 
     return sorted([*kept, *stated.values()], key=lambda price: price.valid_from)
 
 
+def rate_all(sums: Iterable[UsageSum], book: PriceBook) -> Iterator[Charge]:
+    """Return the charges for usage within whose periods no price changes.
+
+    Each token is charged once: cached input that has a price of its own is taken off the input, so
+    is reasoning off the output; without one it pays what the whole pays.
+    """
+    found = list(sums)
+    taken: defaultdict[UsageSum, int] = defaultdict(int)
+    for usage in found:
+        whole = usage.meter.part_of
+        if whole is not None and _token_price(usage, book) is not None:
+            taken[_alike(usage, whole)] += usage.millionths
+    for usage in found:
+        alike = _alike(usage, usage.meter)
+        less = min(taken[alike], usage.millionths) if alike in taken else 0
+        if less:
+            taken[alike] -= less
+            usage = replace(usage, millionths=usage.millionths - less)  # noqa: PLW2901
+        if usage.meter.part_of is None or _token_price(usage, book) is not None:
+            yield from rate(usage, book)
+
+
+def _alike(usage: UsageSum, meter: Meter) -> UsageSum:
+    """Return what is the same for a part and for its whole; either may be estimated alone."""
+    return replace(usage, meter=meter, millionths=0, estimated=False)
+
+
 def rate(usage: UsageSum, book: PriceBook) -> tuple[Charge, ...]:
-    """Return the charges for usage within which no price changes.
+    """Return the charges for one meter's usage within which no price changes.
 
     A replica's seconds are charged for its processors and for its memory. Where a fact is missing
     (the size of a replica of an older Plinth, a price) the charge is unpriced and keeps its
@@ -69,6 +97,8 @@ def rate(usage: UsageSum, book: PriceBook) -> tuple[Charge, ...]:
     if usage.meter is Meter.REQUESTS:
         requests = EXACT.multiply(Decimal(usage.millionths), _MILLIONTH)
         return (_charge(usage, GATEWAY, Measure.REQUEST, requests, book),)
+    if not usage.meter.is_of_replica:
+        return (_charge_tokens(usage, book),)
     if usage.platform is None or usage.cpu is None or usage.memory_bytes is None:
         seconds = EXACT.multiply(Decimal(usage.millionths), _MILLIONTH)
         why = "the size of the replica was not recorded"
@@ -90,3 +120,30 @@ def _charge(
     price = book.at(sku, usage.since)
     why = None if price is not None else f"`{sku}` had no price then"
     return Charge(usage, measure, sku, quantity, price, why)
+
+
+def _charge_tokens(usage: UsageSum, book: PriceBook) -> Charge:
+    measure = Measure(usage.meter.value)
+    tokens = EXACT.multiply(Decimal(usage.millionths), _MILLIONTH)
+    price = _token_price(usage, book)
+    if price is not None:
+        return Charge(usage, measure, price.sku, tokens, price)
+    sku = f"{usage.workload}.{measure}"
+    why = f"`{sku}` had no price then"
+    if usage.deployment is not None:
+        why = f"what `{usage.deployment}` charges is its provider's, and `{sku}` was not stated"
+    return Charge(usage, measure, sku, tokens, None, why)
+
+
+def _token_price(usage: UsageSum, book: PriceBook) -> Price | None:
+    """Return the price of an endpoint's tokens: its own, or that of all models that run here.
+
+    Who has a price of its own has it for all: a part without one pays what its whole pays.
+    """
+    whole = usage.meter.part_of or usage.meter
+    place = str(usage.workload)
+    if book.at(f"{place}.{whole}", usage.since) is None:
+        if usage.deployment is not None:
+            return None
+        place = GATEWAY
+    return book.at(f"{place}.{usage.meter}", usage.since)

@@ -19,7 +19,7 @@ from plinth.kit.clock import from_text, to_text
 
 _MICROSECOND = timedelta(microseconds=1)
 # What is alike only when its price is: always kept apart.
-_ALIKE = ("meter", "platform", "cpu", "memory_bytes", "team")
+_ALIKE = ("meter", "platform", "cpu", "memory_bytes", "team", "deployment", "estimated", "shadow")
 _SELECTED = ", ".join(f"u.{name}" for name in _ALIKE)
 
 # `cross join` keeps the order: each period is looked up in the index on `started_at`. A request is
@@ -27,17 +27,20 @@ _SELECTED = ", ".join(f"u.{name}" for name in _ALIKE)
 _SUMS = """
 select p.number, {columns}, sum(cast(round(u.quantity * 1000000) as integer))
 from temp.period p cross join usage u on u.started_at >= p.since and u.started_at < p.until
-where (u.meter = 'requests' or u.ended_at <= p.until) and (? is null or u.team = ?)
+where (u.meter not in ('training_seconds', 'serving_seconds') or u.ended_at <= p.until)
+    and (? is null or u.team = ?)
 group by p.number, {columns} order by p.number, {columns}
 """
 _BEYOND = """
 select {columns}, u.quantity, u.started_at, u.ended_at
 from temp.period p cross join usage u on u.started_at >= p.since and u.started_at < p.until
-where u.meter <> 'requests' and u.ended_at > p.until and (? is null or u.team = ?)
+where u.meter in ('training_seconds', 'serving_seconds') and u.ended_at > p.until
+    and (? is null or u.team = ?)
 """
 _BEFORE = """
 select {columns}, u.quantity, u.started_at, u.ended_at from usage u
-where u.meter <> 'requests' and u.started_at < ? and u.ended_at > ? and (? is null or u.team = ?)
+where u.meter in ('training_seconds', 'serving_seconds') and u.started_at < ? and u.ended_at > ?
+    and (? is null or u.team = ?)
 """
 
 
@@ -175,8 +178,10 @@ def _sum(
 ) -> UsageSum:
     fields: dict[str, Any] = dict(zip((*_ALIKE, *query.details), alike, strict=True))
     since, until = between
+    # SQLite has no truth values.
+    truths = {name: bool(fields[name]) for name in ("estimated", "shadow")}
     return UsageSum(
-        **{**fields, "meter": Meter(fields["meter"])},
+        **{**fields, **truths, "meter": Meter(fields["meter"])},
         millionths=millionths,
         since=since,
         until=until,

@@ -28,6 +28,7 @@ from plinth.domain.platform import Platform
 from plinth.kit.ids import digest_of
 from plinth.planning.choice import choose
 from plinth.planning.context import Context, Market
+from plinth.planning.external import external_verdicts
 from plinth.planning.joint import Choice
 from plinth.planning.named import with_known_names
 from plinth.planning.offers.offers import Offers
@@ -50,7 +51,7 @@ def make_advice(declaration: Declaration, market: Market) -> Advice:
     declaration = with_known_names(declaration, market.catalog, names)
     advice = _advise(declaration, market, weights_of(declaration, market.context))
     budget = declaration.requirements.budget
-    if budget is None or len(advice.parts) == 1:
+    if budget is None or len(advice.parts) <= 1:
         return advice
     cost = _in_currency(advice.cost, budget.currency, market.catalog)
     if cost is None:
@@ -113,6 +114,7 @@ def _advise(declaration: Declaration, market: Market, weights: Weights) -> Advic
         day2_hours=_hours(placed),
         score=_score(needs, plans, by_name, weights, home=home, context=market.context),
         inputs_digest=digest_of(_inputs(declaration, market)),
+        external=external_verdicts(declaration, market.context, market.catalog),
     )
 
 

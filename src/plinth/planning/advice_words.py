@@ -171,6 +171,10 @@ def summary(advice: Advice) -> str:
         )
     if advice.over_budget is not None:
         return f"no choice of places keeps `{advice.name}` within its budget"
+    if advice.forbidden:
+        return f"`{advice.name}` may not send its requests elsewhere"
+    if not advice.parts:
+        return f"`{advice.name}` needs no platform: all its models are served elsewhere"
     total = cost_words(advice.cost)
     spread = range_words(advice.cost)
     hours = hours_words(advice.day2_hours)
@@ -192,6 +196,8 @@ def require_feasible(advice: Advice, relaxations: Sequence[str]) -> None:
     if over is not None:
         relaxations = [*relaxations, f"`{over.change}`"]
     lines = [summary(advice), *([f"  {over.rule}: {over.reason}"] if over else [])]
+    lines += [f"  {each.rule}: {each.reason}" for each in advice.forbidden]
+    relaxations = [*relaxations, *(f"`{each.change}`" for each in advice.forbidden if each.change)]
     for part in advice.parts:
         if part.chosen is None:
             lines += _nearest(part)

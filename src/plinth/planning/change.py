@@ -12,6 +12,7 @@ from plinth.domain.document import read_document, to_value
 from plinth.domain.inventory import Inventory, Owned
 from plinth.domain.mistake import describe, nearest_name, nested_fields
 from plinth.domain.plan import Change
+from plinth.domain.workload import Endpoint, EndpointDeployment
 from plinth.kit.errors import Invalid
 from plinth.planning.context import Context
 
@@ -115,7 +116,8 @@ def find_field(declaration: Declaration, name: str) -> str:
 def field_paths(declaration: Declaration) -> tuple[str, ...]:
     """Return the path to every field that the file may have, but for its kind.
 
-    Of an application those of the parts and the data that it has.
+    Of an application those of the parts and the data that it has, of an endpoint those of the
+    deployments.
     """
     model: type[BaseModel] = type(declaration)
     names = [name for name in model.model_fields if name != "kind"]
@@ -125,6 +127,11 @@ def field_paths(declaration: Declaration) -> tuple[str, ...]:
         paths = [path for path in paths if "." not in path or path.split(".")[0] not in absent]
         for name, data in declaration.data.items():
             paths += [f"data.{name}.{field}" for field in type(data).model_fields]
+    if isinstance(declaration, Endpoint):
+        own = [*EndpointDeployment.model_fields, *nested_fields(EndpointDeployment)]
+        paths += [
+            f"deployments.{name}.{field}" for name in declaration.deployments for field in own
+        ]
     return tuple(paths)
 
 

@@ -1,41 +1,62 @@
-"""Endpoints: a stable name, the run that serves it, and the run that is to serve next."""
+"""Endpoints: a stable name, the file, and which runs serve its deployments or are to."""
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from pydantic import Field
+from sqlalchemy import Connection, Row, String, cast, delete, insert, select, update
 
 from plinth.domain.base import Declared
+from plinth.domain.workload import Endpoint
+from plinth.kit.ids import digest_of
 from plinth.store import tables
 from plinth.store.events import delete_events
 from plinth.store.leases import by_now, due_now
+
+_VERSION_LENGTH = 12
+_FILES = ("workload", "before")
 
 
 class StoredEndpoint(Declared):
     """An endpoint's intent and which runs stand behind it.
 
-    `desired`: `run`, `stop` (keep the name, run nothing) or `delete`.
+    `desired`: `run`, `stop` (keep the name, run nothing) or `delete`. `serving`, `next`: runs by
+    the name of their deployment; what is external is in neither. `before`: the file whose traffic
+    holds while nothing that the new one sends requests to is ready.
     """
 
     name: str
     team: str
+    workload: Endpoint
+    before: Endpoint | None = None
     desired: str = "run"
-    serving: str | None = None
-    next: str | None = None
+    serving: dict[str, str] = Field(default_factory=dict)
+    next: dict[str, str] = Field(default_factory=dict)
     reason: str = "Accepted"
     message: str = "accepted"
     created_at: datetime
     created_by: str
     updated_at: datetime
 
+    @property
+    def version(self) -> str:
+        """Names the file's content: equal files have equal versions."""
+        return digest_of(self.workload.model_dump_json().encode())[:_VERSION_LENGTH]
+
 
 def add_endpoint(connection: Connection, endpoint: StoredEndpoint) -> None:
     """Add an endpoint; it is due at once."""
+    values = endpoint.model_dump(exclude={"workload", "before"})
     connection.execute(
         insert(tables.endpoint).values(
-            **endpoint.model_dump(), due_at=by_now(connection, endpoint.created_at)
+            **values,
+            workload=file_json(endpoint.workload),
+            before=None if endpoint.before is None else file_json(endpoint.before),
+            due_at=by_now(connection, endpoint.created_at),
         )
     )
 
@@ -50,22 +71,27 @@ def find_endpoint(connection: Connection, name: str) -> StoredEndpoint | None:
 
 def list_endpoints(connection: Connection) -> list[StoredEndpoint]:
     """Return all endpoints by name."""
-    rows = connection.execute(select(tables.endpoint).order_by(tables.endpoint.c.name))
-    return [_endpoint(row) for row in rows]
+    table = tables.endpoint
+    others = [column for column in table.c if column.name not in _FILES]
+    texts = [cast(table.c[name], String).label(name) for name in _FILES]
+    found = []
+    for row in connection.execute(select(*others, *texts).order_by(table.c.name)):
+        fields = dict(row._mapping)
+        files = {name: _file_of(fields[name]) for name in _FILES}
+        found.append(_stored(fields | files))
+    return found
 
 
-def want(
-    connection: Connection, name: str, *, desired: str, next_run: str | None, now: datetime
-) -> None:
-    """Change the intent; `next_run` replaces a run that was to serve next."""
+def want(connection: Connection, name: str, *, desired: str, now: datetime, **columns: Any) -> None:
+    """Change the intent; `columns`: what is new of `workload`, `before`, `serving` and `next`."""
     connection.execute(
         update(tables.endpoint)
         .where(tables.endpoint.c.name == name)
         .values(
             desired=desired,
-            next=next_run,
             updated_at=now,
             due_at=due_now(connection, tables.endpoint, now),
+            **columns,
         )
     )
 
@@ -76,5 +102,29 @@ def delete_endpoint(connection: Connection, name: str) -> None:
     delete_events(connection, f"endpoint/{name}")
 
 
+def file_json(workload: Endpoint) -> dict[str, Any]:
+    """Return a file as its column keeps it.
+
+    A size that was stated is a limit, a default is none: what was left out stays left out.
+    """
+    return workload.model_dump(mode="json", exclude_unset=True)
+
+
+@lru_cache(maxsize=4096)
+def _file_of(text: str | None) -> Endpoint | None:
+    """Read a file's column; the gateway's reconciler reads the same ones every second."""
+    value = None if text is None else json.loads(text)
+    return None if value is None else Endpoint.model_validate(value)
+
+
 def _endpoint(row: Row[Any]) -> StoredEndpoint:
-    return StoredEndpoint(**{name: row._mapping[name] for name in StoredEndpoint.model_fields})
+    fields = dict(row._mapping)
+    files = {
+        name: None if fields[name] is None else Endpoint.model_validate(fields[name])
+        for name in _FILES
+    }
+    return _stored(fields | files)
+
+
+def _stored(fields: dict[str, Any]) -> StoredEndpoint:
+    return StoredEndpoint(**{name: fields[name] for name in StoredEndpoint.model_fields})

@@ -12,6 +12,7 @@ from plinth.domain.base import Declared
 from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.run import ACTIVE, FINAL, Observation, Phase, may_become
+from plinth.domain.serving import MAIN
 from plinth.domain.workload import WORKLOAD, Endpoint, Job
 from plinth.kit.errors import NotFound
 from plinth.kit.excerpt import excerpt
@@ -23,7 +24,8 @@ from plinth.store.leases import by_now, due_now
 class StoredRun(Declared):
     """One execution of a workload: what was asked (never changes) and where it stands.
 
-    `closed`: it ended, and everything that follows from that was done.
+    `closed`: it ended, and everything that follows from that was done. `deployment`: what its
+    endpoint's file called it when it was started; None for a job.
     """
 
     id: str
@@ -48,6 +50,7 @@ class StoredRun(Declared):
     code: CodeOrigin | None = None
     lineage: Lineage | None = None
     deleted_at: datetime | None = None
+    deployment: str | None = None
 
 
 class Attempt(Declared):
@@ -67,6 +70,17 @@ class Attempt(Declared):
     isolation: int | None = None
     seen_at: datetime | None = None
     metered: bool = False
+
+
+class ActiveDeployment(Declared):
+    """What the gateway must know of a deployment that has not ended."""
+
+    id: str
+    team: str
+    endpoint: str
+    deployment: str
+    phase: Phase
+    replicas: int
 
 
 def add_run(connection: Connection, run: StoredRun) -> None:
@@ -155,6 +169,24 @@ def list_endpoint_runs(
     return [run_of(row) for row in rows]
 
 
+def list_active_deployments(connection: Connection) -> list[ActiveDeployment]:
+    """Return every deployment that has not ended, newest first."""
+    table = tables.run
+    query = (
+        select(
+            table.c.id,
+            table.c.team,
+            table.c.name.label("endpoint"),
+            func.coalesce(table.c.deployment, MAIN).label("deployment"),
+            table.c.phase,
+            table.c.workload["replicas"].as_integer().label("replicas"),
+        )
+        .where(table.c.kind == "endpoint", table.c.deleted_at.is_(None), table.c.phase.in_(ACTIVE))
+        .order_by(table.c.created_at.desc(), table.c.id)
+    )
+    return [ActiveDeployment(**row._mapping) for row in connection.execute(query)]
+
+
 def want_stop(connection: Connection, run_id: str, now: datetime) -> None:
     """Change the intent to `stop`; the reconciler does the rest."""
     connection.execute(
@@ -162,6 +194,11 @@ def want_stop(connection: Connection, run_id: str, now: datetime) -> None:
         .where(tables.run.c.id == run_id, tables.run.c.phase.not_in(FINAL))
         .values(desired="stop", due_at=due_now(connection, tables.run, now))
     )
+
+
+def rename_deployment(connection: Connection, run_id: str, name: str) -> None:
+    """Note that the endpoint's file calls a deployment by another name now."""
+    connection.execute(update(tables.run).where(tables.run.c.id == run_id).values(deployment=name))
 
 
 def change_of(run: StoredRun, phase: Phase, reason: str, message: str) -> dict[str, Any]:
@@ -320,4 +357,7 @@ def run_of(row: Row[Any]) -> StoredRun:
     """Return the run that a row of its table holds."""
     fields = {name: row._mapping[name] for name in StoredRun.model_fields}
     fields["workload"] = WORKLOAD.validate_python(fields["workload"])
+    if isinstance(fields["workload"], Endpoint):
+        # Endpoints of an earlier version had one deployment, without a name.
+        fields["deployment"] = fields["deployment"] or MAIN
     return StoredRun(**fields)

@@ -13,8 +13,10 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -141,6 +143,8 @@ run = Table(
     Column("lineage", JSON, nullable=True),
     # Hidden from all but traces from then on, and removed when no response can ask for it.
     Column("deleted_at", Utc, nullable=True),
+    # What its endpoint's file calls it; NULL for a job, and where there could be one only.
+    Column("deployment", String(40), nullable=True),
     *_lease(),
     # Runs that ended are never due: the reconciler's scan does not grow with history.
     Index(
@@ -206,8 +210,12 @@ endpoint = Table(
     Column("name", String(40), primary_key=True),
     Column("team", String(24), ForeignKey("team.name"), nullable=False, index=True),
     Column("desired", String(8), nullable=False),
-    Column("serving", String(12), ForeignKey("run.id"), nullable=True),
-    Column("next", String(12), ForeignKey("run.id"), nullable=True),
+    # The file as it was applied last, and the one before while its traffic still holds.
+    Column("workload", JSON, nullable=False),
+    Column("before", JSON, nullable=True),
+    # Run ids by the names of the file's deployments.
+    Column("serving", JSON, nullable=False),
+    Column("next", JSON, nullable=False),
     Column("reason", String(40), nullable=False),
     Column("message", String(2000), nullable=False),
     Column("created_at", Utc, nullable=False),
@@ -296,5 +304,43 @@ release = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("revision", String(32), nullable=False),
     Column("plinth", String(40), nullable=False),
+    Column("at", Utc, nullable=False),
+)
+
+# The newest version of each secret, sealed (access/vault.py). A deleted one keeps its row without
+# its content, so that no version number is ever given twice.
+secret = Table(
+    "secret",
+    metadata,
+    Column("team", String(24), ForeignKey("team.name"), primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("version", Integer, nullable=False),
+    # The id of the master key that wraps the data key.
+    Column("master_key", String(80), nullable=True),
+    Column("wrapped_key", LargeBinary, nullable=True),
+    Column("nonce", LargeBinary, nullable=True),
+    Column("ciphertext", LargeBinary, nullable=True),
+    Column("set_at", Utc, nullable=False),
+    Column("set_by", String(12), nullable=False),
+    Column("deleted_at", Utc, nullable=True),
+)
+
+# For what a secret was taken, and the last version that was: a new use goes into the audit log.
+secret_use = Table(
+    "secret_use",
+    metadata,
+    Column("team", String(24), primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("purpose", String(80), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("at", Utc, nullable=False),
+    ForeignKeyConstraint(["team", "name"], ["secret.team", "secret.name"]),
+)
+
+# Master keys by which nothing may be wrapped any more; their files are removed after the row.
+retired_master_key = Table(
+    "retired_master_key",
+    metadata,
+    Column("id", String(80), primary_key=True),
     Column("at", Utc, nullable=False),
 )

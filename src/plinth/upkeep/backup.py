@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from plinth import __version__
-from plinth.kit.clock import to_text
+from plinth.access.master_key import frozen, key_files
+from plinth.kit.clock import SystemClock, to_text
 from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
 from plinth.kit.home import Home
 from plinth.kit.settings import load_settings
@@ -142,6 +143,7 @@ class _Snapshot:
     def __init__(self, home: Home, folder: Path, report: Report) -> None:
         self._home, self._folder = home, folder
         self._databases: dict[str, Path] = {}
+        self._master_keys: dict[str, bytes] = {}
         self.counts: dict[str, dict[str, int]] = {}
         settings = load_settings(home.root)
         copies = {
@@ -154,7 +156,11 @@ class _Snapshot:
         for name, (source, target) in copies.items():
             report(f"copying the {name} database", 0, 0)
             if name == "store":
-                self.schema = snapshot_store(home, settings, target)
+                # A rotation between the two would leave rows that no master key opens.
+                with frozen(home.secrets, SystemClock()):
+                    self.schema = snapshot_store(home, settings, target)
+                    keys = key_files(home.secrets)
+                    self._master_keys = {name_in(home, path): path.read_bytes() for path in keys}
             elif source.exists():
                 databases.copy_sqlite(source, target)
             if target.exists():
@@ -176,6 +182,8 @@ class _Snapshot:
                     _add(writer, name, copy, counter)
                 # Else each database would need its room twice.
                 path.unlink()
+            for name, content in self._master_keys.items():
+                writer.add_bytes(name, content)
             for each in small_files(self._home):
                 _add_file(writer, each, counter)
             for name, stream, size in logs:

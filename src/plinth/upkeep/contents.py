@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from plinth.access.master_key import key_files
 from plinth.kit.errors import Temporary
 from plinth.kit.home import Home
 from plinth.kit.settings import FILE_NAME
 
 TRACKING_DATABASE = "mlflow.db"
 _ARTIFACTS = "artifacts"
-_ACCESS_LOG = "access.log"
+# Of callers' requests and of their copies: sources of the ledger.
+_ACCESS_LOGS = ("access.log", "shadow.log")
 # Half received or half written; what is whole has another name.
 _UNFINISHED_FOLDERS = frozenset({".uploads"})
 _UNFINISHED_ENDINGS = (".partial", ".tmp")
@@ -53,8 +55,12 @@ def stored_files(home: Home) -> Iterator[HomeFile]:
 
 
 def small_files(home: Home) -> Iterator[HomeFile]:
-    """Yield the secrets and what was set: who may, which port, settings, imported facts."""
-    for path in sorted(home.secrets.rglob("*")):
+    """Yield the secrets and what was set: who may, which port, settings, imported facts.
+
+    Without the master keys, which fit to the rows of one moment: a backup reads them with those.
+    """
+    master_keys = set(key_files(home.secrets))
+    for path in sorted(set(home.secrets.rglob("*")) - master_keys):
         if path.is_file() and path.name != "lock" and not path.name.startswith("."):
             yield HomeFile(name_in(home, path), path, path.stat().st_size)
     for path in (home.node_file, home.root / FILE_NAME):
@@ -105,7 +111,7 @@ def _inodes(folder: Path) -> dict[str, int]:
     if not folder.is_dir():
         return {}
     with os.scandir(folder) as entries:
-        logs = [each for each in entries if each.name.startswith(_ACCESS_LOG) and each.is_file()]
+        logs = [each for each in entries if each.name.startswith(_ACCESS_LOGS) and each.is_file()]
     return {each.name: each.inode() for each in sorted(logs, key=lambda each: each.name)}
 
 

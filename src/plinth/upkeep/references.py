@@ -1,10 +1,11 @@
-"""Which files of a home the rows of its store point to."""
+"""Which files of a home the rows of its store need."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from plinth.access.master_key import key_file
 from plinth.control.preparation import code_key, diff_key
 from plinth.kit.home import Home
 from plinth.upkeep import databases
@@ -13,6 +14,8 @@ from plinth.upkeep.contents import name_in
 
 def needed_files(home: Home, store: Path) -> list[str]:
     """Return the names, below the home, of the data, code and diffs in the rows of `store`.
+
+    And of the master keys without which its secrets do not open.
 
     `store`: an SQLite file, the home's own or a copy of it. Files that lie elsewhere are left out.
     """
@@ -32,6 +35,10 @@ def needed_files(home: Home, store: Path) -> list[str]:
         root = next((each for each in roots if str(uri).startswith(f"{each}/")), None)
         if root is not None:
             found.add(name_in(home, home.storage / str(uri).removeprefix(f"{root}/")))
+    for (master_key,) in databases.ask(
+        store, "select distinct master_key from secret where master_key is not null"
+    ):
+        found.add(name_in(home, key_file(home.secrets, str(master_key))))
     return sorted(found)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from plinth.control.endpoints import readiness
-from plinth.control.endpoints.readiness import Readiness, difference
+from plinth.control.endpoints.readiness import Readiness, chat_fault, difference
 from plinth.store.runs import StoredRun
 from tests.control.plane import Plane
 
@@ -99,6 +100,77 @@ def ask(plane: Plane, run: StoredRun, asked: list[httpx.Request]) -> Iterator[An
 
 EXAMPLE = (200, {"request": {"inputs": []}, "expected": [output()]})
 READY = (200, {})
+
+
+CHAT = {
+    "object": "chat.completion",
+    "choices": [
+        {"message": {"role": "assistant", "content": "Rome"}, "finish_reason": "stop", "index": 0}
+    ],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9},
+}
+CHAT_EXAMPLE = (200, {"request": {"model": "delay", "messages": []}})
+
+
+@pytest.fixture
+def chats(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runtime of the deployment speak OpenAI's API."""
+    spoken = replace(plane.context.runtimes["v2server"], protocol="openai")
+    runtimes = {**plane.context.runtimes, "v2server": spoken}
+    plane.context = replace(plane.context, runtimes=runtimes)
+
+
+@pytest.mark.usefixtures("chats")
+def test_a_language_model_answers_its_example_as_a_chat(
+    ask: Any, asked: list[httpx.Request], run: StoredRun
+) -> None:
+    answers = {"ready": READY, "example": CHAT_EXAMPLE, "completions": (200, CHAT)}
+    assert ask(answers) is None
+    candidate = f"/internal/deployments/{run.id}"
+    assert [request.url.path for request in asked] == [
+        f"{candidate}/v2/models/delay/ready",
+        f"{candidate}/v2/models/delay/example",
+        f"{candidate}/v1/chat/completions",
+    ]
+    assert json.loads(asked[-1].content) == CHAT_EXAMPLE[1]["request"]
+
+
+@pytest.mark.usefixtures("chats")
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((503, "the queue is full"), "answered with 503: the queue is full"),
+        ((200, "no json"), "is not what the protocol says"),
+        ((200, []), "is not what the protocol says"),
+        ((200, {"error": {}}), "is not what the protocol says"),
+        ((200, CHAT | {"object": "list"}), "is a `list`, no `chat.completion`"),
+        ((200, CHAT | {"choices": []}), "has no choices"),
+        ((200, CHAT | {"choices": [{}]}), "is not what the protocol says"),
+        ((200, CHAT | {"usage": {"prompt_tokens": 7}}), "is not what the protocol says"),
+        ((200, CHAT | {"usage": {"prompt_tokens": 0, "completion_tokens": 1}}), "counts 0"),
+    ],
+    ids=str,
+)
+def test_half_a_chat_is_no_answer(ask: Any, answer: Any, words: str) -> None:
+    assert words in ask({"ready": READY, "example": CHAT_EXAMPLE, "completions": answer})
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"message": {"role": "assistant", "content": None}}, "no text of an assistant"),
+        ({"message": {"role": "user", "content": "Rome"}}, "no text of an assistant"),
+        ({"finish_reason": None}, "ended for `None`"),
+        ({"finish_reason": "tool_calls"}, "ended for `tool_calls`"),
+        ({"finish_reason": "length"}, None),
+    ],
+    ids=str,
+)
+def test_a_choice_says_who_spoke_and_why_it_ended(
+    changed: dict[str, Any], words: str | None
+) -> None:
+    found = chat_fault(CHAT | {"choices": [CHAT["choices"][0] | changed]})
+    assert (found is None) if words is None else (words in (found or ""))
 
 
 def test_it_is_ready_when_the_example_comes_back_right(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import update
 
 from plinth.control.endpoints.service import remove_endpoint, stop_endpoint
@@ -139,7 +141,7 @@ def test_a_switch_that_was_decided_before_a_new_file_is_discarded(plane: Plane) 
     with plane.database.read() as connection:
         state = plane.endpoints.load(connection, "delay")
     outcome = plane.endpoints.work(state, Claim("delay", "l_x"))
-    assert outcome.changes["serving"] == first
+    assert outcome.changes["serving"] == {"main": first}
     second = next_version(plane)
     assert outcome.still is not None
     with plane.database.read() as connection:
@@ -285,3 +287,131 @@ def test_what_goes_wrong_is_shown(plane: Plane) -> None:
     outcome = plane.endpoints.failed(state, Temporary("the gateway is away", retry_after_s=7))
     assert outcome.changes == {"reason": "Error", "message": "the gateway is away"}
     assert outcome.again_after_s == 7
+
+
+# -- several deployments -------------------------------------------------------------------------
+
+TWO: dict[str, Any] = {
+    "deployments": {"blue": {"model": "models:/m/1"}, "green": {"model": "models:/m/2"}},
+    "traffic": {"blue": 90, "green": 10},
+}
+
+
+def canary(plane: Plane, **fields: Any) -> dict[str, str]:
+    """Apply two deployments and wait until both serve; return their runs."""
+    for _ in range(2):
+        plane.tracking.add_model(TEAM, "m", ("champion",))
+    runs = plane.apply(**{**TWO, **fields}).deployments
+    plane.until(lambda: served(plane) == runs)
+    return runs
+
+
+def served(plane: Plane) -> dict[str, str]:
+    endpoint = plane.endpoint()
+    assert endpoint is not None
+    return endpoint.serving
+
+
+def test_each_deployment_serves_as_soon_as_it_is_ready(plane: Plane) -> None:
+    for _ in range(2):
+        plane.tracking.add_model(TEAM, "m", ("champion",))
+    runs = plane.apply(**TWO).deployments
+    plane.why_not[runs["green"]] = "the model is loading"
+    plane.until(lambda: served(plane) == {"blue": runs["blue"]})
+    plane.until(lambda: "`green`" in getattr(plane.endpoint(), "message", ""))
+    assert reason(plane) == "Deploying"
+    plane.why_not.clear()
+    plane.until(lambda: served(plane) == runs)
+    plane.until(lambda: reason(plane) == "Serving")
+
+
+def test_one_deployment_is_replaced_and_the_other_goes_on(plane: Plane) -> None:
+    runs = canary(plane)
+    deployments = {**TWO["deployments"], "green": {"model": "models:/m/2", "replicas": 2}}
+    new = plane.apply(**{**TWO, "deployments": deployments}).deployments["green"]
+    plane.until(lambda: served(plane) == {"blue": runs["blue"], "green": new})
+    plane.until(lambda: plane.run(runs["green"]).phase is Phase.STOPPED)
+    assert plane.run(runs["blue"]).phase is Phase.RUNNING
+
+
+def test_other_shares_stop_and_start_nothing(plane: Plane) -> None:
+    runs = canary(plane)
+    starts = len(plane.world.starts)
+    plane.apply(**{**TWO, "traffic": {"blue": 0, "green": 100}})
+    for _ in range(8):
+        plane.step()
+    assert served(plane) == runs
+    assert len(plane.world.starts) == starts
+
+
+def test_what_is_removed_loses_its_traffic_before_it_stops(plane: Plane) -> None:
+    runs = canary(plane)
+    plane.step()
+    plane.gateway_lags = True
+    plane.apply(deployments={"green": {"model": "models:/m/2"}})
+    assert served(plane) == {"green": runs["green"]}
+    for _ in range(8):
+        plane.step()
+    assert plane.run(runs["blue"]).desired == "run"
+    plane.gateway_lags = False
+    plane.until(lambda: plane.run(runs["blue"]).phase is Phase.STOPPED)
+    assert plane.run(runs["green"]).phase is Phase.RUNNING
+
+
+def test_what_replaces_everything_is_ready_before_anything_stops(plane: Plane) -> None:
+    runs = canary(plane)
+    red = plane.apply(deployments={"red": {"model": "models:/m/1", "replicas": 2}}).deployments
+    plane.why_not[red["red"]] = "the model is loading"
+    for _ in range(12):
+        plane.step()
+    assert served(plane) == runs
+    assert all(plane.run(run).desired == "run" for run in runs.values())
+    plane.why_not.clear()
+    plane.until(lambda: served(plane) == red)
+    plane.until(lambda: all(plane.run(r).phase is Phase.STOPPED for r in runs.values()))
+
+
+def test_a_deployment_that_fails_beside_one_that_serves_is_told(plane: Plane) -> None:
+    for _ in range(2):
+        plane.tracking.add_model(TEAM, "m", ("champion",))
+    plane.world.behave = lambda world, unit: (
+        world.end(unit, 3) if unit.startswith(doomed["run"]) else None
+    )
+    doomed = {"run": "none"}
+    runs = plane.apply(**TWO).deployments
+    doomed["run"] = runs["green"]
+    plane.until(lambda: plane.run(runs["green"]).phase is Phase.FAILED)
+    plane.until(lambda: served(plane) == {"blue": runs["blue"]})
+    for _ in range(4):
+        plane.step()
+    assert reason(plane) == "DeploymentFailed"
+    again = plane.apply(**TWO)
+    assert again.deployments["blue"] == runs["blue"]
+    assert again.deployments["green"] != runs["green"]
+
+
+def test_stopping_stops_every_deployment(plane: Plane) -> None:
+    runs = canary(plane)
+    want(plane, "stop")
+    plane.until(lambda: reason(plane) == "Stopped")
+    assert served(plane) == {}
+    assert all(plane.run(run).phase is Phase.STOPPED for run in runs.values())
+
+
+def test_an_external_endpoint_is_stopped_and_deleted_without_runs(plane: Plane) -> None:
+    plane.apply(external={"url": "https://1.1.1.1", "protocol": "open-inference"})
+    plane.until(lambda: reason(plane) == "Serving")
+    want(plane, "stop")
+    plane.until(lambda: reason(plane) == "Stopped")
+    plane.apply(external={"url": "https://1.1.1.1", "protocol": "open-inference"})
+    plane.until(lambda: reason(plane) == "Serving")
+    want(plane, "delete")
+    plane.until(lambda: plane.endpoint() is None)
+
+
+def test_what_was_not_well_is_called_well_again(plane: Plane) -> None:
+    run = serving(plane)
+    with plane.write() as connection:
+        connection.exec_driver_sql("update endpoint set reason = 'Error', due_at = created_at")
+    plane.until(lambda: reason(plane) == "Serving")
+    assert plane.serves(run)

@@ -1,6 +1,8 @@
 """Tell whether a deployment answers right: its model's own example, sent through the gateway.
 
-What it answers is untrusted: a model server runs its owner's code.
+Where the model computes numbers, they are compared with its own; a language model says it another
+way each time, so its answer only has to be a whole one. What it answers is untrusted: a model
+server runs its owner's code.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import Any
 import httpx
 
 from plinth.control.context import Context
+from plinth.control.preparation import answers_vary
+from plinth.kit.excerpt import excerpt
 from plinth.kit.units import format_bytes
 from plinth.store.runs import StoredRun
 
@@ -24,6 +28,8 @@ _TIMEOUT_S = 10.0
 # For the whole answer: each piece of it has `_TIMEOUT_S` for itself.
 _LONGEST_ANSWER_S = 30.0
 _LARGEST_ANSWER = 16 * 1024 * 1024
+# How the answer to an example may end; what calls tools or was filtered is no check.
+_FINISH_REASONS = ("stop", "length")
 
 
 class _Unusable(Exception):
@@ -71,29 +77,39 @@ class Readiness:
         """
         if run.id not in self._published():
             return "the gateway does not know it yet"
-        base = f"/internal/deployments/{run.id}/v2/models/{run.workload.name}"
         try:
-            if self._ask("GET", f"{base}/ready").status != 200:
-                return "the model is loading"
-            example = self._ask("GET", f"{base}/example")
-            if example.status == 404:
-                return None
-            if example.status != 200:
-                return f"its input example failed: {example.start}"
-            body = example.json()
-            answer = self._ask("POST", f"{base}/infer", json=body["request"])
-            expected = body["expected"]
+            return self._fault(run)
         except httpx.HTTPError as err:
             return f"the gateway does not answer: {err}"
         except _Unusable as err:
             return str(err)
-        except (ValueError, KeyError, TypeError, RecursionError) as err:
+
+    def _fault(self, run: StoredRun) -> str | None:
+        """Return what its server answers wrongly. Raises _Unusable, httpx.HTTPError."""
+        candidate = f"/internal/deployments/{run.id}"
+        base = f"{candidate}/v2/models/{run.workload.name}"
+        chats = answers_vary(self._context, run)
+        if self._ask("GET", f"{base}/ready").status != 200:
+            return "the model is loading"
+        example = self._ask("GET", f"{base}/example")
+        if example.status == 404:
+            return None
+        if example.status != 200:
+            return f"its input example failed: {example.start}"
+        try:
+            body = example.json()
+            request, expected = body["request"], [] if chats else body["expected"]
+        except (ValueError, KeyError, TypeError) as err:
             return f"its input example is not what the protocol says: {err!r}"
+        path = f"{candidate}/v1/chat/completions" if chats else f"{base}/infer"
+        answer = self._ask("POST", path, json=request)
         if answer.status != 200:
             return f"its input example was answered with {answer.status}: {answer.start}"
         try:
+            if chats:
+                return chat_fault(answer.json())
             return difference(expected, answer.json().get("outputs", []))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as err:
+        except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as err:
             return f"its answer is not what the protocol says: {err!r}"
 
     def _ask(self, method: str, path: str, **more: Any) -> _Answer:
@@ -113,6 +129,28 @@ class Readiness:
                 if time.monotonic() > ends_at:
                     raise _Unusable(f"{what} was not complete after {_LONGEST_ANSWER_S:.0f} s")
             return _Answer(answer.status_code, bytes(content))
+
+
+def chat_fault(answer: dict[str, Any]) -> str | None:
+    """Return what is wrong with a chat completion, or None when it is a whole one.
+
+    Raises KeyError, TypeError or AttributeError where it has another shape altogether.
+    """
+    if answer["object"] != "chat.completion":
+        return f"its answer is a `{excerpt(str(answer['object']))}`, no `chat.completion`"
+    choices, usage = answer["choices"], answer["usage"]
+    if not isinstance(choices, list) or not choices:
+        return "its answer has no choices"
+    message, reason = choices[0]["message"], choices[0]["finish_reason"]
+    if message["role"] != "assistant" or not isinstance(message["content"], str):
+        return "its answer holds no text of an assistant"
+    if reason not in _FINISH_REASONS:
+        return f"its answer ended for `{excerpt(str(reason))}`, not for `stop` or `length`"
+    for name in ("prompt_tokens", "completion_tokens"):
+        count = usage[name]
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            return f"its answer counts {excerpt(repr(count))} `{name}`"
+    return None
 
 
 def difference(expected: list[dict[str, Any]], served: list[dict[str, Any]]) -> str | None:

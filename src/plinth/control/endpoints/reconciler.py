@@ -1,4 +1,4 @@
-"""Move an endpoint's traffic to the deployment that is ready, and end what it replaced."""
+"""Move an endpoint's traffic to the deployments that are ready, and end what they replaced."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from plinth.control.context import Context
+from plinth.control.endpoints.routing import hosted_names, routed, takes_traffic, wanted
 from plinth.control.gateway import Published
 from plinth.control.loop import Outcome
 from plinth.control.runs.service import forget_files, is_metered
 from plinth.domain.run import Phase
+from plinth.domain.serving import MAIN
+from plinth.domain.workload import Endpoint
 from plinth.kit.errors import NotFound, PlinthError, Temporary
 from plinth.store import tables
 from plinth.store.endpoints import StoredEndpoint, delete_endpoint, find_endpoint
@@ -66,9 +69,8 @@ class EndpointReconciler:
             raise NotFound(f"there is no endpoint `{key}`")
         runs = list_endpoint_runs(connection, endpoint.team, key, active=True)
         known = {run.id for run in runs}
-        for run_id in (endpoint.serving, endpoint.next):
-            if run_id is not None and run_id not in known:
-                runs.append(find_run(connection, run_id))
+        for run_id in {*endpoint.serving.values(), *endpoint.next.values()} - known:
+            runs.append(find_run(connection, run_id))
         if endpoint.desired != "delete":
             return EndpointState(endpoint, tuple(runs))
         ended = [
@@ -82,20 +84,15 @@ class EndpointReconciler:
         """Do the next step: write what is intended; only a deleted endpoint's files go at once."""
         if state.endpoint.desired != "run":
             return self._wind_down(state, claim)
-        endpoint = state.endpoint
-        following = state.run(endpoint.next)
-        if following is not None and following.phase is Phase.RUNNING:
-            message = f"deployment {following.id} serves: {following.message}"
-            return self._to(
-                state, "Serving", message, 0, columns={"serving": following.id, "next": None}
-            )
-        if following is not None and following.phase.is_final:
-            message = f"deployment {following.id} {following.phase}: {following.message}"
-            return self._to(state, "DeploymentFailed", message, _SOON_S, columns={"next": None})
-        if following is not None:
-            message = f"deployment {following.id} is {following.phase}: {following.message}"
+        move = _Move.of(state)
+        if move.is_new:
+            reason = "DeploymentFailed" if move.is_failed else "Serving"
+            after_s = _SOON_S if move.is_failed else 0
+            columns = {"serving": move.serving, "next": move.following, "before": move.before}
+            return self._to(state, reason, move.message, after_s, columns=columns)
+        if move.waits:
             # One that was to serve next and was replaced need not wait for its successor.
-            return self._to(state, "Deploying", message, _SOON_S, also=self._stop_left(state))
+            return self._to(state, "Deploying", move.message, _SOON_S, also=self._stop_left(state))
         return self._settle(state)
 
     def failed(self, state: EndpointState, error: PlinthError) -> Outcome:
@@ -106,27 +103,34 @@ class EndpointReconciler:
     def _settle(self, state: EndpointState) -> Outcome:
         """Stop what neither serves nor is to serve, once the gateway sends it nothing."""
         endpoint = state.endpoint
-        serving = state.run(endpoint.serving)
         reason, message = endpoint.reason, endpoint.message
-        if serving is not None and serving.phase.is_final:
+        ended = [
+            (name, run)
+            for name, run_id in endpoint.serving.items()
+            if (run := state.run(run_id)) is not None and run.phase.is_final
+        ]
+        if ended:
             # Its own reconciler restarts replicas. What ended it all the same (it was refused for
             # good, like a model that is gone) would end another one too, until somebody acts.
-            message = (
-                f"deployment {serving.id} {serving.phase}: {serving.message}; "
-                f"`plinth apply` the file again to serve"
-            )
+            said = "; ".join(_told(name, run) for name, run in ended)
+            message = f"{said}; `plinth apply` the file again to serve"
             reason = "NotServing"
+        elif not hosted_names(endpoint.workload):
+            reason, message = "Serving", "requests go to who serves the model"
+        elif reason not in ("Serving", "DeploymentFailed") and not _lacking(endpoint):
+            reason, message = "Serving", "all its deployments serve"
         after_s = _SOON_S if self._left(state) else _SETTLED_S
         return self._to(state, reason, message, after_s, also=self._stop_left(state))
 
     def _left(self, state: EndpointState) -> list[StoredRun]:
-        wanted = (state.endpoint.serving, state.endpoint.next)
+        endpoint = state.endpoint
+        wanted = {*endpoint.serving.values(), *endpoint.next.values()}
         return [run for run in state.runs if run.id not in wanted and not run.phase.is_final]
 
     def _stop_left(self, state: EndpointState) -> Callable[[Connection], None] | None:
         """Return what stops them; None while the gateway may still send them requests."""
         endpoint, published = state.endpoint, self._published()
-        if published is None or published.serving.get(endpoint.name) != endpoint.serving:
+        if published is None or published.serving.get(endpoint.name, {}) != routed(endpoint):
             return None
         return self._stop(self._left(state))
 
@@ -136,16 +140,16 @@ class EndpointReconciler:
         deletes = endpoint.desired == "delete"
         reason = "Deleting" if deletes else "Stopping"
         left = [run for run in state.runs if not run.phase.is_final]
-        columns: dict[str, Any] = {"serving": None, "next": None}
+        columns: dict[str, Any] = {"serving": {}, "next": {}, "before": None}
         published = self._published()
         # Before the gateway has said what it runs, it may still send requests here.
-        routed = published is None or published.serving.get(endpoint.name) is not None
-        if routed and endpoint.serving is not None:
+        is_routed = published is None or bool(published.serving.get(endpoint.name))
+        if is_routed and endpoint.serving:
             return self._to(state, reason, "traffic is being taken away", _SOON_S, columns=columns)
-        if left and not routed:
+        if left and not is_routed:
             message = "its deployments are being stopped"
             return self._to(state, reason, message, _SOON_S, columns=columns, also=self._stop(left))
-        if left or routed:
+        if left or is_routed:
             return self._to(state, reason, "is being stopped", _SOON_S, columns=columns)
         if not deletes:
             return self._to(state, "Stopped", "was stopped", None, columns=columns)
@@ -206,6 +210,8 @@ class EndpointReconciler:
 
         changes = {**(columns or {}), "reason": reason, "message": clipped(message)}
         new = {name: value for name, value in changes.items() if getattr(endpoint, name) != value}
+        if new.get("before") is not None:
+            raise AssertionError("only a file that is applied is kept as the one before")
         return Outcome(new, after_s, write, self._still(state))
 
     def _still(self, state: EndpointState) -> Callable[[Connection], bool]:
@@ -214,6 +220,82 @@ class EndpointReconciler:
 
         def still(connection: Connection) -> bool:
             now = find_endpoint(connection, read.name)
-            return now is not None and (now.desired, now.next) == (read.desired, read.next)
+            # What was read of the intent; `serving` is written only by who holds the lease, or
+            # together with one of these.
+            return now is not None and all(
+                getattr(now, name) == getattr(read, name)
+                for name in ("desired", "workload", "before", "serving", "next")
+            )
 
         return still
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """What follows for an endpoint's deployments from how their runs stand.
+
+    `is_new`: something is to be written. `is_failed`: some will not be ready any more. `waits`:
+    some are not ready yet. `message` says it.
+    """
+
+    serving: dict[str, str]
+    following: dict[str, str]
+    before: Endpoint | None
+    is_new: bool
+    is_failed: bool
+    waits: bool
+    message: str
+
+    @classmethod
+    def of(cls, state: EndpointState) -> _Move:
+        """Return what follows now."""
+        endpoint = state.endpoint
+        serving, following = dict(endpoint.serving), dict(endpoint.next)
+        ready, failed, waiting = [], [], []
+        for name, run_id in endpoint.next.items():
+            run = state.run(run_id)
+            if run is None or not (run.phase is Phase.RUNNING or run.phase.is_final):
+                waiting.append("" if run is None else _told(name, run, "is "))
+                continue
+            del following[name]
+            if run.phase is Phase.RUNNING:
+                serving[name] = run_id
+                ready.append(f"{_called(name, run)} serves: {run.message}")
+            else:
+                failed.append(_told(name, run))
+        before = endpoint.before
+        if before is not None and (
+            takes_traffic(endpoint.workload, serving) or not takes_traffic(before, serving)
+        ):
+            before = None
+        then = endpoint.model_copy(update={"serving": serving, "next": following, "before": before})
+        serving = wanted(then)
+        if ready and not failed:
+            failed = [f"deployment `{name}` does not run" for name in _lacking(then)]
+        return cls(
+            serving=serving,
+            following=following,
+            before=before,
+            is_new=(serving, following, before)
+            != (endpoint.serving, endpoint.next, endpoint.before),
+            is_failed=bool(failed),
+            waits=bool(waiting),
+            message="; ".join([*failed, *ready] or waiting) or endpoint.message,
+        )
+
+
+def _lacking(endpoint: StoredEndpoint) -> list[str]:
+    """Return the deployments of the file that neither serve nor are to."""
+    return [
+        name
+        for name in hosted_names(endpoint.workload)
+        if name not in endpoint.serving and name not in endpoint.next
+    ]
+
+
+def _called(name: str, run: StoredRun) -> str:
+    return f"deployment {run.id}" if name == MAIN else f"deployment `{name}` ({run.id})"
+
+
+def _told(name: str, run: StoredRun, verb: str = "") -> str:
+    return f"{_called(name, run)} {verb}{run.phase}: {run.message}"

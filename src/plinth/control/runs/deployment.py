@@ -76,6 +76,8 @@ class DeploymentWatch:
         return None
 
     def _how_ready(self, run: StoredRun) -> str:
+        if self._steps.checked_by_chat(run):
+            return "it answered its model's input example; what it says is not compared"
         if self._steps.checked_by_example(run):
             return "its model's input example came back right"
         return "its server says so; the model has no input example to check it by"

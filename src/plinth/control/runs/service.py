@@ -35,13 +35,17 @@ from plinth.store.runs import (
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a run is given beside its workload, resolved; a job has code, a deployment a model."""
+    """What a run is given beside its workload, resolved; a job has code, a deployment a model.
+
+    `deployment`: what the endpoint's file calls it.
+    """
 
     code_digest: str | None = None
     code: CodeOrigin | None = None
     data: dict[str, DataVersion] = field(default_factory=dict)
     model: ModelVersion | None = None
     lineage: Lineage | None = None
+    deployment: str | None = None
 
 
 def submit_job(
@@ -107,6 +111,7 @@ def add_workload_run(
         code=sources.code,
         model=sources.model,
         lineage=sources.lineage,
+        deployment=sources.deployment,
         data=sources.data,
         plan=plan,
         principal=principal.id,

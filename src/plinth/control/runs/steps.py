@@ -14,6 +14,7 @@ from plinth.control.loop import Outcome
 from plinth.control.planning import hold_to_place
 from plinth.control.preparation import (
     Prepared,
+    answers_vary,
     has_example,
     prepare_endpoint,
     prepare_job,
@@ -61,6 +62,10 @@ class RunSteps:
     def checked_by_example(self, run: StoredRun) -> bool:
         """Tell whether a deployment's readiness was checked by its model's own example."""
         return has_example(self._context, run)
+
+    def checked_by_chat(self, run: StoredRun) -> bool:
+        """Tell whether that example was a chat request, to which the answers vary."""
+        return has_example(self._context, run) and answers_vary(self._context, run)
 
     def prepare(self, run: StoredRun) -> Prepared:
         """Make ready what the run needs. Raises Temporary while that goes on."""

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from plinth.access.keyring import load
+from plinth.access.master_key import MasterKeyring
 from plinth.access.tokens import verify
+from plinth.kit.clock import SystemClock
 from plinth.kit.errors import PlinthError, Temporary
 from plinth.kit.files import read_json
 from plinth.kit.home import DEFAULT_PORT
@@ -121,6 +123,23 @@ def probe_signing_keys(scene: Scene) -> Finding:
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
         return failed(name, f"others can look into `{folder}`", f"`chmod -R go= {folder}`")
     return ok(name, f"{len(keyring.keys)}, readable by their owner only")
+
+
+def probe_master_keys(scene: Scene) -> Finding:
+    """Read the master keys of secrets as the control plane does; they must be private."""
+    name = "master keys"
+    try:
+        found = MasterKeyring(scene.home.secrets, SystemClock()).ids()
+    except PlinthError as err:
+        return failed(name, err.message, err.hint or "restore them from a backup")
+    if not found:
+        return skipped(name, "no secret was set in this home yet")
+    fact = f"`{found[0]}` wraps the secrets, readable by its owner only"
+    if len(found) > 1:
+        return warning(
+            name, f"{fact}; {len(found) - 1} older were not removed", "`plinth secrets rotate`"
+        )
+    return ok(name, fact)
 
 
 def probe_token(scene: Scene) -> Finding:
@@ -265,6 +284,7 @@ PROBES = (
     probe_gateway,
     probe_tracking,
     probe_signing_keys,
+    probe_master_keys,
     probe_token,
     probe_sockets,
     probe_units,

@@ -78,7 +78,8 @@ def probe_files(scene: Scene) -> Finding:
     if missing:
         fact = f"{len(missing)} of {len(needed)} are missing, among them `{missing[0]}`"
         return failed(name, fact, "copy them back from a backup (it is a tar file)")
-    return ok(name, f"{len(needed)} data versions, code snapshots and diffs are there")
+    kinds = "data versions, code snapshots and diffs, and master keys"
+    return ok(name, f"{len(needed)} {kinds} are there")
 
 
 def _file(name: str, path: Path, version: Callable[[], Finding]) -> Finding:

@@ -1,0 +1,111 @@
+"""Check an endpoint's file against all that is outside it, and resolve what it names.
+
+Called before a transaction is opened: it asks MLflow and the name service.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plinth.control.context import Context
+from plinth.control.credentials import take
+from plinth.control.endpoints.addresses import check_address
+from plinth.control.endpoints.routing import external_id, spoken_by
+from plinth.control.lineage import find_lineage
+from plinth.control.planning import external_or_refuse, plan_or_refuse
+from plinth.control.secrets import secret_version
+from plinth.domain.model import Lineage, ModelVersion
+from plinth.domain.plan import Plan
+from plinth.domain.workload import Endpoint, EndpointDeployment, parse_model
+from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.excerpt import excerpt
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """What a deployment that Plinth serves comes from; an alias is a version here."""
+
+    model: ModelVersion
+    plan: Plan
+    lineage: Lineage | None = None
+
+
+def resolve(context: Context, workload: Endpoint) -> dict[str, Hosted]:
+    """Return what each deployment that Plinth serves comes from, by name. `team` is set.
+
+    Raises Invalid for a runtime that there is not, for protocols that do not go together and for
+    an address that is refused; NotFound for a model or a secret that there is not; PlanRefused for
+    what fits nowhere; Temporary when MLflow or the name service does not answer.
+    """
+    deployments = workload.by_name()
+    for name, one in deployments.items():
+        check_runtime(context, one, field_of(workload, name, "runtime"))
+    check_protocols(context, workload)
+    for name, one in deployments.items():
+        if one.external is not None:
+            _check_external(context, workload, name, one)
+    return {
+        name: _hosted(context, workload.only(name))
+        for name, one in deployments.items()
+        if one.external is None
+    }
+
+
+def check_runtime(context: Context, one: EndpointDeployment, field: str = "runtime") -> None:
+    """Raise Invalid when there is no runtime of the name that the file gives in `field`."""
+    if one.runtime not in context.runtimes:
+        raise Invalid(
+            f"`{field}` is `{excerpt(one.runtime)}`; there are "
+            f"{', '.join(sorted(context.runtimes))}"
+        )
+
+
+def check_protocols(context: Context, workload: Endpoint) -> None:
+    """Raise Invalid unless all deployments can answer the same requests."""
+    spoken = {name: spoken_by(one, context.runtimes) for name, one in workload.by_name().items()}
+    if len(set(spoken.values())) > 1:
+        said = ", ".join(f"`{name}` speaks `{protocol}`" for name, protocol in spoken.items())
+        raise Invalid(
+            f"callers of `{workload.name}` could not tell what to send: {said}",
+            hint="give each protocol an endpoint of its own; `openai` and `azure-openai` go "
+            "together",
+            code="mixed_protocols",
+        )
+
+
+def field_of(workload: Endpoint, name: str, field: str) -> str:
+    """Return the path in the file of a field of one deployment."""
+    return f"deployments.{name}.{field}" if workload.deployments else field
+
+
+def _check_external(
+    context: Context, workload: Endpoint, name: str, one: EndpointDeployment
+) -> None:
+    external, team = one.external, workload.team or ""
+    assert external is not None
+    check_address(
+        external.url,
+        where=field_of(workload, name, "external.url"),
+        is_secret=external.secret is not None,
+        allow_private=context.settings.allow_private_upstreams,
+    )
+    external_or_refuse(context, workload, name)
+    if external.secret is None:
+        return
+    with context.database.read() as connection:
+        version = secret_version(connection, team, external.secret)
+    if version is None:
+        raise NotFound(
+            f"`{field_of(workload, name, 'external.credential')}`: team `{excerpt(team)}` has no "
+            f"secret `{external.secret}`",
+            hint=f"`plinth secrets set {external.secret} --team {team}` keeps one",
+            code="no_secret",
+        )
+    take(context, external_id(workload.name, name), workload.name, team, external.secret)
+
+
+def _hosted(context: Context, only: Endpoint) -> Hosted:
+    plan = plan_or_refuse(context, only)
+    assert only.model is not None
+    model = context.tracking.resolve_model(only.team or "", parse_model(only.model))
+    return Hosted(model, plan, find_lineage(context, only.model, model))

@@ -1,0 +1,87 @@
+"""Which deployments of an endpoint callers are sent to, by what its rows say. Pure.
+
+The gateway is told so (`control/gateway.py`), and the endpoint's reconciler waits until it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from plinth.domain.serving import TrafficPolicy
+from plinth.domain.traffic import Deployment, EndpointRoute
+from plinth.domain.workload import Endpoint, EndpointDeployment
+from plinth.runtimes.runtime import Runtime
+from plinth.store.endpoints import StoredEndpoint
+
+CallersProtocol = Literal["open-inference", "openai"]
+# What holds at once although the shares of a new file do not hold yet.
+_AT_ONCE = ("limits", "timeouts", "retries", "max_body", "health")
+
+
+def external_id(endpoint: str, name: str) -> str:
+    """Return the id of a deployment that somebody else serves; a run's id has no dot."""
+    return f"{endpoint}.{name}"
+
+
+def hosted_names(workload: Endpoint) -> list[str]:
+    """Return the names of the deployments that Plinth serves, in file order."""
+    return [name for name, one in workload.by_name().items() if one.external is None]
+
+
+def in_effect(endpoint: StoredEndpoint) -> Endpoint:
+    """Return the file whose deployments and shares hold: the one before, while it still does."""
+    return endpoint.before or endpoint.workload
+
+
+def policy_of(endpoint: StoredEndpoint) -> TrafficPolicy:
+    """Return the policy that holds: limits and the like are always those of the new file."""
+    policy = in_effect(endpoint).policy
+    if endpoint.before is None:
+        return policy
+    new = endpoint.workload.policy
+    return policy.model_copy(update={name: getattr(new, name) for name in _AT_ONCE})
+
+
+def routed(endpoint: StoredEndpoint) -> dict[str, str]:
+    """Return the ids of the deployments that callers may be sent to, by name, in file order."""
+    return _routed(in_effect(endpoint), endpoint.serving) if endpoint.desired == "run" else {}
+
+
+def wanted(endpoint: StoredEndpoint) -> dict[str, str]:
+    """Return of the runs that serve those that one of the files in force names."""
+    names = {*endpoint.workload.by_name(), *in_effect(endpoint).by_name()}
+    return {name: run for name, run in endpoint.serving.items() if name in names}
+
+
+def takes_traffic(workload: Endpoint, serving: Mapping[str, str]) -> bool:
+    """Tell whether anything is ready that the file sends requests to, given what serves."""
+    ready = tuple(Deployment(id=id_, name=name) for name, id_ in _routed(workload, serving).items())
+    route = EndpointRoute(
+        name=workload.name, team="plinth", deployments=ready, policy=workload.policy
+    )
+    return bool(route.shares())
+
+
+def protocol_of(workload: Endpoint, runtimes: Mapping[str, Runtime]) -> CallersProtocol:
+    """Return what an endpoint's callers speak; all its deployments speak the same."""
+    spoken = {spoken_by(one, runtimes) for one in workload.by_name().values()}
+    return "openai" if "openai" in spoken else "open-inference"
+
+
+def spoken_by(one: EndpointDeployment, runtimes: Mapping[str, Runtime]) -> CallersProtocol:
+    """Return what callers of one deployment speak; OpenAI and Azure OpenAI are translated."""
+    if one.external is not None:
+        return "open-inference" if one.external.protocol == "open-inference" else "openai"
+    runtime = runtimes.get(one.runtime)
+    return "openai" if runtime is not None and runtime.protocol == "openai" else "open-inference"
+
+
+def _routed(workload: Endpoint, serving: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for name, one in workload.by_name().items():
+        if one.external is not None:
+            found[name] = external_id(workload.name, name)
+        elif name in serving:
+            found[name] = serving[name]
+    return found

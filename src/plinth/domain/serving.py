@@ -1,0 +1,293 @@
+"""What an endpoint's file says of its traffic: who serves how much, what else may be asked, limits.
+
+The same values go to the gateway: `TrafficPolicy` is a part of the file and of the route.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from plinth.domain.base import Declared, Name, TeamName
+from plinth.domain.resources import Count, Seconds
+from plinth.kit.excerpt import excerpt
+from plinth.kit.units import parse_bytes
+
+# What an endpoint's callers speak, and what stands behind it: the Open Inference Protocol V2, or
+# OpenAI's, in its own form or in that of Azure.
+Protocol: TypeAlias = Literal["open-inference", "openai", "azure-openai"]
+MAIN = "main"
+DEFAULT_RETRIES = 3
+_SECRET = re.compile(r"secret:([a-z]([a-z0-9-]*[a-z0-9])?)")
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+_HEADER = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+# Ours, Envoy's and the ones that carry keys: a header that testers send decides no identity.
+_RESERVED_HEADERS = ("x-plinth-", "x-envoy-", "x-forwarded-", "authorization", "api-key", "cookie")
+_WHOLE = 100
+
+
+def _check_secret(value: str) -> str:
+    if not _SECRET.fullmatch(value):
+        # Whoever writes the key itself here must not find it in a log.
+        raise ValueError(
+            "a credential is named, not written down: `secret:NAME`, "
+            "after `plinth secrets set NAME`"
+        )
+    return value
+
+
+def _check_url(value: str) -> str:
+    # `urlsplit` passes over tabs and ends of lines, which would stay in what is written to Envoy.
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(
+            f"`{excerpt(value)}` is not an address: it holds a space or a character that is not "
+            "printable ASCII"
+        )
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError as err:
+        raise ValueError(f"`{excerpt(value)}` is not an address: {err}") from err
+    why = _what_is_wrong(parts)
+    if why:
+        raise ValueError(f"`{excerpt(value)}` {why}; write it like `https://api.openai.com/v1`")
+    return value.rstrip("/")
+
+
+def _what_is_wrong(parts: SplitResult) -> str | None:
+    if parts.scheme not in ("https", "http"):
+        return "is not an address of a server"
+    if "@" in parts.netloc:
+        return "holds a user or a password"
+    if parts.query or parts.fragment:
+        return "holds a question mark or a `#`"
+    host = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc
+    if not _HOST.fullmatch(host.removesuffix(":")):
+        return "names no host"
+    if not _BASE_PATH.fullmatch(parts.path) or ".." in parts.path.split("/"):
+        return "has a path of other characters than letters, digits, `.`, `_`, `~` and `-`"
+    return None
+
+
+def _check_header(value: str) -> str:
+    name = value.lower()
+    if not _HEADER.fullmatch(name) or name.startswith(_RESERVED_HEADERS):
+        raise ValueError(
+            f"`{excerpt(value)}` is not a header that callers may choose by; write a name of "
+            "letters, digits and `-` of your own, like `x-variant`"
+        )
+    return name
+
+
+def _check_header_value(value: str) -> str:
+    if not value or not value.isascii() or not value.isprintable():
+        raise ValueError("the value of a header has printable ASCII characters, one at least")
+    return value
+
+
+Percent = Annotated[
+    float, Field(gt=0, le=_WHOLE, allow_inf_nan=False, title="percent, above 0 and up to 100")
+]
+Weight = Annotated[Count, Field(ge=0, le=_WHOLE, title="whole percent, 0 to 100")]
+# Envoy holds a body that it sends again or reads the model from.
+BodySize = Annotated[
+    int,
+    BeforeValidator(parse_bytes),
+    Field(gt=0, le=2**30, title="size, like `512kB` or `10MB`"),
+]
+SecretReference = Annotated[str, AfterValidator(_check_secret), Field(title="`secret:NAME`")]
+HeaderName = Annotated[str, AfterValidator(_check_header)]
+HeaderValue = Annotated[str, AfterValidator(_check_header_value), Field(max_length=200)]
+PerMinute = Annotated[Count, Field(ge=1, le=1_000_000_000)]
+
+
+class External(Declared):
+    """A model that somebody else serves. The caller's key never reaches it; `credential` does."""
+
+    url: Annotated[str, AfterValidator(_check_url)] = Field(
+        description="Where its API begins: `https://api.openai.com/v1`; for `azure-openai` the "
+        "resource, `https://NAME.openai.azure.com`; for `open-inference` what stands before `/v2`."
+    )
+    protocol: Protocol = Field(description="What it speaks.")
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        default=None,
+        description="The model's name there (Azure: the deployment's); without it, the "
+        "endpoint's own name.",
+    )
+    api_version: Annotated[str, Field(pattern=r"^[0-9a-z-]{1,40}$")] | None = Field(
+        default=None, description="Azure's `api-version`; without it, 2024-10-21."
+    )
+    credential: SecretReference | None = Field(
+        default=None,
+        description="The secret that holds its key, of the endpoint's team: `secret:NAME`.",
+    )
+    region: str | None = Field(default=None, max_length=60, description="Where it is processed.")
+
+    @model_validator(mode="after")
+    def _only_azure_has_versions(self) -> External:
+        if self.api_version is not None and self.protocol != "azure-openai":
+            raise ValueError("`api_version` is only of `protocol: azure-openai`")
+        return self
+
+    @property
+    def secret(self) -> str | None:
+        """The name of the secret."""
+        return self.credential.partition(":")[2] if self.credential else None
+
+
+class Capacity(Declared):
+    """Provisioned first, pay-as-you-go for what does not fit: within the same request."""
+
+    base: Name = Field(description="The deployment that is asked first.")
+    burst: Name = Field(description="The deployment that gets what the base does not take.")
+    concurrency: Annotated[Count, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="How many requests the base has at once; more spill."
+    )
+    requests_per_minute: PerMinute | None = Field(
+        default=None, description="How many requests the base gets in a minute; more spill."
+    )
+
+
+class Limit(Declared):
+    """A limit of requests or tokens a minute: of one team or key, of each of them, or of all."""
+
+    team: TeamName | None = Field(default=None, description="Only this team.")
+    key: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,24}$")] | None = Field(
+        default=None, description="Only the key with this id, as `plinth keys list` shows it."
+    )
+    each: Literal["team", "key"] | None = Field(
+        default=None, description="Every team, or every key, by itself."
+    )
+    requests_per_minute: PerMinute | None = Field(default=None, description="Requests a minute.")
+    tokens_per_minute: PerMinute | None = Field(
+        default=None, description="Input and output tokens in any 60 seconds."
+    )
+    default_max_tokens: PerMinute = Field(
+        default=1024,
+        description="What is held for the output of a request that does not say `max_tokens`.",
+    )
+
+    @model_validator(mode="after")
+    def _says_whom_and_what(self) -> Limit:
+        if sum(each is not None for each in (self.team, self.key, self.each)) > 1:
+            raise ValueError("give one of `team`, `key` and `each`, or none of them for everybody")
+        if self.requests_per_minute is None and self.tokens_per_minute is None:
+            raise ValueError("give `requests_per_minute`, `tokens_per_minute` or both")
+        return self
+
+
+class Timeouts(Declared):
+    """How long callers and servers are waited for."""
+
+    request: Seconds | None = Field(
+        default=None,
+        description="For the whole answer; without it 60 s, and for streams no end.",
+    )
+    attempt: Seconds | None = Field(
+        default=None, description="For one attempt; the next deployment or replica is asked then."
+    )
+    idle: Seconds = Field(default=300.0, description="Between two pieces of an answer.")
+
+
+class Health(Declared):
+    """How it is seen that an external deployment answers again."""
+
+    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]{0,200}$")] = Field(
+        description="A path that answers 200 while it is well, without a key."
+    )
+    interval: Seconds = Field(default=10.0, description="Between two questions.")
+
+
+class TrafficPolicy(Declared):
+    """Who serves which share, who sees copies, who is asked when one does not answer.
+
+    Names are those of `deployments`. At most one of `traffic`, `failover` and `capacity`.
+    """
+
+    traffic: dict[Name, Weight] = Field(
+        default_factory=dict,
+        title="mapping of a deployment to whole percent",
+        description="Shares of the requests, 100 together: `{blue: 90, green: 10}`. A deployment "
+        "that is not ready yet has none.",
+    )
+    mirror: dict[Name, Percent] = Field(
+        default_factory=dict,
+        title="mapping of a deployment to percent",
+        description="Copies of the requests: the caller never waits for or sees their answers.",
+    )
+    match: dict[Name, dict[HeaderName, HeaderValue]] = Field(
+        default_factory=dict,
+        title="mapping of a deployment to headers and their values",
+        description="Requests with all of these headers go there: `green: {x-variant: green}`.",
+    )
+    failover: tuple[Name, ...] = Field(
+        default=(),
+        description="Deployments in the order in which they are asked, until one answers.",
+    )
+    capacity: Capacity | None = Field(
+        default=None, description="Provisioned base and pay-as-you-go burst."
+    )
+    limits: tuple[Limit, ...] = Field(
+        default=(), max_length=100, description="Requests and tokens a minute."
+    )
+    timeouts: Timeouts = Field(default=Timeouts(), description="How long is waited.")
+    retries: Annotated[Count, Field(ge=0, le=10)] = Field(
+        default=DEFAULT_RETRIES,
+        description="How often a request that no deployment answered is sent again.",
+    )
+    max_body: BodySize = Field(
+        default=4 * 2**20,
+        description="The largest body of a request; at most 1 GiB, and 16 MiB where the model "
+        "stands in the body.",
+    )
+    health: Health | None = Field(
+        default=None, description="How external deployments are asked whether they are well."
+    )
+
+    def policy_problems(self, deployments: dict[str, Any]) -> list[str]:
+        """Return what contradicts itself, given the endpoint's deployments by name."""
+        ways = [name for name in ("traffic", "failover", "capacity") if getattr(self, name)]
+        found = []
+        if len(ways) > 1:
+            found.append(f"give only one of {', '.join(f'`{way}`' for way in ways)}")
+        for field, names in self._named().items():
+            for name in names:
+                if name not in deployments:
+                    known = ", ".join(f"`{each}`" for each in deployments)
+                    found.append(f"`{field}` names `{name}`; there are {known}")
+        if self.traffic and sum(self.traffic.values()) != _WHOLE:
+            found.append(f"`traffic` sums to {sum(self.traffic.values())}; 100 is needed")
+        if len(set(self.failover)) != len(self.failover):
+            found.append("`failover` names a deployment twice")
+        if self.capacity is not None and self.capacity.base == self.capacity.burst:
+            found.append("`capacity` has the same deployment as base and burst")
+        if not ways and len(deployments) > 1:
+            found.append("several deployments need `traffic`, `failover` or `capacity`")
+        empty = [name for name, headers in self.match.items() if not headers]
+        return found + [f"`match` of `{name}` names no header" for name in empty]
+
+    def _named(self) -> dict[str, tuple[str, ...]]:
+        capacity = () if self.capacity is None else (self.capacity.base, self.capacity.burst)
+        return {
+            "traffic": tuple(self.traffic),
+            "mirror": tuple(self.mirror),
+            "match": tuple(self.match),
+            "failover": self.failover,
+            "capacity": capacity,
+        }
+
+
+__all__ = [
+    "MAIN",
+    "Capacity",
+    "External",
+    "Health",
+    "Limit",
+    "Protocol",
+    "Timeouts",
+    "TrafficPolicy",
+]

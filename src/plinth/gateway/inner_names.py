@@ -1,0 +1,47 @@
+"""By which names requests find their way inside Envoy, from one listener to another.
+
+A request that goes to an inner listener has one of these as its `:authority`, and finds its virtual
+host by it. Envoy sets it for each attempt, from the server that the attempt goes to. None of them
+can be the id of a deployment: those have at most one dot.
+"""
+
+from __future__ import annotations
+
+# The listeners that only this Envoy itself reaches. They never change while it runs, so that
+# streams through them last; what changes are the routes, which they share.
+INNER = "inner"
+SHADOW = "shadow"
+PAIRS = "pairs"
+# The header of an answer that no server gave, with the reason. What a server of ours sends under
+# this name is taken off: who answers is charged.
+UNSERVED_HEADER = "x-plinth-unserved"
+
+
+def gate_host(deployment_id: str) -> str:
+    """Return the host of the gate before a deployment from which requests spill."""
+    return f"gate.to.{deployment_id}"
+
+
+def shadow_host(deployment_id: str) -> str:
+    """Return the host that answers copies of requests."""
+    return f"shadow.to.{deployment_id}"
+
+
+def pair_host(deployment_id: str) -> str:
+    """Return the host of requests whose answers are kept, to be compared with the copies'."""
+    return f"pair.to.{deployment_id}"
+
+
+def provider_cluster(deployment_id: str) -> str:
+    """Return the cluster of the server elsewhere that stands behind an external deployment."""
+    return f"external:{deployment_id}"
+
+
+def gated_cluster(deployment_id: str) -> str:
+    """Return the cluster behind a gate: the same servers, with the gate's limit."""
+    return f"gated:{deployment_id}"
+
+
+def gate_cluster(deployment_id: str) -> str:
+    """Return the cluster that is the gate itself."""
+    return f"gate:{deployment_id}"

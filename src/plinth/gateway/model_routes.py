@@ -1,0 +1,104 @@
+"""The Open Inference Protocol: endpoints at `/v2/models/NAME`, candidates at an inner address.
+
+The name stands in the path, and a tree finds it there. What is absent is answered as what is not
+granted: by the same filter, in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plinth.domain.traffic import Deployment, EndpointRoute
+from plinth.gateway.body_size import own_size
+from plinth.gateway.browser import PAGE
+from plinth.gateway.endpoint_routes import Address, endpoint_routes, is_ready, usual_retry
+from plinth.gateway.envoy_types import Json
+from plinth.gateway.guard_filter import without_guard
+from plinth.gateway.identity import KEY_HEADERS, allow_only
+from plinth.gateway.names import CANDIDATE_ROUTE, deployment_cluster
+from plinth.gateway.openai_filter import ANSWER, run_part
+from plinth.gateway.route import UNSENT, answer, retry
+from plinth.gateway.state import GatewayState
+
+MODELS_PATH = "/v2/models"
+CANDIDATES_PATH = "/internal/deployments"
+NOTHING_GRANTED = "this key may call nothing at this address"
+_CANDIDATE_TIMEOUT = "60s"
+
+
+def model_tree(state: GatewayState) -> dict[str, list[Json]]:
+    """Return, by the beginning of a path, the routes that are tried there in their order."""
+    refused = _refusal("endpoint", f"{MODELS_PATH}/")
+    hidden = _refusal("candidate", CANDIDATES_PATH)
+    found = {f"{MODELS_PATH}/": [refused], CANDIDATES_PATH: [hidden]}
+    for endpoint in state.endpoints:
+        # Another name may begin with this one.
+        if endpoint.protocol == "open-inference":
+            found[f"{MODELS_PATH}/{endpoint.name}"] = [*_endpoint(endpoint), refused]
+        for candidate in endpoint.candidates:
+            routes = _candidate(endpoint, candidate, state.platform)
+            found[f"{CANDIDATES_PATH}/{candidate.id}/"] = [*routes, hidden]
+    return found
+
+
+def protocol_routes() -> list[Json]:
+    """Answer what the Open Inference Protocol asks of the server as a whole."""
+    about = {"name": "plinth", "version": "2", "extensions": []}
+    return [
+        answer("v2", {"path": "/v2"}, 200, about),
+        answer("v2-live", {"path": "/v2/health/live"}, 200, {"live": True}),
+        answer("v2-ready", {"path": "/v2/health/ready"}, 200, {"ready": True}),
+    ]
+
+
+def _endpoint(endpoint: EndpointRoute) -> list[Json]:
+    match = {"path_separated_prefix": f"{MODELS_PATH}/{endpoint.name}"}
+    granted = allow_only(endpoint.callers, endpoint.caller_teams)
+    filters = {**granted, **own_size(PAGE, endpoint.policy.max_body), **without_guard()}
+    return endpoint_routes(endpoint, Address(match, filters=filters, inherited=usual_retry()))
+
+
+def _candidate(endpoint: EndpointRoute, candidate: Deployment, platform: str) -> list[Json]:
+    """Route to a deployment that does not serve yet, for the platform to check it."""
+    name = f"{CANDIDATE_ROUTE}{endpoint.name}"
+    granted = allow_only((platform,), ())
+    place = f"{CANDIDATES_PATH}/{candidate.id}"
+    if not is_ready(candidate):
+        message = f"deployment `{candidate.id}` has no replica"
+        return [_reply(name, {"prefix": f"{place}/"}, 503, message, granted)]
+    return [
+        {
+            "name": name,
+            "match": {"path_separated_prefix": f"{place}/{version}"},
+            "route": {
+                "cluster": deployment_cluster(candidate.id),
+                "timeout": _CANDIDATE_TIMEOUT,
+                "prefix_rewrite": f"/{version}",
+                "retry_policy": retry(f"{UNSENT},retriable-headers"),
+                "auto_host_rewrite": True,
+            },
+            "request_headers_to_remove": [*KEY_HEADERS, "cookie"],
+            "response_headers_to_remove": ["set-cookie"],
+            "typed_per_filter_config": {**granted, **(run_part(ANSWER) if version == "v1" else {})},
+        }
+        for version in ("v2", "v1")
+    ]
+
+
+def _reply(name: str, match: Json, status: int, message: str, permission: Json) -> Json:
+    return {
+        "name": name,
+        "match": match,
+        "direct_response": {"status": status, "body": {"inline_string": message}},
+        "typed_per_filter_config": permission,
+    }
+
+
+def _refusal(name: str, prefix: str) -> Json:
+    """Answer for what is absent just as for what is not granted: the same filter refuses both."""
+    return _reply(name, {"prefix": prefix}, 403, NOTHING_GRANTED, allow_only((), ()))
+
+
+def sorted_endpoints(state: GatewayState) -> Sequence[EndpointRoute]:
+    """Return the endpoints by name, so that equal state is rendered equally."""
+    return sorted(state.endpoints, key=lambda endpoint: endpoint.name)

@@ -1,0 +1,111 @@
+"""OpenAI's protocol, in that of Azure too: `/v1/...` and `/openai/deployments/NAME/...`.
+
+A request comes to a first route, where nobody is granted anything: there the filter reads the body
+and finds the endpoint, and Envoy chooses anew, now among the routes of the endpoint. What the
+filter finds no endpoint for stays where it is and is refused.
+"""
+
+from __future__ import annotations
+
+from plinth.domain.traffic import EndpointRoute
+from plinth.gateway.endpoint_routes import Address, endpoint_routes
+from plinth.gateway.envoy_types import Json, config, typed
+from plinth.gateway.identity import allow_all, allow_only
+from plinth.gateway.limits import has_token_limits
+from plinth.gateway.model_routes import NOTHING_GRANTED, sorted_endpoints
+from plinth.gateway.openai_filter import CALLER, run_part, told
+from plinth.gateway.places import endpoint_place
+from plinth.gateway.route import by_method, to_control_as
+from plinth.gateway.state import GatewayState
+
+OPENAI_ROUTE = "openai"
+_WHOLE = "plinth.whole"
+_BUFFER = "extensions.filters.http.buffer.v3"
+_WORK = (
+    r"/v1/(chat/completions|completions|embeddings|responses)",
+    r"/openai/deployments/[^/]+/(chat/completions|completions|embeddings)",
+)
+_LISTINGS = ("/v1/models", "/openai/models")
+_CONTROL_LISTING = "/api/v1/openai/models"
+# Envoy holds this much of a body by itself.
+_HELD_BYTES = 1_000_000
+_LEAST_BYTES = 4 * 2**20
+_MOST_BYTES = 16 * 2**20
+
+
+def whole_body_filter() -> Json:
+    """Return the filter that holds larger bodies than Envoy does by itself, where a route asks."""
+    return typed(_WHOLE, f"{_BUFFER}.Buffer", max_request_bytes=1)
+
+
+def no_whole_bodies() -> Json:
+    """Return the settings, for all routes, that hold no body."""
+    return {_WHOLE: config(f"{_BUFFER}.BufferPerRoute", disabled=True)}
+
+
+def first_routes(state: GatewayState) -> list[Json]:
+    """Return the routes on which the filter reads the body, and the listings of models."""
+    whole = {
+        _WHOLE: config(f"{_BUFFER}.BufferPerRoute", buffer={"max_request_bytes": _most(state)}),
+    }
+    small = {"name": "content-length", "range_match": {"start": 0, "end": _HELD_BYTES}}
+    return [
+        *(_first_route(pattern, [small], {}) for pattern in _WORK),
+        *(_first_route(pattern, [], whole) for pattern in _WORK),
+        *(_listing(path, len(state.control_planes)) for path in _LISTINGS),
+    ]
+
+
+def openai_hosts(state: GatewayState) -> list[Json]:
+    """Return a virtual host for each endpoint, where who may call it stands once."""
+    endpoints = sorted_endpoints(state)
+    most = _most(state)
+    return [_host(endpoint, most) for endpoint in endpoints if endpoint.protocol == "openai"]
+
+
+def _most(state: GatewayState) -> int:
+    """Return how many bytes of a body are held, before it is known who takes them."""
+    policies = [each.policy for each in state.endpoints if each.protocol == "openai"]
+    return min(_MOST_BYTES, max([_LEAST_BYTES, *(policy.max_body for policy in policies)]))
+
+
+def _first_route(pattern: str, conditions: list[Json], filters: Json) -> Json:
+    posted = by_method("POST")["headers"]
+    return {
+        "name": OPENAI_ROUTE,
+        "match": {"safe_regex": {"regex": pattern}, "headers": [*posted, *conditions]},
+        "direct_response": {"status": 403, "body": {"inline_string": NOTHING_GRANTED}},
+        "typed_per_filter_config": {**allow_only((), ()), **run_part(CALLER), **filters},
+    }
+
+
+def _listing(path: str, count: int) -> Json:
+    """Route to the control plane, which knows what the key may call. It is shown the key."""
+    return {
+        "name": "models",
+        "match": {"path_separated_prefix": path, **by_method("GET")},
+        "route": to_control_as(_CONTROL_LISTING, count),
+        "typed_per_filter_config": allow_all(),
+    }
+
+
+def _host(endpoint: EndpointRoute, most: int) -> Json:
+    values: dict[str, str | bool] = {}
+    if endpoint.policy.timeouts.request is None:
+        values["endless"] = True
+    if has_token_limits(endpoint):
+        values["limited"] = True
+    settings = told(**values) if values else {}
+    routes = endpoint_routes(endpoint, Address({"prefix": "/"}, settings, most=most))
+    place = endpoint_place(endpoint.name)
+    return {
+        "name": place,
+        "domains": [place],
+        "routes": routes,
+        # An answer that is compressed cannot be read for what was used.
+        "request_headers_to_remove": ["accept-encoding"],
+        "typed_per_filter_config": {
+            **allow_only(endpoint.callers, endpoint.caller_teams),
+            **run_part(CALLER),
+        },
+    }

@@ -1,0 +1,106 @@
+"""What leads into this machine or its network is refused, however it is written."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+
+import pytest
+
+from plinth.control.endpoints import addresses
+from plinth.control.endpoints.addresses import check_address, literal, why_private
+from plinth.kit.errors import Invalid, Temporary
+
+
+def check(url: str, *names: str, is_secret: bool = False, allow: bool = False) -> None:
+    def resolve(_host: str) -> Sequence[str]:
+        return names
+
+    check_address(
+        url, where="external.url", is_secret=is_secret, allow_private=allow, resolve=resolve
+    )
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "0"),
+        *("localhost", "LOCALHOST", "x.localhost", "10.1.2.3", "192.168.0.1", "172.16.0.1"),
+        *("169.254.169.254", "100.100.100.200", "168.63.129.16", "224.0.0.1", "240.0.0.1"),
+        *("[::1]", "[::]", "[fe80::1]", "[fd00:ec2::254]", "[ff02::1]", "[::ffff:127.0.0.1]"),
+        *("[::ffff:a00:1]", "[64:ff9b::a00:1]", "[2002:7f00:1::]", "[::127.0.0.1]"),
+        *("metadata", "metadata.google.internal", "x.metadata.google.internal"),
+        "instance-data.ec2.internal",
+    ],
+)
+def test_a_private_address_is_refused_in_every_spelling(host: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check(f"https://{host}:8443/v1", "1.1.1.1")
+    assert caught.value.code == "private_address"
+    assert "`external.url`" in caught.value.message
+    assert "allow_private_upstreams" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("host", ["1.1.1.1", "[2606:4700:4700::1111]", "api.example.com"])
+def test_a_public_address_is_accepted(host: str) -> None:
+    check(f"https://{host}/v1", "93.184.216.34", "2606:2800:220:1::1")
+
+
+def test_a_name_is_refused_when_any_of_its_addresses_is_private() -> None:
+    with pytest.raises(Invalid, match=r"`rebind.example.com` is `10.0.0.1`, which is a private"):
+        check("https://rebind.example.com/v1", "93.184.216.34", "10.0.0.1")
+    with pytest.raises(Invalid, match="this machine itself"):
+        check("https://rebind.example.com/v1", "::1%lo")
+
+
+def test_an_operator_may_allow_it_and_then_nothing_is_asked() -> None:
+    check("http://127.0.0.1:1/v1", is_secret=True, allow=True)
+
+
+def test_a_credential_is_not_sent_for_all_to_read() -> None:
+    check("http://api.example.com/v1", "93.184.216.34")
+    with pytest.raises(Invalid, match="for all to read"):
+        check("http://api.example.com/v1", "93.184.216.34", is_secret=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "unknown"), Invalid, "no host has the name"),
+        (socket.gaierror(socket.EAI_AGAIN, "later"), Temporary, "does not answer"),
+    ],
+)
+def test_a_name_that_nobody_knows_is_told_apart_from_a_name_service_that_is_away(
+    error: OSError, kind: type[Exception], words: str
+) -> None:
+    def resolve(_host: str) -> Sequence[str]:
+        raise error
+
+    with pytest.raises(kind, match=words):
+        check_address(
+            "https://api.example.com", where="external.url", is_secret=False, resolve=resolve
+        )
+
+
+def test_a_name_service_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "_RESOLVE_S", 0.01)
+    read, write = socket.socketpair()
+
+    def resolve(_host: str) -> Sequence[str]:
+        read.recv(1)
+        return ()
+
+    with pytest.raises(Temporary, match="did not say within"):
+        check_address(
+            "https://api.example.com", where="external.url", is_secret=False, resolve=resolve
+        )
+    # Lets the thread that was left behind end.
+    write.close()
+    read.close()
+
+
+def test_names_are_no_addresses() -> None:
+    assert literal("api.example.com") is None
+    assert literal("127.1") == ipaddress.ip_address("127.0.0.1")
+    assert why_private(ipaddress.ip_address("8.8.8.8")) is None

@@ -1,0 +1,108 @@
+"""What a file names is looked for before anything changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plinth.control.endpoints.resolution import check_runtime, field_of, resolve
+from plinth.control.planning import PlanRefused
+from plinth.domain.workload import Endpoint
+from plinth.kit.errors import Invalid, NotFound
+from tests.control.endpoints.keeping import keep_secret
+from tests.control.plane import TEAM, Plane, endpoint_of
+
+CHAT = {"url": "https://1.1.1.1/v1", "protocol": "openai"}
+OPEN = {"url": "https://1.1.1.1", "protocol": "open-inference"}
+
+
+def several(*externals: dict[str, Any], **fields: Any) -> Endpoint:
+    deployments = {f"e{number}": {"external": each} for number, each in enumerate(externals)}
+    return endpoint_of(deployments=deployments, failover=list(deployments), **fields)
+
+
+def test_every_alias_is_a_version_and_every_deployment_has_its_plan(plane: Plane) -> None:
+    plane.tracking.add_model(TEAM, "m", ("champion",))
+    plane.tracking.add_model(TEAM, "m", ("challenger",))
+    file = endpoint_of(
+        deployments={
+            "blue": {"model": "models:/m@champion", "resources": {"cpu": 2}},
+            "green": {"model": "models:/m@challenger"},
+            "burst": {"external": OPEN},
+        },
+        traffic={"blue": 90, "green": 10, "burst": 0},
+    )
+    found = resolve(plane.context, file)
+    assert {name: one.model.version for name, one in found.items()} == {"blue": 1, "green": 2}
+    assert all(one.plan.chosen is not None for one in found.values())
+    assert found["green"].lineage is not None
+    assert found["green"].lineage.reference == "models:/m@challenger"
+
+
+def test_an_unknown_runtime_is_refused_with_those_there_are(plane: Plane) -> None:
+    for one in endpoint_of().by_name().values():
+        check_runtime(plane.context, one)
+    file = endpoint_of(
+        deployments={"blue": {"model": "models:/m/1"}, "green": {"model": "models:/m/1"}},
+        traffic={"blue": 50, "green": 50},
+    )
+    (blue, green) = file.by_name().values()
+    wrong = green.model_copy(update={"runtime": "nope"})
+    with pytest.raises(Invalid, match=r"`deployments\.green\.runtime` is `nope`.*v2server"):
+        check_runtime(plane.context, wrong, field_of(file, "green", "runtime"))
+    check_runtime(plane.context, blue)
+
+
+def test_protocols_that_do_not_go_together_are_refused(plane: Plane) -> None:
+    resolve(plane.context, several(CHAT, {**CHAT, "protocol": "azure-openai"}))
+    with pytest.raises(Invalid, match="could not tell what to send") as caught:
+        resolve(plane.context, several(CHAT, OPEN))
+    assert caught.value.code == "mixed_protocols"
+    mixed = endpoint_of(
+        deployments={"own": {"model": "models:/m/1"}, "other": {"external": CHAT}},
+        failover=["own", "other"],
+    )
+    with pytest.raises(Invalid, match="`own` speaks `open-inference`, `other` speaks `openai`"):
+        resolve(plane.context, mixed)
+
+
+def test_an_address_of_this_machine_is_refused_with_its_field(plane: Plane) -> None:
+    with pytest.raises(Invalid, match=r"`deployments\.e0\.external\.url`: `127\.0\.0\.1`"):
+        resolve(plane.context, several({**CHAT, "url": "http://127.0.0.1/v1"}))
+
+
+def test_a_credential_must_be_kept_and_must_fit_into_a_header(plane: Plane) -> None:
+    file = endpoint_of(external={**CHAT, "credential": "secret:provider"})
+    with pytest.raises(NotFound, match=r"`external\.credential`") as caught:
+        resolve(plane.context, file)
+    assert f"plinth secrets set provider --team {TEAM}" in str(caught.value.hint)
+    keep_secret(plane, "provider", b"two\nlines")
+    with pytest.raises(Invalid, match="cannot be sent"):
+        resolve(plane.context, file)
+    keep_secret(plane, "provider", b"sk-1")
+    assert resolve(plane.context, file) == {}
+
+
+@pytest.mark.parametrize(
+    ("region", "requirements", "is_allowed"),
+    [
+        (None, {}, True),
+        (None, {"regions": ["westeurope"]}, False),
+        ("westeurope", {"regions": ["westeurope"]}, True),
+        ("eastus", {"regions": ["westeurope"]}, False),
+        ("westeurope", {"residency": "eu"}, True),
+        ("eastus", {"residency": "eu"}, False),
+        (None, {"residency": "eu"}, False),
+    ],
+)
+def test_data_goes_only_where_the_file_allows(
+    region: str | None, requirements: dict[str, Any], is_allowed: bool, plane: Plane
+) -> None:
+    file = endpoint_of(external={**CHAT, "region": region}, requirements=requirements)
+    if is_allowed:
+        assert resolve(plane.context, file) == {}
+        return
+    with pytest.raises(PlanRefused, match="may not send requests") as caught:
+        resolve(plane.context, file)
+    assert "`external.region` says where it is processed" in str(caught.value.hint)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from plinth.domain.serving import Limit, TrafficPolicy
+from plinth.domain.traffic import EndpointRoute
+from plinth.gateway import openai_filter
+from plinth.gateway.model_routes import model_tree
+from plinth.gateway.openai_routes import first_routes, openai_hosts
+from plinth.gateway.places import endpoint_place, host_place
+from tests.gateway.test_snapshot import BUSY, CHAT, DELAY, EMPTY
+
+
+def filters_of(route: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = route["typed_per_filter_config"]
+    return found
+
+
+def test_only_endpoints_of_the_protocol_have_a_place_for_bodies() -> None:
+    (host,) = openai_hosts(BUSY)
+    assert host["domains"] == [endpoint_place("chat")]
+    assert "plinth.grants" in host["typed_per_filter_config"]
+
+
+def test_only_endpoints_of_the_other_protocol_stand_in_the_tree() -> None:
+    paths = {path for path in model_tree(BUSY) if path.startswith("/v2")}
+    assert paths == {"/v2/models/", "/v2/models/delay", "/v2/models/price"}
+
+
+def test_every_list_of_the_tree_ends_with_the_same_refusal() -> None:
+    for path, tried in model_tree(BUSY).items():
+        assert tried[-1]["direct_response"]["status"] == 403, path
+        assert "plinth.grants" not in filters_of(tried[-1])
+
+
+def test_a_place_that_we_say_is_never_one_that_a_caller_says() -> None:
+    assert host_place("endpoint:chat") != endpoint_place("chat")
+
+
+def test_nobody_is_granted_anything_where_the_body_is_read() -> None:
+    reading = [route for route in first_routes(BUSY) if route["name"] == "openai"]
+    assert len(reading) == 4
+    for route in reading:
+        assert route["direct_response"]["status"] == 403
+        assert "plinth.grants" not in filters_of(route)
+        assert filters_of(route)["plinth.openai"]["name"] == openai_filter.CALLER
+
+
+def largest(*endpoints: EndpointRoute) -> int:
+    routes = first_routes(replace(EMPTY, endpoints=endpoints))
+    found: int = next(
+        filters_of(route)["plinth.whole"]["buffer"]["max_request_bytes"]
+        for route in routes
+        if "plinth.whole" in filters_of(route)
+    )
+    return found
+
+
+def test_as_much_of_a_body_is_held_as_an_endpoint_takes_and_never_more_than_16_mib() -> None:
+    def chat(size: int) -> EndpointRoute:
+        return CHAT.model_copy(update={"policy": TrafficPolicy(max_body=size)})
+
+    assert largest() == largest(chat(1000)) == 4 * 2**20
+    assert largest(chat(8_000_000)) == 8_000_000
+    assert largest(chat(2**30)) == 16 * 2**20
+    v2 = DELAY.model_copy(update={"policy": TrafficPolicy(max_body=2**30)})
+    assert largest(v2) == 4 * 2**20
+
+
+def told(**policy: Any) -> dict[str, Any]:
+    endpoint = CHAT.model_copy(update={"policy": TrafficPolicy(**policy)})
+    (host,) = openai_hosts(replace(EMPTY, endpoints=(endpoint,)))
+    metadata = host["routes"][-1].get("metadata", {"filter_metadata": {"plinth.openai": {}}})
+    found: dict[str, Any] = metadata["filter_metadata"]["plinth.openai"]
+    return found
+
+
+def test_the_guard_is_asked_only_where_tokens_are_limited() -> None:
+    assert "limited" not in told(limits=(Limit(requests_per_minute=5),))
+    assert told(limits=(Limit(tokens_per_minute=5),))["limited"] is True
+
+
+def test_each_part_of_the_program_has_what_it_runs() -> None:
+    sources = openai_filter.openai_filter(openai_filter.CALLER, openai_filter.ANSWER)
+    assert set(sources["typed_config"]["source_codes"]) == {"caller", "answer"}
+    assert "rename" in openai_filter.rename_model_filter()["typed_config"]["source_codes"]
+    renamed = openai_filter.rename_model("gpt-5")
+    assert renamed["metadata"]["filter_metadata"]["plinth.openai"] == {"model": "gpt-5"}
