@@ -7,7 +7,9 @@ from pathlib import Path
 
 from plinth.kit.errors import Permanent
 
-_DRAIN_S = 5
+# A listener that changes (the first limit of tokens brings the guard's filter into it) ends what it
+# still answers after this time: as long as the longest answers of a model take.
+_DRAIN_S = 3600
 _FLUSH_MS = 200
 
 

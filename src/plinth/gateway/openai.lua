@@ -336,7 +336,8 @@ local function read_stream(handle, is_forced)
     end
     metadata:set(USAGE, "events", events)
     held = sub(text, from)
-    if #held > MOST_HELD then
+    -- The end of a stream may come without the empty line that ends an event.
+    if #held > MOST_HELD or find(held, "^data: *%[DONE%]") then
       kept[#kept + 1] = held
       held = ""
     end
