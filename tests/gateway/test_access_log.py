@@ -32,20 +32,12 @@ LINE: dict[str, Any] = {
     "served": "r_new",
     "unserved": None,
     "first_ms": 11,
-    "stream": None,
-    "model": None,
-    "max": None,
-    "answered": None,
-    "usage": None,
-    "usage_first": None,
-    "events": None,
+    "asked": None,
+    "told": None,
     "rid": None,
 }
 # What an older Plinth did not write.
-NEW = (
-    *("served", "unserved", "first_ms", "stream", "model", "max", "answered"),
-    *("usage", "usage_first", "events", "rid"),
-)
+NEW = ("served", "unserved", "first_ms", "asked", "told", "rid")
 CHAT = {
     "route": "endpoint:chat",
     "path": "/v1/chat/completions",
@@ -256,3 +248,19 @@ def test_wherever_the_file_is_cut_every_record_is_read_once(lines: int, cuts: li
 def test_no_bytes_can_make_it_fail(chunk: bytes) -> None:
     _, consumed = parse(chunk)
     assert 0 <= consumed <= len(chunk)
+
+
+def test_what_stands_in_one_text_is_read_like_fields_of_their_own() -> None:
+    asked = '{"stream":true,"model":"gpt-?4","max":14}'
+    usage = '"usage":{"output_tokens":3},"usage_first":{"input_tokens":9}'
+    told = f'{{"answered":"small-1",{usage},"events":4}}'
+    found = record(**{**CHAT, "usage": None}, asked=asked, told=told)
+    assert (found.is_stream, found.model, found.max_tokens) == (True, "gpt-?4", 14)
+    assert (found.answered, found.events) == ("small-1", 4)
+    assert found.usage == {"input_tokens": 9, "output_tokens": 3}
+
+
+@pytest.mark.parametrize("text", ["{", '{"usage":{"a":"}"}', "[1]", "7", ""])
+def test_a_text_that_is_no_object_says_nothing(text: str) -> None:
+    found = record(**{**CHAT, "usage": None}, asked=text, told=text)
+    assert (found.is_stream, found.usage, found.events) == (False, None, None)

@@ -70,8 +70,8 @@ def test_the_usage_of_a_copy_stands_in_its_own_line(stand: Stand) -> None:
     stand.servers["green"].behaviour = answer_with_usage
     answer = stand.ask()
     line = stand.line(answer, "shadow.log")
-    assert json.loads(line["usage"])["total_tokens"] == 7
-    assert stand.line(answer)["usage"] is None
+    assert json.loads(line["told"])["usage"]["total_tokens"] == 7
+    assert stand.line(answer)["told"] is None
 
 
 @pytest.mark.parametrize("behaviour", [hang, says("green", 500), echo], ids=["hangs", "500", "ok"])

@@ -268,8 +268,10 @@ def test_a_caller_who_did_not_ask_for_usage_sees_none_and_it_is_counted(
     assert b"usage" not in answer.body
     assert answer.body.endswith(b"data: [DONE]\n\n")
     line = line_of(ready, answer)
-    assert json.loads(line["usage"])["total_tokens"] == 15
-    assert (line["stream"], line["events"], line["answered"]) == (True, 6, "chat")
+    assert json.loads(line["asked"]) == {"stream": True}
+    told = json.loads(line["told"])
+    assert told["usage"]["total_tokens"] == 15
+    assert (told["events"], told["answered"]) == (6, "chat")
 
 
 @pytest.mark.parametrize(
@@ -332,13 +334,16 @@ def test_a_stream_that_breaks_off_leaves_how_far_it_came(
         answer.read()
     connection.close()
     line = line_of(ready, Answer(200, {"x-plinth-id": request_id}, b""))
-    assert (line["events"], line["usage"]) == (4, None)
+    told = json.loads(line["told"])
+    assert (told["events"], told.get("usage")) == (4, None)
 
 
 def test_an_answers_usage_is_written_down_whole(ready: Gateway) -> None:
     line = line_of(ready, post(ready, {"model": "chat", "max_tokens": 7, "n": 2}))
-    assert json.loads(line["usage"])["prompt_tokens_details"] == {"cached_tokens": 3}
-    assert (line["answered"], line["max"], line["stream"]) == ("chat-2026", "14", None)
+    told = json.loads(line["told"])
+    assert told["usage"]["prompt_tokens_details"] == {"cached_tokens": 3}
+    assert told["answered"] == "chat-2026"
+    assert json.loads(line["asked"]) == {"max": 14}
 
 
 def test_traffic_is_shared_as_the_file_says(

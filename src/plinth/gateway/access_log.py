@@ -32,6 +32,7 @@ _WITH_TOKENS = {"/completions": True, "/responses": True, "/messages": True, "/e
 # How Envoy writes the address of a listener of its own.
 _INNER = "envoy://"
 _USAGE_FIELDS = ("in", "out", "cached", "reasoning")
+_FOLDED = ("asked", "told")
 _LONGEST_NAME = 256
 
 
@@ -180,7 +181,7 @@ def parse(chunk: bytes) -> tuple[list[AccessRecord], int]:
 
 def _record(line: bytes) -> AccessRecord | None:
     try:
-        value: Any = json.loads(line)
+        value: Any = unfolded(json.loads(line))
         route, cluster = value["route"] or "", value["cluster"] or ""
         flags = value["flags"] or ""
         return AccessRecord(
@@ -215,6 +216,16 @@ def _record(line: bytes) -> AccessRecord | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
         return None
+
+
+def unfolded(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a line's fields, those among them that stand together in one text of JSON.
+
+    `asked`: what the request wants, `stream`, `max` and `model`. `told`: what its answer says of
+    itself, `answered`, `usage`, `usage_first` and `events`. A text that is no JSON says nothing.
+    """
+    parts = [_object(value.get(name)) or {} for name in _FOLDED]
+    return {**value, **parts[0], **parts[1]} if any(parts) else value
 
 
 def _text(value: Any) -> str | None:

@@ -47,14 +47,9 @@ LOG_FIELDS = {
     "served": "%UPSTREAM_METADATA(plinth:deployment)%",
     "unserved": "%RESP(X-PLINTH-UNSERVED):64%",
     "first_ms": "%RESPONSE_DURATION%",
-    # What `openai.lua` read in the request and in its answer.
-    "stream": f"%DYNAMIC_METADATA({REQUEST_METADATA}:stream)%",
-    "model": f"%DYNAMIC_METADATA({REQUEST_METADATA}:model)%",
-    "max": f"%DYNAMIC_METADATA({REQUEST_METADATA}:max_tokens)%",
-    "answered": f"%DYNAMIC_METADATA({USAGE_METADATA}:model)%",
-    "usage": f"%DYNAMIC_METADATA({USAGE_METADATA}:usage)%",
-    "usage_first": f"%DYNAMIC_METADATA({USAGE_METADATA}:first)%",
-    "events": f"%DYNAMIC_METADATA({USAGE_METADATA}:events)%",
+    # What `openai.lua` read in the request and in its answer, each as one text of JSON.
+    "asked": f"%DYNAMIC_METADATA({REQUEST_METADATA}:asked)%",
+    "told": f"%DYNAMIC_METADATA({USAGE_METADATA}:told)%",
     "rid": RESERVATION_FIELD,
 }
 

@@ -176,29 +176,50 @@ local function logged(name)
   return (string.gsub(sub(name, 1, LONGEST_LOGGED), "[^ -~]", "?"))
 end
 
+-- Return a member of a JSON object: a name that can stand in a text as it is.
+local function quoted(member, name)
+  return '"' .. member .. '":"' .. string.gsub(logged(name), '[\\"]', "?") .. '"'
+end
+
+-- Note what an answer has told so far, as one text of JSON.
+local function tell(handle, model, first, last, events)
+  local parts = {}
+  if model then parts[#parts + 1] = quoted("answered", model) end
+  if last then parts[#parts + 1] = '"usage":' .. last end
+  if first and first ~= last then parts[#parts + 1] = '"usage_first":' .. first end
+  if events then parts[#parts + 1] = '"events":' .. events end
+  local text = "{" .. table.concat(parts, ",") .. "}"
+  handle:streamInfo():dynamicMetadata():set(USAGE, "told", text)
+end
+
 local function unreadable(problem)
   return "the body is no JSON object that can be read: " .. (problem or "its syntax")
 end
 
 -- Note what the access log wants to know of the request, and the guard where a limit concerns it,
 -- which reads texts only.
-local function note(handle, text, found, request, endpoint)
+local function note(handle, text, found, request, about, endpoint)
   local most
   for _, name in ipairs(TOKEN_LIMITS) do
     most = most or whole(text, found[name], MOST_TOKENS)
   end
   if most then
-    request.max_tokens = tostring(most * (whole(text, found.n, MOST_CHOICES) or 1))
+    most = tostring(most * (whole(text, found.n, MOST_CHOICES) or 1))
+    about[#about + 1] = '"max":' .. most
   end
   if handle:metadata():get("limited") then
     local headers = handle:headers()
     request.limited = "yes"
+    request.max_tokens = most
     request.endpoint = endpoint
     request.len = tostring(#text)
     request.team = headers:get("x-plinth-team")
     request.key = headers:get("x-plinth-key")
   end
-  -- Each takes a microsecond or two, so nothing is noted that the route's name says already.
+  -- Each takes some microseconds, here and in the log: what the log says stands in one text, and
+  -- nothing is noted that the route's name says already.
+  if #about > 0 then request.asked = "{" .. table.concat(about, ",") .. "}" end
+  if next(request) == nil then return end
   local metadata = handle:streamInfo():dynamicMetadata()
   for name, value in pairs(request) do metadata:set(REQUEST, name, value) end
 end
@@ -232,12 +253,13 @@ local function read_request(handle)
   end
   name = name or asked
   local is_stream = raw(text, found.stream) == "true"
-  local request = {stream = is_stream or nil}
-  if asked ~= name then request.model = logged(asked or "") end
+  local request = {}
+  local about = is_stream and {'"stream":true'} or {}
+  if asked ~= name then about[#about + 1] = quoted("model", asked or "") end
   -- Anything else is no name of an endpoint: it stays at the address where nothing is granted.
   if #name > LONGEST_NAME or not match(name, "^[a-z][a-z0-9-]*$") then
-    request.model = logged(name)
-    return note(handle, text, found, request)
+    about[#about + 1] = quoted("model", name)
+    return note(handle, text, found, request, about)
   end
 
   headers = handle:headers()
@@ -255,10 +277,10 @@ local function read_request(handle)
   if is_stream and ASKED_FOR_USAGE[path] then
     local edit = ask_for_usage(text, found, start)
     edits[#edits + 1] = edit
-    request.forced = edit ~= nil or nil
+    request.forced = edit and "yes"
   end
   if #edits > 0 then body:setBytes(edited(text, edits)) end
-  note(handle, text, found, request, name)
+  note(handle, text, found, request, about, name)
 end
 
 -- Call the model what a server elsewhere calls it.
@@ -304,17 +326,16 @@ end
 local function answered(text)
   local at = find(text, '"model"', 1, true)
   local name = at and match(text, '^[ \t\r\n]*:[ \t\r\n]*"([^"\\]*)"', at + 7)
-  return name and logged(name)
+  return name
 end
 
 local function read_stream(handle, is_forced)
-  local held, events, first, last = "", 0, nil, nil
+  local held, events, first, last, model = "", 0, nil, nil, nil
   for chunk in handle:bodyChunks() do
     local text = held .. chunk:getBytes(0, chunk:length())
     local mark = find(text, "\r\n\r\n", 1, true) and "\r\n\r\n" or "\n\n"
     local from, kept = 1, {}
-    local model = events == 0 and answered(text)
-    if model then handle:streamInfo():dynamicMetadata():set(USAGE, "model", model) end
+    if events == 0 then model = answered(text) end
     while true do
       local hit = find(text, mark, from, true)
       if not hit then break end
@@ -326,15 +347,9 @@ local function read_stream(handle, is_forced)
       end
       from = stop
     end
-    local metadata = handle:streamInfo():dynamicMetadata()
     local earliest, latest = usages(text)
-    first = first or earliest
-    if latest and latest ~= last then
-      last = latest
-      metadata:set(USAGE, "usage", last)
-      if first ~= last then metadata:set(USAGE, "first", first) end
-    end
-    metadata:set(USAGE, "events", events)
+    first, last = first or earliest, latest or last
+    tell(handle, model, first, last, events)
     held = sub(text, from)
     -- The end of a stream may come without the empty line that ends an event.
     if #held > MOST_HELD or find(held, "^data: *%[DONE%]") then
@@ -351,11 +366,7 @@ local function read_answer(handle)
     local text = held .. chunk:getBytes(0, chunk:length())
     model = model or answered(text)
     local _, usage = usages(text)
-    if usage then
-      local metadata = handle:streamInfo():dynamicMetadata()
-      metadata:set(USAGE, "usage", usage)
-      if model then metadata:set(USAGE, "model", model) end
-    end
+    if usage then tell(handle, model, nil, usage) end
     held = sub(text, -MOST_USAGE)
   end
 end

@@ -16,7 +16,7 @@ _FIRST_ERROR = 400
 # Some providers report the input at the beginning of a stream and the output at its end.
 _RESERVATION, _USAGES = "rid", ("usage_first", "usage")
 # Parts of lines that say nothing to it; written with spaces they are only found later.
-_NO_RESERVATION, _NO_USAGE = b'"rid":null', b'"usage":null'
+_NO_RESERVATION, _NO_USAGE = b'"rid":null', b'"told":null'
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ def read_ending(line: bytes) -> Settled | Passed | None:
     value = _parsed(line)
     if not isinstance(value, Mapping):
         return None
+    value = access_log.unfolded(value)
     reservation, usage = value.get(_RESERVATION), _usage(value)
     used = None if usage is None or _is_a_beginning(value, usage) else _counted(usage)
     if reservation is not None and used is not None:
