@@ -48,7 +48,7 @@ from plinth.kit.excerpt import excerpt
 from plinth.kit.home import Home
 from plinth.kit.settings import Settings
 from plinth.metering.ledger import Ledger
-from plinth.runtimes.runtime import load_runtimes
+from plinth.runtimes.runtime import Runtime, load_runtimes
 from plinth.storage.files import Storage
 from plinth.store.endpoints import StoredEndpoint, find_endpoint, list_endpoints
 from plinth.store.identities import load_actor
@@ -59,6 +59,7 @@ from plinth.units.client import AgentClient
 from tests.contracts.fake_engine import FakeEngine, World
 
 STEP_S = 0.25
+THREADS = 8
 TEAM = "research"
 
 
@@ -186,9 +187,12 @@ class FakeTracking:
 class Plane:
     """One control plane; the world, the clock, MLflow and the files outlive its restarts."""
 
-    def __init__(self, home: Home, open_store: Callable[[Path], Database]) -> None:
+    def __init__(
+        self, home: Home, open_store: Callable[[Path], Database], threads: int = THREADS
+    ) -> None:
         self.clock = FakeClock()
         self._open_store = open_store
+        self._threads = threads
         self.world = World(self.clock)
         self.tracking = FakeTracking()
         self.builder = FakeBuilder(home.environments)
@@ -220,7 +224,7 @@ class Plane:
             builder=cast("Builder", self.builder),
             storage=Storage(home.storage.as_uri()),
             tracking=cast("Tracking", self.tracking),
-            runtimes=load_runtimes(),
+            runtimes=dict(_runtimes()),
             platforms=self.platforms,
             hint=self._hint,
         )
@@ -234,7 +238,9 @@ class Plane:
         )
         self.runs = RunReconciler(self.context, self._ready)
         self.endpoints = EndpointReconciler(self.context, lambda: self.published)
-        self.loop = Loop(self.database, self.clock, (self.runs, self.endpoints))
+        self.loop = Loop(
+            self.database, self.clock, (self.runs, self.endpoints), threads=self._threads
+        )
 
     def platforms(self) -> tuple[Platform, ...]:
         engine = FakeEngine(self.world)
@@ -425,6 +431,12 @@ def open_database(path: Path) -> Database:
 
 
 @cache
+def _runtimes() -> Mapping[str, Runtime]:
+    # Reading their files takes as long as the rest of a plane.
+    return load_runtimes()
+
+
+@cache
 def _template() -> Path:
     # Migrating costs more than a whole test.
     path = Path(tempfile.mkdtemp(prefix="pl-")) / "template.db"
@@ -441,17 +453,18 @@ def copy_template(path: Path) -> None:
 
 @contextmanager
 def make_plane(
-    open_store: Callable[[Path], Database] = open_database,
+    open_store: Callable[[Path], Database] = open_database, threads: int = THREADS
 ) -> Iterator[Plane]:
     """Give a control plane in a folder of its own.
 
     `open_store` opens the store, each time that it is restarted, given the home's SQLite file.
+    With one of `threads`, the same calls lead to the same rows.
     """
     root = Path(tempfile.mkdtemp(prefix="pl-"))
     home = Home(root)
     home.prepare()
     copy_template(home.database)
-    plane = Plane(home, open_store)
+    plane = Plane(home, open_store, threads)
     try:
         yield plane
     finally:

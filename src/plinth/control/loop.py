@@ -83,7 +83,8 @@ class Loop:
 
     No row is taken that a worker of this loop still has, and none that no worker is free for.
     Other loops may drive the same rows (docs/explanation/leases.md). `lease_s`: after how long
-    they may take what this one has claimed.
+    they may take what this one has claimed. `threads`: how many rows are worked on at once; with
+    one, in the order in which they were claimed.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Loop:
         *,
         holder: Holder | None = None,
         lease_s: float = LEASE_S,
+        threads: int = _WORKERS,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -102,7 +104,7 @@ class Loop:
         self._lease_s = lease_s
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="reconcile")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reconcile")
         # What a worker has, by table and key. Not taken again when its lease ends: what blocks
         # for ever would take one worker after the other.
         self._in_flight: set[tuple[str, str]] = set()
