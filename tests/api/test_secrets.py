@@ -240,3 +240,17 @@ def test_a_master_key_that_is_away_changes_nothing(
     answer = service.call(service.admin, "PUT", "/secrets/openai", content=VALUE, **OF_TEAM)
     assert answer.status_code == 503
     assert service.as_admin("GET", "/secrets") == []
+
+
+def test_a_value_that_an_endpoint_could_not_send_is_refused_and_the_old_one_stays(
+    service: Service,
+) -> None:
+    put(service)
+    external = {"url": "https://1.1.1.1/v1", "protocol": "openai", "credential": "secret:openai"}
+    service.plane.apply(name="chat", external=external)
+    answer = service.call(
+        service.admin, "PUT", "/secrets/openai", params={"team": TEAM}, content=b"a\nb"
+    )
+    assert answer.status_code == 400
+    assert "the credential of `chat.main` cannot be sent" in error_of(answer)["message"]
+    assert taken(service) == VALUE

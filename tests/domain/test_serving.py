@@ -35,7 +35,7 @@ def test_an_external_model_has_an_address(url, kept):
         ("file:///etc/passwd", "is not an address of a server"),
         ("https://", "names no host"),
         ("https:///v1", "names no host"),
-        ("https://user:word@host/v1", "holds a user or a password"),
+        ("https://user:word@host/v1", "the address holds a user or a password"),
         ("https://host/v1?key=1", "holds a question mark"),
         ("https://host/v1#a", "holds a question mark or a `#`"),
         ("https://host/a b", "it holds a space"),
@@ -141,3 +141,15 @@ def test_bodies_retries_and_times_have_ends():
     for field, value in (("max_body", "2GiB"), ("retries", 11), ("timeouts", {"idle": 0})):
         with pytest.raises(ValidationError):
             TrafficPolicy(**{field: value})
+
+
+def test_a_password_in_an_address_is_not_repeated():
+    with pytest.raises(ValidationError) as caught:
+        External(url="https://user:hunter2@host/v1", protocol="openai")
+    (error,) = caught.value.errors(include_input=False)
+    assert "hunter2" not in error["msg"]
+
+
+def test_what_azure_addresses_have_anyway_is_not_written_twice():
+    why = refused(External, url="https://a.openai.azure.com/openai", protocol="azure-openai")
+    assert "`url` ends with `/openai`" in why

@@ -264,3 +264,10 @@ def test_what_stands_in_one_text_is_read_like_fields_of_their_own() -> None:
 def test_a_text_that_is_no_object_says_nothing(text: str) -> None:
     found = record(**{**CHAT, "usage": None}, asked=text, told=text)
     assert (found.is_stream, found.usage, found.events) == (False, None, None)
+
+
+def test_who_was_refused_learns_nothing_of_what_there_is() -> None:
+    refused = {"code": 403, "details": "rbac_access_denied_matched_policy[none]"}
+    found = record(**{**CHAT, "served": "r_new"}, **refused)
+    assert (found.endpoint, found.deployment) == (None, None)
+    assert record(**CHAT).endpoint == "chat"

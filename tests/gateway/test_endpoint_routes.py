@@ -8,7 +8,7 @@ from plinth.domain.serving import Capacity, External, Limit, Timeouts, TrafficPo
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway import spill
 from plinth.gateway.endpoint_routes import Address, endpoint_routes, seconds, usual_retry
-from plinth.gateway.limits import limit_actions, limits_filter
+from plinth.gateway.limits import limit_actions, limits_filter, without_limits
 
 ADDRESS = Address({"prefix": "/"}, most=5000)
 
@@ -172,3 +172,9 @@ def test_equal_limits_of_many_endpoints_are_looked_for_once() -> None:
 def test_without_a_limit_the_filter_does_nothing() -> None:
     found = limits_filter([endpoint(hosted("main"), limits=(Limit(tokens_per_minute=5),))])
     assert "HeaderMutation" in found["typed_config"]["@type"]
+
+
+def test_who_has_no_limit_is_shown_none() -> None:
+    assert without_limits(endpoint(hosted("main"), limits=LIMITS)) == {}
+    (setting,) = without_limits(endpoint(hosted("main"))).values()
+    assert setting["disabled"] is True

@@ -76,7 +76,7 @@ def test_what_never_fits_is_told_what_to_change_and_not_to_try_again() -> None:
     assert found.headers["x-should-retry"] == "false"
     message = found.body["error"]["message"]
     assert "never admitted" in message
-    assert message.endswith("Hint: lower `max_tokens` to at most 9,936.")
+    assert message.endswith("Hint: lower the most tokens of output (times `n`) to at most 9,936.")
     unsaid = refuse((64, 20_000), asked=Asked("support", "research", "k_1"))
     assert unsaid.body["error"]["message"].endswith("Hint: send `max_tokens`, of at most 9,936.")
     long = refuse((20_000, 5)).body["error"]["message"]

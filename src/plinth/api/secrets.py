@@ -18,11 +18,13 @@ from plinth.api.caller import (
     require_team,
 )
 from plinth.control.context import Context
+from plinth.control.endpoints.resolution import users_of
 from plinth.control.rotation import detail_of, rotate_master_key
 from plinth.control.secrets import delete_secret, put_secret
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Name, TeamName
 from plinth.domain.secret import MOST_SECRET_BYTES, check_secret
+from plinth.gateway.credentials import check as check_credential
 from plinth.kit.errors import Invalid, TooSlow
 from plinth.store.secrets import list_secrets, no_secret
 
@@ -125,6 +127,9 @@ def _store(
     caller = require_again(
         request, context, Action.WRITE, _secret(team, name), absent=no_team(team)
     )
+    with context.database.read() as connection:
+        for user in users_of(connection, team, name):
+            check_credential(user, value)
     # May go over the network, so before the transaction.
     data_key = new_data_key(context.master_key)
     with context.database.write() as connection:

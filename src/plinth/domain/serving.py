@@ -52,6 +52,9 @@ def _check_url(value: str) -> str:
         _ = parts.port
     except ValueError as err:
         raise ValueError(f"`{excerpt(value)}` is not an address: {err}") from err
+    if "@" in parts.netloc:
+        # Not repeated: it may be somebody's password.
+        raise ValueError("the address holds a user or a password; name a secret as `credential`")
     why = _what_is_wrong(parts)
     if why:
         raise ValueError(f"`{excerpt(value)}` {why}; write it like `https://api.openai.com/v1`")
@@ -61,8 +64,6 @@ def _check_url(value: str) -> str:
 def _what_is_wrong(parts: SplitResult) -> str | None:
     if parts.scheme not in ("https", "http"):
         return "is not an address of a server"
-    if "@" in parts.netloc:
-        return "holds a user or a password"
     if parts.query or parts.fragment:
         return "holds a question mark or a `#`"
     host = parts.netloc.rpartition(":")[0] if parts.port is not None else parts.netloc
@@ -131,6 +132,8 @@ class External(Declared):
     def _only_azure_has_versions(self) -> External:
         if self.api_version is not None and self.protocol != "azure-openai":
             raise ValueError("`api_version` is only of `protocol: azure-openai`")
+        if self.protocol == "azure-openai" and urlsplit(self.url).path.endswith("/openai"):
+            raise ValueError("`url` ends with `/openai`, which is added; write what is before it")
         return self
 
     @property
@@ -241,8 +244,8 @@ class TrafficPolicy(Declared):
     )
     max_body: BodySize = Field(
         default=4 * 2**20,
-        description="The largest body of a request; at most 1 GiB, and 16 MiB where the model "
-        "stands in the body.",
+        description="The largest body of a request; at most 1 GiB, and 16 MiB at the "
+        "addresses of OpenAI and Azure.",
     )
     health: Health | None = Field(
         default=None, description="How external deployments are asked whether they are well."

@@ -32,6 +32,7 @@ _WITH_TOKENS = {"/completions": True, "/responses": True, "/messages": True, "/e
 # How Envoy writes the address of a listener of its own.
 _INNER = "envoy://"
 _USAGE_FIELDS = ("in", "out", "cached", "reasoning")
+_REFUSED = "rbac_access_denied"
 _FOLDED = ("asked", "told")
 _LONGEST_NAME = 256
 
@@ -183,6 +184,9 @@ def _record(line: bytes) -> AccessRecord | None:
     try:
         value: Any = unfolded(json.loads(line))
         route, cluster = value["route"] or "", value["cluster"] or ""
+        if (_text(value["details"]) or "").startswith(_REFUSED):
+            # Its team sees this line: it must not tell whether there is what was asked for.
+            route, cluster, value = "", "", {**value, "served": None}
         flags = value["flags"] or ""
         return AccessRecord(
             request_id=_text(value["id"]) or "",

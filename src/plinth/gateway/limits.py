@@ -73,6 +73,16 @@ def limit_actions(endpoint: EndpointRoute) -> list[Json]:
     ]
 
 
+def without_limits(endpoint: EndpointRoute) -> Json:
+    """Return the settings of a route, found by its path, whose requests nobody counts.
+
+    It would show everybody a limit that nobody reaches.
+    """
+    if any(_limits(endpoint)):
+        return {}
+    return {LIMITS: config("config.route.v3.FilterConfig", disabled=True)}
+
+
 def has_token_limits(endpoint: EndpointRoute) -> bool:
     """Tell whether the guard is asked for its requests."""
     return any(limit.tokens_per_minute is not None for limit in endpoint.policy.limits)

@@ -15,6 +15,7 @@ from plinth.gateway.endpoint_routes import Address, endpoint_routes, is_ready, u
 from plinth.gateway.envoy_types import Json
 from plinth.gateway.guard_filter import without_guard
 from plinth.gateway.identity import KEY_HEADERS, allow_only
+from plinth.gateway.limits import without_limits
 from plinth.gateway.names import CANDIDATE_ROUTE, deployment_cluster
 from plinth.gateway.openai_filter import ANSWER, run_part
 from plinth.gateway.route import UNSENT, answer, retry
@@ -54,7 +55,12 @@ def protocol_routes() -> list[Json]:
 def _endpoint(endpoint: EndpointRoute) -> list[Json]:
     match = {"path_separated_prefix": f"{MODELS_PATH}/{endpoint.name}"}
     granted = allow_only(endpoint.callers, endpoint.caller_teams)
-    filters = {**granted, **own_size(PAGE, endpoint.policy.max_body), **without_guard()}
+    filters = {
+        **granted,
+        **own_size(PAGE, endpoint.policy.max_body),
+        **without_guard(),
+        **without_limits(endpoint),
+    }
     return endpoint_routes(endpoint, Address(match, filters=filters, inherited=usual_retry()))
 
 

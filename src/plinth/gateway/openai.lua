@@ -14,6 +14,8 @@ local MOST_HELD = 65536
 local LONGEST_NAME = 40
 local LONGEST_LOGGED = 200
 local MOST_TOKENS = 1e9
+-- The bucket of requests that no limit concerns: limits.py.
+local UNLIMITED = 4000000000
 local MOST_CHOICES = 1000
 local QUOTE, BACKSLASH, COMMA, COLON, OPEN, CLOSE = 34, 92, 44, 58, 123, 125
 local REQUEST, USAGE = "plinth", "plinth.usage"
@@ -373,11 +375,13 @@ end
 
 -- Say what is left of a limit of requests in the names that OpenAI gives it.
 local function rename_limits(headers)
-  if not headers:get("x-ratelimit-limit") then return end
+  local limit = headers:get("x-ratelimit-limit")
+  if not limit then return end
+  local is_one = (tonumber(match(limit, "^%d+")) or UNLIMITED) < UNLIMITED
   for _, name in ipairs({"limit", "remaining", "reset"}) do
     local value = match(headers:get("x-ratelimit-" .. name) or "", "^%d+")
     headers:remove("x-ratelimit-" .. name)
-    if value then
+    if value and is_one then
       local unit = name == "reset" and "s" or ""
       headers:replace("x-ratelimit-" .. name .. "-requests", value .. unit)
     end

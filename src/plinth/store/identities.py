@@ -234,6 +234,12 @@ def add_key(
     return key
 
 
+def has_key(connection: Connection, key_id: str) -> bool:
+    """Tell whether a key of this id was ever made."""
+    found = select(tables.key.c.id).where(tables.key.c.id == key_id)
+    return connection.execute(found).one_or_none() is not None
+
+
 def find_key(connection: Connection, key_id: str) -> Key:
     """Return the key's row. Raises NotFound."""
     keys = _keys(connection, tables.key.c.id == key_id)

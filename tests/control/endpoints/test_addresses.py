@@ -9,7 +9,12 @@ from collections.abc import Sequence
 import pytest
 
 from plinth.control.endpoints import addresses
-from plinth.control.endpoints.addresses import check_address, literal, why_private
+from plinth.control.endpoints.addresses import (
+    check_address,
+    check_not_ourselves,
+    literal,
+    why_private,
+)
 from plinth.kit.errors import Invalid, Temporary
 
 
@@ -104,3 +109,32 @@ def test_names_are_no_addresses() -> None:
     assert literal("api.example.com") is None
     assert literal("127.1") == ipaddress.ip_address("127.0.0.1")
     assert why_private(ipaddress.ip_address("8.8.8.8")) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8470/v1",
+        "http://localhost:8470/v1",
+        "http://mlflow.localhost:8470",
+        "http://[::1]:8470",
+        "http://[::ffff:127.0.0.1]:8470",
+        "http://2130706433:8470/v1",
+        "http://0.0.0.0:8470/v1",
+    ],
+)
+def test_an_endpoint_that_would_ask_itself_is_always_refused(url: str) -> None:
+    with pytest.raises(Invalid, match="is Plinth's own address"):
+        check_not_ourselves(url, 8470, where="external.url")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8471/v1", "https://api.openai.com/v1", "http://10.0.0.1:8470/v1"]
+)
+def test_other_addresses_are_not_our_own(url: str) -> None:
+    check_not_ourselves(url, 8470, where="external.url")
+
+
+def test_the_usual_ports_are_known() -> None:
+    with pytest.raises(Invalid):
+        check_not_ourselves("http://localhost/v1", 80, where="external.url")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.control.endpoints.keeping import keep_secret
 from tests.control.plane import TEAM, Plane, endpoint_of
 
 CHAT = {"url": "https://1.1.1.1/v1", "protocol": "openai"}
+OF_TEAM = {"team": TEAM, "requests_per_minute": 5}
 OPEN = {"url": "https://1.1.1.1", "protocol": "open-inference"}
 
 
@@ -106,3 +108,14 @@ def test_data_goes_only_where_the_file_allows(
     with pytest.raises(PlanRefused, match="may not send requests") as caught:
         resolve(plane.context, file)
     assert "`external.region` says where it is processed" in str(caught.value.hint)
+
+
+def test_a_limit_of_nobody_is_refused(plane: Plane) -> None:
+    for limit, why in (
+        ({"team": "nobody"}, "`limits.0.team`: there is no team `nobody`"),
+        ({"key": "k_nobodys"}, "`limits.0.key`: there is no key `k_nobodys`"),
+    ):
+        file = endpoint_of(external=CHAT, limits=[{**limit, "requests_per_minute": 5}])
+        with pytest.raises(Invalid, match=re.escape(why)):
+            resolve(plane.context, file)
+    assert resolve(plane.context, endpoint_of(external=CHAT, limits=[OF_TEAM])) == {}

@@ -22,7 +22,11 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve: TypeAlias = Callable[[str], Sequence[str]]
 
 _RESOLVE_S = 5.0
-_ALLOW = "an operator allows it with `allow_private_upstreams = true` in `settings.toml`"
+_PORTS = {"http": 80, "https": 443}
+_ALLOW = (
+    "an operator allows it with `allow_private_upstreams = true` in `settings.toml` of Plinth's "
+    "home, and starts Plinth anew"
+)
 # Names that clouds give the service that hands out a machine's credentials, and a public address
 # of one that only a machine itself may ask.
 _METADATA_NAMES = ("metadata", "metadata.goog", "metadata.google.internal", "instance-data")
@@ -61,6 +65,22 @@ def check_address(
         raise Invalid(
             f"`{where}` begins with `http://`, and the credential would be sent for all to read",
             hint=f"write `https://`; to an address of your own network {_ALLOW}",
+        )
+
+
+def check_not_ourselves(url: str, port: int, *, where: str) -> None:
+    """Raise Invalid for the address of this Plinth's own gateway: a request would never arrive."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".").lower()
+    address = literal(host)
+    is_here = host == "localhost" or host.endswith(".localhost")
+    if address is not None:
+        inner = _inner(address) or address
+        is_here = inner.is_loopback or inner.is_unspecified
+    if is_here and (parts.port or _PORTS[parts.scheme]) == port:
+        raise Invalid(
+            f"`{where}` is Plinth's own address, and a request would come back for ever",
+            hint="name the other endpoint's model here: its `model` or its `external`",
         )
 
 

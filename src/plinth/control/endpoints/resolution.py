@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from plinth.control.context import Context
 from plinth.control.credentials import take
-from plinth.control.endpoints.addresses import check_address
-from plinth.control.endpoints.routing import external_id, spoken_by
+from plinth.control.endpoints.addresses import check_address, check_not_ourselves
+from plinth.control.endpoints.routing import external_id, in_effect, spoken_by
 from plinth.control.lineage import find_lineage
 from plinth.control.planning import external_or_refuse, plan_or_refuse
 from plinth.control.secrets import secret_version
@@ -19,6 +21,8 @@ from plinth.domain.plan import Plan
 from plinth.domain.workload import Endpoint, EndpointDeployment, parse_model
 from plinth.kit.errors import Invalid, NotFound
 from plinth.kit.excerpt import excerpt
+from plinth.store.endpoints import list_endpoints
+from plinth.store.identities import has_key, list_teams
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ def resolve(context: Context, workload: Endpoint) -> dict[str, Hosted]:
     for name, one in deployments.items():
         check_runtime(context, one, field_of(workload, name, "runtime"))
     check_protocols(context, workload)
+    _check_limits(context, workload)
     for name, one in deployments.items():
         if one.external is not None:
             _check_external(context, workload, name, one)
@@ -83,9 +88,11 @@ def _check_external(
 ) -> None:
     external, team = one.external, workload.team or ""
     assert external is not None
+    where = field_of(workload, name, "external.url")
+    check_not_ourselves(external.url, context.port, where=where)
     check_address(
         external.url,
-        where=field_of(workload, name, "external.url"),
+        where=where,
         is_secret=external.secret is not None,
         allow_private=context.settings.allow_private_upstreams,
     )
@@ -102,6 +109,36 @@ def _check_external(
             code="no_secret",
         )
     take(context, external_id(workload.name, name), workload.name, team, external.secret)
+
+
+def users_of(connection: Connection, team: str, secret: str) -> list[str]:
+    """Return the ids of the external deployments whose credential is this secret of the team."""
+    return [
+        external_id(endpoint.name, name)
+        for endpoint in list_endpoints(connection)
+        if endpoint.team == team and endpoint.desired != "delete"
+        for name, one in in_effect(endpoint).by_name().items()
+        if one.external is not None and one.external.secret == secret
+    ]
+
+
+def _check_limits(context: Context, workload: Endpoint) -> None:
+    """Raise Invalid for a limit of a team or a key that there is not: it would limit nobody."""
+    with context.database.read() as connection:
+        teams = {team.name for team in list_teams(connection)}
+        named = [each.key for each in workload.limits if each.key is not None]
+        absent = {each for each in named if not has_key(connection, each)}
+    for number, limit in enumerate(workload.limits):
+        if limit.team is not None and limit.team not in teams:
+            raise Invalid(
+                f"`limits.{number}.team`: there is no team `{limit.team}`",
+                hint="`plinth teams list` shows the teams",
+            )
+        if limit.key in absent:
+            raise Invalid(
+                f"`limits.{number}.key`: there is no key `{limit.key}`",
+                hint="`plinth keys list` shows the keys with their ids",
+            )
 
 
 def _hosted(context: Context, only: Endpoint) -> Hosted:

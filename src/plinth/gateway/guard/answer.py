@@ -88,7 +88,8 @@ def _never(refused: Refused) -> str:
     elif refused.asked.max_tokens is None:
         remedy = f"send `max_tokens`, of at most {limit.per_minute - need.input:,}"
     else:
-        remedy = f"lower `max_tokens` to at most {limit.per_minute - need.input:,}"
+        most = limit.per_minute - need.input
+        remedy = f"lower the most tokens of output (times `n`) to at most {most:,}"
     return (
         f"limit `{limit.id}`: {_whose(limit, refused.asked)} may use {limit.per_minute:,} "
         f"{limit.unit} in 60 s, so this request is never admitted: it may need {need.total:,} "
