@@ -31,6 +31,7 @@ from plinth.domain.traffic import EndpointRoute, Upstream
 from plinth.gateway import envoy, snapshot, xds
 from plinth.gateway.bootstrap import bootstrap
 from plinth.gateway.envoy_types import Json, header, typed
+from plinth.gateway.memory import Memory
 from plinth.gateway.snapshot import GatewayState
 from plinth.kit.files import write_json
 
@@ -134,13 +135,14 @@ class Stand:
         folder = self.folder / name
         folder.mkdir(mode=0o700)
         state = replace(state, folder=str(folder), access_log=str(folder / "access.log"))
-        xds.write(snapshot.render(state), folder)
+        memory = Memory()
+        xds.write(snapshot.render(state, memory), folder)
         admin = folder / "admin.sock"
         boot = bootstrap(node="bench", admin_socket=admin, folder=folder)
         write_json(folder / "bootstrap.json", boot)
         process = self.start(name, envoy.command(folder / "bootstrap.json", workers=1))
         self._listens(state.port, name, process)
-        return Gateway(Chain(name, state.port, (process.pid,)), state, folder, admin)
+        return Gateway(Chain(name, state.port, (process.pid,)), state, folder, admin, memory)
 
     def key(self, principal: str, key_id: str, *, team: str = _TEAM) -> str:
         """Sign a key that lives for hours."""
@@ -159,13 +161,14 @@ class Gateway:
     state: GatewayState
     folder: Path
     admin: Path
+    memory: Memory
 
     def apply(self, state: GatewayState) -> None:
         """Have it use another state; return when it does."""
         self.state = replace(
             state, port=self.state.port, folder=self.state.folder, access_log=self.state.access_log
         )
-        xds.apply(snapshot.render(self.state), self.folder, self.admin)
+        xds.apply(snapshot.render(self.state, self.memory), self.folder, self.admin)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from benchmarks.caller import ask_all, connections
@@ -39,6 +40,7 @@ _KINDS: dict[str, Literal["openai", "open-inference"]] = {
     "path": "open-inference",
 }
 _TEAMS = 50
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 # The servers are sockets of so many processes.
 _PROCESSES = 5
 _QUESTION = "Say something about foxes and dogs and the hedge between them. " * 3
@@ -116,8 +118,7 @@ def run(load: Load) -> dict[str, Any]:
         began = time.monotonic()
         large = stand.gateway("large", state_of(stand, load, load.endpoints))
         start_s = time.monotonic() - began
-        few = replace(load, revoked=0)
-        small = stand.gateway("small", state_of(stand, few, load.few_endpoints))
+        small = stand.gateway("small", state_of(stand, load, load.few_endpoints))
         memory = [small.chain.memory_bytes(), large.chain.memory_bytes()]
         sides = _sides(stand, load, large, small)
         costs = {kind: _measure(load, sides, kind) for kind in _KINDS}
@@ -197,9 +198,11 @@ def team_of(number: int) -> str:
     return f"team-{number % _TEAMS:02}"
 
 
+@cache
 def caller_of(number: int) -> str:
-    """Return a principal."""
-    return f"p_{number:010}"
+    """Return a principal, called as the product calls them: nothing in common with another."""
+    chance = random.Random(number)
+    return "p_" + "".join(chance.choice(_ALPHABET) for _ in range(10))
 
 
 def protocol_of(number: int) -> Literal["openai", "open-inference"]:

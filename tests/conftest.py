@@ -53,7 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix="pl-")).resolve()
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
     os.environ["HOME"] = str(folder / "home")
-    (folder / "home").mkdir()
+    (folder / "home" / ".cache").mkdir(parents=True)
+    # What Plinth builds once for a machine is built once for all sessions.
+    (Path(kept) / "plinth").mkdir(parents=True, exist_ok=True)
+    (folder / "home" / ".cache" / "plinth").symlink_to(Path(kept) / "plinth")
     config.stash[FOLDER] = folder
 
 

@@ -24,6 +24,8 @@ from plinth.control.context import PLATFORM_PRINCIPAL
 from plinth.gateway import envoy
 from plinth.gateway.bootstrap import bootstrap
 from plinth.gateway.credentials import forget
+from plinth.gateway.envoy_types import file_name
+from plinth.gateway.native import library
 from plinth.gateway.snapshot import GatewayState, render
 from plinth.gateway.xds import write
 from plinth.kit.clock import SystemClock
@@ -66,6 +68,8 @@ def up(home: Home, port: int | None) -> dict[str, Any]:
     home.prepare()
     _check_room(home)
     check_startable(home)
+    # Its filter is built before anything runs: where that cannot be, nothing is half started.
+    library(say=_say)
     controls = control_planes(home)
     node = read_json(home.node_file) or {}
     agent = AgentClient(home.socket("agent"))
@@ -215,7 +219,7 @@ def _configure(home: Home, port: int, controls: tuple[str, ...]) -> None:
     )
     # Nobody has acknowledged what is written now.
     home.gateway_record.unlink(missing_ok=True)
-    is_first = not (home.gateway / "rds" / "rds.json").exists()
+    is_first = not (home.gateway / "rds" / file_name("rds")).exists()
     write(render(state), home.gateway, kinds=None if is_first else {"lds", "ecds"})
 
 
@@ -259,6 +263,10 @@ def _envoy(home: Home) -> UnitSpec:
         restart="always",
         signs=(str(home.gateway / "access.log"),),
     )
+
+
+def _say(words: str) -> None:
+    sys.stderr.write(f"{words}\n")
 
 
 def passed_variables(variables: Mapping[str, str]) -> dict[str, str]:

@@ -27,6 +27,8 @@ from plinth.catalog.platforms import load_platforms
 from plinth.control.builder import Builder
 from plinth.control.context import Context
 from plinth.control.duties import Duty, let_go
+from plinth.control.endpoints.health import PERIOD_S as HEALTH_PERIOD_S
+from plinth.control.endpoints.health import HealthWatch
 from plinth.control.endpoints.readiness import Readiness
 from plinth.control.endpoints.reconciler import EndpointReconciler
 from plinth.control.gateway import GatewayReconciler
@@ -125,6 +127,8 @@ class ControlPlane:
         reading = self._duty("metering")
         metering = Metering(context, reading)
         refusals = Refusals(context)
+        looking = self._duty("health")
+        health = HealthWatch(context, lambda: gateway.published, looking.check)
         periodic = (
             Periodic("gateway", gateway.publish, 1.0, publishing),
             Periodic("tracking", tracking.keep, 1.0),
@@ -135,6 +139,7 @@ class ControlPlane:
                 RETENTION_PERIOD_S,
                 self._duty("retention"),
             ),
+            Periodic("health", health.look, HEALTH_PERIOD_S, looking),
             Periodic("refusals", refusals.flush, 10.0),
         )
         return Parts(

@@ -32,7 +32,7 @@ def test_nothing_that_was_sent_is_told_back_at_length(service: Service, odd: str
             if answer.is_success:
                 continue
             said = answer.json()["error"]
-            words = f"{said['message']} {said['hint']}"
+            words = f"{said['message']} {said.get('hint')}"  # OpenAI's errors have no hint.
             if len(words) > MOST_CHARACTERS or ECHO in words or not words.isprintable():
                 loud.append(f"{method} {path} {place}: {len(words)} {words[:300]!r}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,3 +124,33 @@ def test_what_is_stopped_answers_nobody(service: Service, desired: str) -> None:
         service.as_admin("DELETE", "/endpoints/chat")
     answer = shown(service, "chat")
     assert (answer["ready"], answer["deployments"]["main"]["share"]) == (False, 0)
+
+
+def test_a_server_elsewhere_that_does_not_answer_is_not_ready_and_says_since_when(
+    service: Service,
+) -> None:
+    plane = service.plane
+    plane.apply(name="chat", external=CHAT)
+    plane.step()
+    assert shown(service, "chat")["deployments"]["main"]["health"]["state"] == "unknown"
+    note = {"chat.main": {"state": "unhealthy", "since": "2026-11-23T10:00:00+00:00", "why": "x"}}
+    (plane.home.gateway / "health.json").write_text(json.dumps(note))
+    answer = shown(service, "chat")
+    assert answer["deployments"]["main"]["health"]["since"] == "2026-11-23T10:00:00+00:00"
+    # What the file says holds: nobody waits for somebody else's server.
+    assert (answer["ready"], answer["up_to_date"]) == (False, True)
+    service.as_admin("POST", "/endpoints/chat/stop")
+    assert shown(service, "chat")["deployments"]["main"]["health"] is None
+
+
+def test_a_credential_that_cannot_be_sent_is_told_with_its_deployment(service: Service) -> None:
+    plane = service.plane
+    plane.apply(name="chat", external=CHAT)
+    plane.apply(name="other", external=CHAT)
+    plane.step()
+    published = plane.gateway.published
+    assert published is not None
+    plane.gateway.note(replace(published, credentials={"chat.main": "it holds a space"}))
+    health = shown(service, "chat")["deployments"]["main"]["health"]
+    assert (health["state"], health["why"]) == ("old credential", "it holds a space")
+    assert shown(service, "other")["deployments"]["main"]["health"]["state"] == "unknown"

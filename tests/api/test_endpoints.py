@@ -11,6 +11,8 @@ from tests.api.service import OTHER, TEAM, Service, error_of
 
 FILE = {"kind": "endpoint", "name": "delay", "team": TEAM, "model": "models:/m@champion"}
 
+CHAT = {"url": "https://1.1.1.1/v1", "protocol": "openai"}
+
 
 def apply(service: Service, name: str = "delay", key: str = "", **fields: Any) -> Any:
     body = {**FILE, "name": name, **fields}
@@ -113,3 +115,50 @@ def test_a_private_address_is_refused(service: Service) -> None:
     answer = service.call(service.admin, "PUT", "/endpoints/delay", json=body)
     assert (answer.status_code, error_of(answer)["code"]) == (400, "private_address")
     assert service.as_admin("GET", "/endpoints") == []
+
+
+def check(service: Service, key: str = "", **fields: Any) -> Any:
+    body = {"kind": "endpoint", "name": "chat", "team": TEAM, **fields}
+    return service.call(key or service.admin, "POST", "/endpoints/chat/check", json=body)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"external": {**CHAT, "url": "http://127.0.0.1:9/v1"}},
+        {"external": {**CHAT, "url": "https://10.0.0.1/v1"}},
+        {"external": {**CHAT, "credential": "secret:nothing"}},
+        {"external": CHAT, "runtime": "nope"},
+        {"external": {**CHAT, "region": "westeurop"}, "requirements": {"regions": ["westeurope"]}},
+        {"external": CHAT, "requirements": {"regions": ["westeurop"]}},
+        {"external": CHAT, "limits": [{"team": "nobody", "requests_per_minute": 1}]},
+        {
+            "deployments": {
+                "a": {"external": CHAT},
+                "b": {"external": {**CHAT, "protocol": "open-inference"}},
+            },
+            "failover": ["a", "b"],
+        },
+    ],
+)
+def test_a_check_refuses_what_applying_refuses_in_the_same_words(
+    service: Service, fields: dict[str, Any]
+) -> None:
+    checked = check(service, **fields)
+    body = {"kind": "endpoint", "name": "chat", "team": TEAM, **fields}
+    applied = service.call(service.admin, "PUT", "/endpoints/chat", json=body)
+    assert applied.status_code >= 400
+    assert (checked.status_code, error_of(checked)) == (applied.status_code, error_of(applied))
+
+
+def test_a_check_changes_nothing_and_warns_of_what_gets_no_request(service: Service) -> None:
+    fields = {
+        "deployments": {"a": {"external": CHAT}, "b": {"external": CHAT}},
+        "failover": ["a"],
+    }
+    (warning,) = check(service, **fields).json()["warnings"]
+    assert warning.startswith("deployment `b` gets no request")
+    assert service.as_admin("GET", "/endpoints") == []
+    body = {"kind": "endpoint", "name": "chat", "team": TEAM, **fields}
+    applied = service.as_admin("PUT", "/endpoints/chat", json=body)
+    assert applied["warnings"] == [warning]

@@ -88,8 +88,22 @@ def test_requests_are_those_of_the_teams_whose_usage_one_may_see(routed: Service
     assert seen(routed.caller()) == []
     assert seen(routed.admin) == ["ours", "theirs", "nobodys"]
     assert seen(routed.admin, team=OTHER) == ["theirs"]
-    assert seen(routed.admin, endpoint="other") == []
+    assert seen(routed.admin, endpoint="chat") == ["ours", "theirs", "nobodys"]
     assert seen(routed.admin, limit=1) == ["nobodys"]
+
+
+def test_an_endpoint_that_there_is_not_or_that_one_may_not_see_is_said(routed: Service) -> None:
+    routed.plane.apply()
+    stranger = viewer(routed, OTHER)
+    hidden = routed.call(stranger, "GET", "/gateway/tail", params={"endpoint": "delay"})
+    absent = routed.call(stranger, "GET", "/gateway/tail", params={"endpoint": "absent"})
+    assert (hidden.status_code, absent.status_code) == (404, 404)
+    assert error_of(hidden)["message"] == error_of(absent)["message"].replace("absent", "delay")
+    # It is there, and nobody has asked it anything.
+    assert get(routed, viewer(routed), "/gateway/tail", endpoint="delay")["requests"] == []
+    cursor = get(routed, routed.admin, "/gateway/tail")["cursor"]
+    page = get(routed, routed.admin, "/gateway/tail", endpoint="absent", after=cursor)
+    assert page["requests"] == []
 
 
 def test_the_next_page_begins_where_the_last_one_ended(routed: Service) -> None:

@@ -31,6 +31,17 @@ def test_an_administrator_of_a_team_is_told_who_adds_teams(service: Service) -> 
     assert error_of(answer)["hint"] == "an admin of the platform can grant the role"
 
 
+def test_the_keys_of_one_team_are_listed_to_who_manages_them(service: Service) -> None:
+    made = service.as_admin("POST", "/keys", json={"team": TEAM, "name": "dash"})
+    listed = service.as_admin("GET", "/keys", params={"team": TEAM})
+    assert made["id"] in {key["id"] for key in listed}
+    assert {key["principal"]["team"] for key in listed} == {TEAM}
+    absent = service.call(service.admin, "GET", "/keys", params={"team": "nobody"})
+    hidden = service.call(service.caller(Role.OPERATOR), "GET", "/keys", params={"team": OTHER})
+    for answer in (absent, hidden):
+        assert (answer.status_code, error_of(answer)["message"][:16]) == (404, "there is no team")
+
+
 def test_a_key_is_shown_once(service: Service) -> None:
     made = service.as_admin("POST", "/keys", json={"team": TEAM, "name": "dash"})
     listed = service.as_admin("GET", "/keys")

@@ -18,6 +18,11 @@ def test_keys_are_listed_and_revoked(terminal: Terminal) -> None:
     key = terminal("keys", "create", "dash", "--team", "research", "--json").json
     assert key["id"] in terminal("keys").out
     assert key["token"] not in terminal("keys", "list", "--json").out
+    of_team = terminal("keys", "list", "--team", "research", "--json").json
+    assert key["id"] in {each["id"] for each in of_team}
+    assert {each["principal"]["team"] for each in of_team} == {"research"}
+    assert key["id"] not in terminal("keys", "list", "--team", "default").out
+    assert "there is no team `nobody`" in terminal("keys", "list", "--team", "nobody").err
     assert "revoked" in terminal("keys", "revoke", key["id"]).err
     assert terminal("keys", "revoke", key["id"], "--json").json == {"revoked": key["id"]}
     assert "revoked" in terminal("keys", "list").out

@@ -170,7 +170,7 @@ name: delay
 deployments:
   blue: {model: models:/m/1, resources: {cpu: 2}}
   green: {model: models:/m/2, replicas: 2}
-  burst: {external: {url: "https://api.example.com", protocol: open-inference, region: eastus}}
+  burst: {external: {url: "https://1.1.1.1", protocol: open-inference, region: eastus}}
 traffic: {blue: 90, green: 10, burst: 0}
 """
 
@@ -182,7 +182,7 @@ def test_an_endpoint_with_several_deployments_is_planned_part_by_part(
     file.write_text(SEVERAL)
     said = terminal("plan", file)
     assert said.code == 0
-    assert "`burst` is served at `api.example.com`: it needs no platform here" in said.out
+    assert "`burst` is served at `1.1.1.1`: it needs no platform here" in said.out
     told = terminal("plan", file, "--json").json
     assert [part["name"] for part in told["parts"]] == ["blue", "green"]
     assert [each["rule"] for each in told["external"]] == ["external"]
@@ -207,7 +207,7 @@ def test_an_endpoint_that_is_wholly_external_needs_no_platform(
     terminal: Terminal, tmp_path: Path
 ) -> None:
     file = tmp_path / "chat.yaml"
-    external = "external: {url: 'https://api.example.com/v1', protocol: openai}"
+    external = "external: {url: 'https://1.1.1.1/v1', protocol: openai}"
     file.write_text(f"kind: endpoint\nname: chat\n{external}\n")
     report = tmp_path / "report.html"
     said = terminal("plan", file, "--report", report)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
+
+from plinth.cli.show import health_of, share_of, troubles_of
 from tests.cli.terminal import Terminal
 
 
@@ -34,3 +38,42 @@ def test_an_endpoint_without_a_deployment_that_serves_is_shown(
     terminal("apply", endpoint_file, "-d")
     out = terminal("get", "delay").out
     assert all(word in out for word in ("ready", "no", "Deployments", "m/1", "accepted"))
+
+
+@pytest.mark.parametrize(
+    ("share", "mirror", "words"),
+    [
+        (100.0, None, "100 %"),
+        (None, None, "the rest"),
+        (0, 100.0, "mirror 100 %"),
+        (90.0, 5.0, "90 %, mirror 5 %"),
+    ],
+)
+def test_a_deployment_that_gets_copies_only_has_no_share_of_nothing(
+    share: float | None, mirror: float | None, words: str
+) -> None:
+    assert share_of({"share": share, "mirror": mirror}) == words
+
+
+def test_a_server_elsewhere_that_does_not_answer_is_shown_with_what_to_do(
+    terminal: Terminal,
+) -> None:
+    plane = terminal.service.plane
+    plane.apply(name="chat", external={"url": "https://1.1.1.1/v1", "protocol": "openai"})
+    plane.step()
+    assert "unknown" in terminal("get", "chat").out
+    ill = {"state": "unhealthy", "since": "2026-11-23T10:00:00+00:00", "why": "gone"}
+    note = {"chat.main": ill}
+    (plane.home.gateway / "health.json").write_text(json.dumps(note))
+    out = terminal("get", "chat").out
+    assert all(word in out for word in ("unhealthy for ", "gone", "main: look at the server"))
+    listed = terminal("list").out
+    assert "`main` is unhealthy: gone" in listed
+    assert "running" not in listed
+
+
+def test_the_state_of_a_deployment_of_our_own_is_its_phase() -> None:
+    assert health_of({"health": None, "phase": "running"}) == "running"
+    healthy = {"state": "healthy", "since": None, "why": "", "hint": None}
+    assert health_of({"health": healthy}) == "healthy"
+    assert troubles_of({"deployments": {"a": {"health": healthy}, "b": {"health": None}}}) == []

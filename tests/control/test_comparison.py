@@ -92,3 +92,21 @@ def test_each_endpoint_has_its_own_pairs(tmp_path: Path) -> None:
     found = comparison.compare(tmp_path, "churn")
     assert [each.pair.request_id for each in found] == ["1", "3", "5"]
     assert found[0].to_json()["same"] is True
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "wanted"),
+    [
+        (V2, tensors(0.5, 1.5), "p [0.5, 1.5]"),
+        (V2, '{"outputs": [7]}', "7"),
+        (V2, '{"error": "no such input"}', "no such input"),
+        (CHAT, chat("yes"), "yes"),
+        (CHAT, stream("y", "es"), "yes"),
+        (CHAT, '{"choices": [{"text": "yes"}]}', "yes"),
+        (CHAT, '{"error": {"message": "too long", "code": "x"}}', "too long"),
+        (CHAT, '{"data": [1]}', '{"data": [1]}'),
+        (CHAT, "<html>", "<html>"),
+    ],
+)
+def test_of_an_answer_what_it_says_is_shown(path: str, body: str, wanted: str) -> None:
+    assert comparison.content(path, body) == wanted

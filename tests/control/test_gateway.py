@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from plinth.control import gateway
+from plinth.control import gateway, gateway_state
 from plinth.control.duties import Duty
 from plinth.control.endpoints import resolution
 from plinth.control.gateway import GatewayReconciler
@@ -18,6 +18,7 @@ from plinth.gateway.xds import is_on_disk, write
 from plinth.kit.errors import Permanent, PlinthError, Temporary
 from plinth.kit.files import write_json
 from plinth.store.leases import Holder
+from tests.control.endpoints.keeping import keep_secret
 from tests.control.plane import Plane
 
 
@@ -125,7 +126,7 @@ def test_a_file_that_is_not_what_was_published_is_put_right(
     reconciler.publish()
     reconciler.publish()
     assert len(written) == 1
-    (plane.home.gateway / "rds" / "rds.json").write_text("{}")
+    (plane.home.gateway / "rds" / "rds.pb").write_text("{}")
     reconciler.publish()
     assert len(written) == 2
     assert is_on_disk(written[0], plane.home.gateway)
@@ -275,3 +276,26 @@ def test_a_file_that_changes_nothing_of_the_routes_is_noted(
     assert before is not None
     assert reconciler.published is not None
     assert reconciler.published.files != before.files
+
+
+def test_a_credential_that_cannot_be_sent_is_no_trouble_of_the_others(
+    plane: Plane, written: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_state, "credentials_folder", lambda _gateway: tmp_path)
+    chat = {"url": "https://1.1.1.1/v1", "protocol": "openai", "credential": "secret:provider"}
+    keep_secret(plane, "provider", b"sk-1")
+    plane.apply(name="chat", external=chat)
+    plane.gateway.publish()
+    keep_secret(plane, "provider", b"two\nlines")
+    plane.apply(name="other", external={**chat, "credential": None})
+    # It would be told as an error of the whole gateway.
+    plane.gateway.publish()
+    published = plane.gateway.published
+    assert published is not None
+    assert published.serving.keys() == {"chat", "other"}
+    assert published.credentials.keys() == {"chat.main"}
+    keep_secret(plane, "provider", b"sk-2")
+    plane.gateway.publish()
+    mended = plane.gateway.published
+    assert mended is not None
+    assert mended.credentials == {}

@@ -72,6 +72,15 @@ def test_addresses_follow_from_the_protocol() -> None:
     assert (v2["addresses"], v2["ready"]) == (["/v2/models/chat"], False)
 
 
+def test_it_is_said_whose_answers_are_compared_with_the_copies() -> None:
+    mirror = {"traffic": {"blue": 100}, "mirror": {"green": 10}}
+    told = shown(mirror, HERE, GREEN)
+    assert (told["mirror"], told["compared"]) == ({"green": 10}, "blue")
+    assert shown({}, HERE)["compared"] is None
+    shared = {"traffic": {"blue": 50, "green": 50}, "mirror": {"green": 10}}
+    assert shown(shared, HERE, GREEN)["compared"] is None
+
+
 def test_limits_say_whose_and_how_much() -> None:
     limits = [
         {"each": "team", "requests_per_minute": 60, "tokens_per_minute": 10_000},
@@ -82,6 +91,6 @@ def test_limits_say_whose_and_how_much() -> None:
     assert shown({"limits": limits}, HERE)["limits"] == [
         "each team: 60 requests and 10,000 tokens a minute",
         "key k_1: 5 tokens a minute",
-        "team dev: 1 requests a minute",
+        "team dev: 1 request a minute",
         "everybody together: 1,000 requests a minute",
     ]

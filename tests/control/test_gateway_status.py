@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from plinth.control.gateway_status import gateway_status, metrics_text
 from plinth.control.loop import Periodic
 from plinth.control.published import Published, Record
+from plinth.domain.serving import External
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway.admin import Acknowledgement, Admin
 from plinth.kit.errors import Permanent
@@ -40,6 +42,23 @@ def test_what_envoy_says_of_itself_is_told_by_kind(
     assert found["kinds"] == {"rds": {"version": "v7", "refused": 2}}
     assert found["listeners"] == ["127.0.0.1:1"]
     assert (found["endpoints"], found["ready_endpoints"], found["deployments"]) == (1, 1, 1)
+
+
+def test_what_elsewhere_does_not_answer_is_told_to_who_may_see_its_endpoint(plane: Plane) -> None:
+    external = External(url="https://1.1.1.1/v1", protocol="openai")
+    ones = [Deployment(id=f"chat.{name}", name=name, external=external) for name in "ab"]
+    route = EndpointRoute(name="chat", team="ops", deployments=tuple(ones))
+    Record(plane.home).write_routes([route], lambda: None)
+    old = {"chat.b": "it holds a space"}
+    Record(plane.home).write(Published("v", {}, frozenset(), {}, credentials=old), lambda: None)
+    ill = {"state": "unhealthy", "since": "2026-11-23T10:00:00+00:00", "why": "gone"}
+    note = {"chat.a": ill, "chat.b": {**ill, "state": "healthy"}}
+    (plane.home.gateway / "health.json").write_text(json.dumps(note))
+    found = status(plane)
+    assert found["unhealthy"] == {"chat.a": {"since": ill["since"], "why": "gone"}}
+    assert found["credentials"] == old
+    hidden = gateway_status(plane.context, plane.parts, lambda *_: False, lambda _: True)
+    assert (hidden["unhealthy"], hidden["credentials"]) == ({}, {})
 
 
 def test_why_the_newest_configuration_is_not_in_effect_is_told(plane: Plane) -> None:

@@ -17,6 +17,7 @@ PUBLISHED = Published(
     deployments=frozenset({"r_a", "delay.green", "r_b"}),
     files={"delay": "f"},
     refused={"chat": Refused("g", "no such host")},
+    credentials={"delay.green": "it holds a space"},
     is_guarded=True,
 )
 

@@ -426,3 +426,49 @@ def test_a_mistake_of_a_file_that_is_read_quickly_is_told_in_the_same_words():
                 load_as(ResourceRequest, text, "a.yaml", quick=quick)
             told.append(caught.value.message)
         assert told[0] == told[1]
+
+
+def test_fields_that_do_not_go_together_are_shown_where_they_stand():
+    text = """\
+kind: endpoint
+name: chat
+deployments:
+  a:
+    external:
+      url: https://api.example.com/v1
+      protocol: openai
+      api_version: "2024-10-21"
+  b:
+    model: models:/m/1
+    external:
+      url: https://api.example.com/v1
+      protocol: openai
+health: {path: health}
+"""
+    assert mistakes_of(text) == [
+        "train.yaml:8: deployments.a.external.api_version: `api_version` is only of "
+        "`protocol: azure-openai`",
+        "train.yaml:11: deployments.b.external: give `model` or `external`, one of the two",
+        "train.yaml:14: health.path: `health` is not a path to ask; write it like `/health`: it "
+        "begins with `/`, and letters, digits, `/`, `.`, `_`, `~` and `-` follow, at most 200",
+    ]
+
+
+def test_every_contradiction_of_the_traffic_has_its_own_line():
+    text = """\
+kind: endpoint
+name: delay
+deployments:
+  blue: {model: "models:/m/1"}
+  green: {model: "models:/m/2"}
+traffic:
+  blue: 90
+  red: 20
+match:
+  green: {}
+"""
+    assert mistakes_of(text) == [
+        "train.yaml:6: traffic: `traffic` sums to 110; 100 is needed",
+        "train.yaml:8: traffic.red: `traffic` names `red`; there are `blue`, `green`",
+        "train.yaml:10: match.green: `match` of `green` names no header",
+    ]

@@ -35,6 +35,14 @@ def test_an_endpoint_is_a_need_to_serve_a_model_of_mlflow() -> None:
     assert need.instances_field == "replicas"
 
 
+def test_the_format_of_an_endpoints_model_is_what_its_server_loads() -> None:
+    text = b"kind: endpoint\nname: a\nmodel: models:/m@champion\nruntime: llmserver\n"
+    (need,) = needs_of(load_workload(text, "a.yaml"))
+    assert need.format == "gguf"
+    (unknown,) = needs_of(load_workload(text.replace(b"llmserver", b"other"), "a.yaml"))
+    assert unknown.format is None
+
+
 def test_an_application_is_a_need_for_each_part_in_the_order_of_the_guidance() -> None:
     found = parts(flow={}, online={}, batch={}, tune={}, train={}, explore={})
     assert tuple(found) == tuple(FUNCTIONS)

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from plinth.domain.serving import Capacity, External, Limit, TrafficPolicy
+from plinth.domain.serving import Capacity, External, Health, Limit, TrafficPolicy
 
 OPENAI = "https://api.openai.com/v1"
 BOTH = {"blue": None, "green": None}
@@ -94,22 +94,92 @@ def test_a_policy_names_deployments(policy):
 
 
 @pytest.mark.parametrize(
-    ("policy", "why"),
+    ("policy", "path", "why"),
     [
-        ({}, "several deployments need `traffic`, `failover` or `capacity`"),
-        ({"traffic": {"blue": 90}}, "`traffic` sums to 90; 100 is needed"),
-        ({"traffic": {"blue": 90, "red": 10}}, "names `red`; there are `blue`, `green`"),
-        ({"failover": ("blue", "blue")}, "names a deployment twice"),
+        ({}, ("deployments",), "several deployments need `traffic`, `failover` or `capacity`"),
+        ({"traffic": {"blue": 90}}, ("traffic",), "`traffic` sums to 90; 100 is needed"),
+        (
+            {"traffic": {"blue": 90, "red": 10}},
+            ("traffic", "red"),
+            "`traffic` names `red`; there are `blue`, `green`",
+        ),
+        (
+            {"failover": ("blue", "red")},
+            ("failover", 1),
+            "`failover` names `red`; there are `blue`, `green`",
+        ),
+        ({"failover": ("blue", "blue")}, ("failover", 1), "`failover` names a deployment twice"),
         (
             {"traffic": {"blue": 100}, "failover": ("blue", "green")},
+            ("failover",),
             "give only one of `traffic`, `failover`",
         ),
-        ({"capacity": Capacity(base="blue", burst="blue")}, "the same deployment as base and"),
-        ({"traffic": {"blue": 100}, "match": {"green": {}}}, "`match` of `green` names no header"),
+        (
+            {"capacity": Capacity(base="blue", burst="blue")},
+            ("capacity", "burst"),
+            "`capacity` has the same deployment as base and burst",
+        ),
+        (
+            {"capacity": Capacity(base="red", burst="blue")},
+            ("capacity", "base"),
+            "`capacity` names `red`; there are `blue`, `green`",
+        ),
+        (
+            {"traffic": {"blue": 100}, "match": {"green": {}}},
+            ("match", "green"),
+            "`match` of `green` names no header",
+        ),
     ],
 )
-def test_a_policy_that_contradicts_itself_says_how(policy, why):
-    assert any(why in problem for problem in TrafficPolicy(**policy).policy_problems(BOTH))
+def test_a_policy_that_contradicts_itself_says_how_and_where(policy, path, why):
+    assert (path, why) in TrafficPolicy(**policy).policy_problems(BOTH)
+
+
+def test_a_deployment_that_gets_no_request_is_warned_of():
+    said = "deployment `green` gets no request: neither `failover` nor `match` nor `mirror` names"
+    (warning,) = TrafficPolicy(failover=("blue",)).policy_warnings(BOTH)
+    assert warning.startswith(said)
+    for policy in (
+        {"failover": ("blue", "green")},
+        {"failover": ("blue",), "mirror": {"green": 5}},
+        {"failover": ("blue",), "match": {"green": {"x-a": "b"}}},
+        # How one goes back.
+        {"traffic": {"blue": 100, "green": 0}},
+        {"capacity": Capacity(base="blue", burst="green")},
+    ):
+        assert TrafficPolicy(**policy).policy_warnings(BOTH) == []
+    assert len(TrafficPolicy(traffic={"blue": 100}).policy_warnings(BOTH)) == 1
+    assert TrafficPolicy().policy_warnings(["main"]) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "value", "wanted"),
+    [
+        (
+            External,
+            {"url": OPENAI, "protocol": "azure-openai", "api_version": "2024/10"},
+            "`2024/10`",
+            "write it like `2024-10-21`",
+        ),
+        (Health, {"path": "health check"}, "`health check`", "write it like `/health`"),
+        (Health, {"path": "https://x/y"}, "`https://x/y`", "write it like `/health`"),
+    ],
+)
+def test_a_value_of_another_form_is_said_with_the_form_that_is_accepted(
+    kind, fields, value, wanted
+):
+    said = refused(kind, **fields)
+    assert value in said
+    assert wanted in said
+
+
+def test_a_key_that_is_written_where_its_id_belongs_is_not_repeated():
+    # Pydantic adds the value to its own text; ours is what people are shown.
+    with pytest.raises(ValidationError) as caught:
+        Limit(key="plk_secret.word", requests_per_minute=1)
+    (error,) = caught.value.errors()
+    assert "by its id, like `k_7xq2m4ab`" in error["msg"]
+    assert "plk_secret" not in error["msg"]
 
 
 @pytest.mark.parametrize(

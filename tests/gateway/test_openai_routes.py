@@ -29,7 +29,8 @@ def test_only_endpoints_of_the_other_protocol_stand_in_the_tree() -> None:
 
 
 def test_every_list_of_the_tree_ends_with_the_same_refusal() -> None:
-    for path, tried in model_tree(BUSY).items():
+    for path, found in model_tree(BUSY).items():
+        tried = found["action"]["typed_config"]["routes"]
         assert tried[-1]["direct_response"]["status"] == 403, path
         assert "plinth.grants" not in filters_of(tried[-1])
 
@@ -44,7 +45,7 @@ def test_nobody_is_granted_anything_where_the_body_is_read() -> None:
     for route in reading:
         assert route["direct_response"]["status"] == 403
         assert "plinth.grants" not in filters_of(route)
-        assert filters_of(route)["plinth.openai"]["name"] == openai_filter.CALLER
+        assert filters_of(route)["plinth.openai"]["filter_name"] == openai_filter.CALLER
 
 
 def largest(*endpoints: EndpointRoute) -> int:
@@ -81,9 +82,28 @@ def test_the_guard_is_asked_only_where_tokens_are_limited() -> None:
     assert told(limits=(Limit(tokens_per_minute=5),))["limited"] is True
 
 
-def test_each_part_of_the_program_has_what_it_runs() -> None:
-    sources = openai_filter.openai_filter(openai_filter.CALLER, openai_filter.ANSWER)
-    assert set(sources["typed_config"]["source_codes"]) == {"caller", "answer"}
-    assert "rename" in openai_filter.rename_model_filter()["typed_config"]["source_codes"]
-    renamed = openai_filter.rename_model("gpt-5")
-    assert renamed["metadata"]["filter_metadata"]["plinth.openai"] == {"model": "gpt-5"}
+def test_the_filters_of_limits_are_made_only_where_an_endpoint_of_the_protocol_has_some() -> None:
+    def made(endpoint: EndpointRoute, **policy: Any) -> set[str]:
+        limited = endpoint.model_copy(update={"policy": TrafficPolicy(**policy)})
+        plain = CHAT.model_copy(update={"policy": TrafficPolicy(), "name": "plain"})
+        first = first_routes(replace(EMPTY, endpoints=(plain, limited)))[0]
+        return {"plinth.guard", "plinth.requests"} - set(filters_of(first))
+
+    assert made(CHAT) == set()
+    assert made(CHAT, limits=(Limit(requests_per_minute=5),)) == {"plinth.requests"}
+    assert made(CHAT, limits=(Limit(tokens_per_minute=5),)) == {"plinth.guard"}
+    assert made(DELAY, limits=(Limit(requests_per_minute=5),)) == set()
+
+
+def test_the_filter_is_made_only_for_requests_whose_route_asks_for_it() -> None:
+    assert openai_filter.openai_filter()["disabled"] is True
+    (usage,) = openai_filter.usage_filters()
+    assert "disabled" not in usage
+    assert usage["typed_config"]["filter_name"] == openai_filter.ANSWER
+
+
+def test_a_model_elsewhere_is_named_as_a_text_of_json() -> None:
+    renamed = openai_filter.rename_model('say "é"')
+    assert renamed["metadata"]["filter_metadata"]["plinth.openai"] == {"model": r'"say \"é\""'}
+    settings = renamed["typed_per_filter_config"]["plinth.openai"]
+    assert settings["filter_name"] == openai_filter.RENAME

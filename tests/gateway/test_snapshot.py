@@ -16,6 +16,7 @@ import pytest
 from plinth.domain.serving import Limit, TrafficPolicy
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway import snapshot
+from plinth.gateway.native import library
 from plinth.gateway.snapshot import GatewayState
 from plinth.gateway.state import Writers
 
@@ -101,6 +102,8 @@ def tried(host: dict[str, Any]) -> list[dict[str, Any]]:
 def test_the_configuration_is_the_reviewed_one() -> None:
     kinds = snapshot.render(BUSY).by_kind()
     text = json.dumps({kind: each.items for kind, each in kinds.items()}, indent=1, sort_keys=True)
+    # It stands in the cache of whoever runs this.
+    text = text.replace(str(library()), library().name)
     if os.environ.get("WRITE_GOLDEN"):
         GOLDEN.write_text(text + "\n")
     assert text + "\n" == GOLDEN.read_text()

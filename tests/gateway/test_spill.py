@@ -65,6 +65,22 @@ def test_a_gate_holds_what_the_base_takes_at_once_and_in_a_minute() -> None:
     assert settings[spill.SPILL_FILTER]["filter_context"] == {"gate": "r_a"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"credential": None}, {}),
+        ({"credential": "secret:openai"}, {"credential": "yes"}),
+        ({"credential": None, "protocol": "open-inference", "url": "https://h"}, {"plain": "yes"}),
+    ],
+)
+def test_the_program_knows_whether_there_is_a_credential_and_in_which_shape_errors_are(
+    fields: dict[str, str | None], told: dict[str, str]
+) -> None:
+    one = external("a", **fields)
+    settings = spill.watch(gate=one, provider=one)[spill.SPILL_FILTER]
+    assert settings["filter_context"] == {"gate": one.id, "provider": one.id, **told}
+
+
 def test_a_gate_gives_up_on_an_attempt_before_who_stands_before_it_does() -> None:
     endpoint = chat(
         external("a"), hosted("b"), failover=("a", "b"), timeouts={"attempt": 2, "idle": 5}

@@ -12,6 +12,7 @@ from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway import snapshot, validation
 from plinth.gateway.snapshot import GatewayState, Snapshot
 from plinth.kit.home import Home
+from plinth.kit.ids import new_id
 
 
 def render(folder: Path, endpoints: tuple[EndpointRoute, ...] = (), controls: int = 1) -> Snapshot:
@@ -45,6 +46,16 @@ def endpoint(number: int, folder: Path) -> EndpointRoute:
 def test_envoy_accepts_what_we_render(tmp_path: Path, count: int) -> None:
     endpoints = tuple(endpoint(number, tmp_path) for number in range(count))
     assert validation.complaint(render(tmp_path, endpoints)) is None
+
+
+@pytest.mark.parametrize("count", [12, 250, 251])
+def test_envoy_accepts_many_callers_whatever_they_are_called(tmp_path: Path, count: int) -> None:
+    names = {
+        "callers": tuple(new_id("p_") for _ in range(count)),
+        "caller_teams": tuple(new_id("team-") for _ in range(count)),
+    }
+    each = endpoint(1, tmp_path).model_copy(update=names)
+    assert validation.complaint(render(tmp_path, (each,))) is None
 
 
 def test_envoy_accepts_two_control_planes(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from plinth.gateway import snapshot, xds
 from plinth.gateway.bootstrap import bootstrap
+from plinth.gateway.envoy_types import file_name
 from plinth.gateway.snapshot import GatewayState
 from plinth.kit.errors import Temporary
+from tests.gateway.test_snapshot import BUSY, CHAT, DELAY
 
 STATE = GatewayState(
     port=8470,
@@ -32,8 +34,8 @@ def test_each_file_names_its_version_and_is_private(tmp_path: Path) -> None:
     rendered = snapshot.render(STATE)
     xds.write(rendered, tmp_path)
     for kind, content in rendered.by_kind().items():
-        path = tmp_path / kind / f"{kind}.json"
-        assert json.loads(path.read_text())["version_info"] == content.version
+        path = tmp_path / kind / file_name(kind)
+        assert content.version.encode() in path.read_bytes()
         assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -42,7 +44,7 @@ def test_envoy_is_told_of_exactly_the_folders_that_are_written(tmp_path: Path) -
     xds.write(rendered, tmp_path)
     boot = bootstrap(node="n", admin_socket=tmp_path / "admin.sock", folder=tmp_path)
     told = json.dumps([boot, rendered.listeners.items])
-    assert all(str(path) in told for path in tmp_path.glob("*/*.json"))
+    assert all(str(path) in told for path in tmp_path.glob("*/*.*"))
 
 
 def test_without_envoy_the_files_wait_for_its_start(tmp_path: Path) -> None:
@@ -50,3 +52,14 @@ def test_without_envoy_the_files_wait_for_its_start(tmp_path: Path) -> None:
     with pytest.raises(Temporary, match="Envoy does not answer"):
         xds.apply(rendered, tmp_path / "gateway", tmp_path / "admin.sock")
     assert xds.write(rendered, tmp_path / "gateway") == ()
+
+
+def test_clusters_that_are_no_longer_wanted_stay_until_the_routes_to_them_are_gone() -> None:
+    before, after = (
+        snapshot.render(replace(BUSY, endpoints=each)).clusters for each in ((DELAY, CHAT), (CHAT,))
+    )
+    both = xds._with_clusters(after, before.to_bytes())
+    names = [{each["name"] for each in found.items} for found in (before, after, both)]
+    assert names[2] == names[0] | names[1] != names[1]
+    assert xds._with_clusters(after, after.to_bytes()) == after
+    assert xds._with_clusters(after, None) == after

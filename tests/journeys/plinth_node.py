@@ -26,12 +26,13 @@ import uv
 
 from plinth.client.client import Client
 from plinth.domain.workload import WORKLOAD, Endpoint, Job
-from plinth.environments import Environments, EnvironmentSpec, this_python
+from plinth.environments import BuiltEnvironment, Environments, EnvironmentSpec, this_python
 from plinth.kit.archive import Archive, pack
 from plinth.kit.errors import PlinthError
 from plinth.kit.home import Home
 from plinth.runtimes.runtime import load_runtimes
 from plinth.tracking.server import MLFLOW_VERSION, mlflow_packages
+from tests.journeys.mlflow_template import put_empty_database
 from tests.journeys.package_index import build_or_skip
 
 WORKLOADS = Path(__file__).with_name("workloads")
@@ -75,9 +76,11 @@ def running_plinth(
     cache: Path, port: int, *, teams: Sequence[str] = (), folder: Path | None = None
 ) -> Iterator[Plinth]:
     """Start Plinth in a home of its own for a block, or in an empty `folder`; leave no process."""
-    _prepare(cache)
+    mlflow, _ = _prepare(cache)
     home = Home(folder or Path(tempfile.mkdtemp(prefix="pl-")))
     home.environments.symlink_to(cache)
+    if folder is None:
+        put_empty_database(home, mlflow.python)
     plinth = Plinth(home, port)
     try:
         plinth.up()
@@ -90,11 +93,13 @@ def running_plinth(
         assert done.code == 0, done.err
 
 
-def _prepare(cache: Path) -> None:
+def _prepare(cache: Path) -> list[BuiltEnvironment]:
     """Build what every home needs before the first starts, to skip where there is no index."""
     environments = Environments(cache, uv.find_uv_bin())
-    for packages in (mlflow_packages(), SERVING_PACKAGES):
+    return [
         build_or_skip(environments, EnvironmentSpec(packages, this_python()))
+        for packages in (mlflow_packages(), SERVING_PACKAGES)
+    ]
 
 
 class Plinth:

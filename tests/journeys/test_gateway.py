@@ -130,7 +130,8 @@ def test_five_hundred_keys_are_revoked_at_once_even_on_open_connections(ready: G
     assert ask(connection, INFER, key).status == 200
     ready.apply(revoked=tuple(f"k_{number}" for number in range(500)))
     answer = ask(connection, INFER, key)
-    assert (answer.status, answer.json) == (401, {"error": "this key was revoked"})
+    assert answer.status == 401
+    assert answer.json["error"].startswith("this key was revoked (hint: ")
     assert ask(connection, INFER, ready.key(key_id="k_500")).status == 200
     connection.close()
 
@@ -191,7 +192,7 @@ def test_a_grant_taken_away_acts_at_once(ready: Gateway) -> None:
 def test_an_endpoint_without_a_deployment_says_so_to_its_callers(ready: Gateway) -> None:
     answer = ready.ask("/v2/models/empty/infer", ready.key(), method="POST")
     assert answer.status == 503
-    assert answer.json == {"error": "endpoint `empty` has no ready deployment"}
+    assert answer.json["error"].startswith("endpoint `empty` has no ready deployment (hint: ")
     assert answer.headers["retry-after"] == "1"
 
 
@@ -418,7 +419,7 @@ def test_a_server_that_is_gone_is_named_and_its_return_is_waited_for(ready: Gate
     ready.apply(endpoints=(delay.model_copy(update={"deployments": (gone,)}), empty))
     answer = ready.ask(INFER, ready.key())
     assert answer.status == 503
-    assert answer.json["error"].startswith("the server behind `endpoint:delay` does not answer")
+    assert answer.json["error"].startswith("the server behind `endpoint:delay` cannot be reached")
     answers: list[Answer] = []
     caller = threading.Thread(target=lambda: answers.append(ready.ask(INFER, ready.key())))
     caller.start()
@@ -468,10 +469,10 @@ def test_a_refused_configuration_leaves_the_old_one_and_says_why(ready: Gateway)
     broken = json.loads(json.dumps(rendered.routes.items[0]))
     broken["virtual_hosts"][1]["routes"][0]["match"] = {"safe_regex": {"regex": "("}}
     folder = ready.root / "gateway"
-    before = (folder / "rds" / "rds.json").read_bytes()
+    before = (folder / "rds" / "rds.pb").read_bytes()
     with pytest.raises(Permanent, match=r"missing \)"):
         xds.apply(replace(rendered, routes=snapshot.resources([broken])), folder, ready.admin)
-    assert (folder / "rds" / "rds.json").read_bytes() == before
+    assert (folder / "rds" / "rds.pb").read_bytes() == before
     assert ready.ask(INFER, ready.key()).status == 200
     xds.apply(rendered, folder, ready.admin)
     assert xds.acknowledged(ready.admin)["rds"].version == rendered.routes.version

@@ -179,11 +179,11 @@ def test_a_refused_cluster_leaves_the_old_ones_and_says_why(stand: Stand) -> Non
         },
     }
     folder = stand.gateway.root / "gateway"
-    before = (folder / "cds" / "cds.json").read_bytes()
+    before = (folder / "cds" / "cds.pb").read_bytes()
     refused = replace(rendered, clusters=snapshot.resources(broken))
     with pytest.raises(Permanent, match=r"(?i)certificate"):
         xds.apply(refused, folder, stand.gateway.admin)
-    assert (folder / "cds" / "cds.json").read_bytes() == before
+    assert (folder / "cds" / "cds.pb").read_bytes() == before
     assert server_of(stand.ask()) == "main"
     xds.apply(rendered, folder, stand.gateway.admin)
 

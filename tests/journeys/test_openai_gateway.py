@@ -380,7 +380,7 @@ def test_a_limit_of_requests_counts_for_each_by_itself(ready: Gateway, blue: Ope
     answers = [post(ready, {"model": "chat"}, key=sales) for _ in range(3)]
     assert [answer.status for answer in answers] == [200, 200, 429]
     error = answers[2].json["error"]
-    assert (error["type"], error["code"]) == ("rate_limit_error", "limit_reached")
+    assert (error["type"], error["code"]) == ("requests", "rate_limit_exceeded")
     assert "team `sales` with key `k_sales`" in error["message"]
     assert 0 < int(answers[2].headers["retry-after"]) <= 60
     remaining = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers]

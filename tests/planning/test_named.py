@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plinth.domain.application import Application
-from plinth.domain.workload import Job
+from plinth.domain.workload import Endpoint, Job
 from plinth.kit.errors import Invalid
 from plinth.planning.named import with_known_names
 from tests.planning.applications import CATALOG, MARKET, application
@@ -65,3 +65,33 @@ def test_what_is_spelled_right_is_left_as_it_is() -> None:
 def test_a_name_that_nobody_knows_is_refused(fields: dict[str, object], said: str) -> None:
     with pytest.raises(Invalid, match=said):
         named(**fields, train={})
+
+
+def test_the_region_of_a_model_elsewhere_is_spelled_as_the_catalog_does() -> None:
+    def endpoint(region: str, **fields: object) -> Endpoint:
+        one = {"external": {"url": "https://1.1.1.1", "protocol": "openai", "region": region}}
+        file = {"kind": "endpoint", "name": "chat", "deployments": {"a": one}, **fields}
+        named = with_known_names(Endpoint.model_validate(file), CATALOG, NAMES)
+        assert isinstance(named, Endpoint)
+        return named
+
+    def region(found: Endpoint) -> str | None:
+        external = found.by_name()["a"].external
+        return None if external is None else external.region
+
+    within = {"requirements": {"residency": "eu"}}
+    assert region(endpoint("West Europe")) == "westeurope"
+    assert region(endpoint("West Europe", **within)) == "westeurope"
+    # A provider may have names of its own, as long as nothing depends on them.
+    assert region(endpoint("our cellar")) == "our cellar"
+    with pytest.raises(Invalid, match="did you mean `swedencentral`"):
+        endpoint("swedencentrall", **within)
+
+
+def test_one_model_elsewhere_is_spelled_so_too() -> None:
+    external = {"url": "https://1.1.1.1", "protocol": "openai", "region": "West Europe"}
+    file = {"kind": "endpoint", "name": "chat", "external": external}
+    named = with_known_names(Endpoint.model_validate(file), CATALOG, NAMES)
+    assert isinstance(named, Endpoint)
+    assert named.external is not None
+    assert named.external.region == "westeurope"

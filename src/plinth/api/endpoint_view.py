@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from plinth.api.health_view import health_view
 from plinth.api.runs import summary as run_summary
 from plinth.control.context import Context
+from plinth.control.endpoints.health import read_health
 from plinth.control.endpoints.routing import (
     external_id,
     in_effect,
@@ -27,6 +29,7 @@ from plinth.store.runs import StoredRun, find_run, list_endpoint_runs
 
 _MOST_RUNS = 20
 _WHOLE = 100
+_ILL = "unhealthy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ def summary(
         and view.has_file
         and not endpoint.next
         and endpoint.before is None
-        and all(each["ready"] for each in deployments.values()),
+        # Whether somebody else's server answers is no question of what the file says.
+        and all(each["ready"] or _is_ill(each) for each in deployments.values()),
         "refused": view.refused,
         "protocol": protocol,
         "model": models[0] if models else None,
@@ -126,13 +130,14 @@ def describe(
 
 def _deployments(view: _View) -> dict[str, dict[str, Any]]:
     endpoint = view.endpoint
-    shares = _shares(endpoint)
+    shares, mirror = _shares(endpoint), policy_of(endpoint).mirror
     # Beside those of the file, what still answers while none of them does.
     ones = {**in_effect(endpoint).by_name(), **endpoint.workload.by_name()}
     return {
         name: {
             **(_external(view, name, one) if one.external else _hosted(view, name)),
             "share": shares.get(name, 0),
+            "mirror": mirror.get(name),
         }
         for name, one in ones.items()
     }
@@ -154,6 +159,7 @@ def _hosted(view: _View, name: str) -> dict[str, Any]:
         "message": shown.message if shown is not None else "none of its runs serves",
         "model": model.model_dump(mode="json") if model is not None else None,
         "external": None,
+        "health": None,
     }
 
 
@@ -165,7 +171,15 @@ def _external(view: _View, name: str, one: EndpointDeployment) -> dict[str, Any]
     )
     routes = routed(endpoint).get(name) == external_id(endpoint.name, name)
     missing = f"team `{endpoint.team}` has no secret `{external.secret}`"
-    is_ready = has_key and routes and view.is_routed
+    id_ = external_id(endpoint.name, name)
+    health = health_view(
+        external,
+        team=endpoint.team,
+        has_key=has_key,
+        trouble=None if view.published is None else view.published.credentials.get(id_),
+        health=read_health(view.context.home).get(id_),
+    )
+    is_ready = has_key and routes and view.is_routed and health["state"] != _ILL
     return {
         "kind": "external",
         "run": None,
@@ -175,7 +189,12 @@ def _external(view: _View, name: str, one: EndpointDeployment) -> dict[str, Any]
         "message": f"served at {external.url}" if has_key else missing,
         "model": None,
         "external": external.model_dump(mode="json"),
+        "health": health if endpoint.desired == "run" else None,
     }
+
+
+def _is_ill(deployment: dict[str, Any]) -> bool:
+    return deployment["health"] is not None and deployment["health"]["state"] == _ILL
 
 
 def _shares(endpoint: StoredEndpoint) -> dict[str, float | None]:

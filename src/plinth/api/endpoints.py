@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team, require_team
 from plinth.api.endpoint_view import describe, summary
-from plinth.control.endpoints.resolution import resolve
+from plinth.control.endpoints.resolution import check, resolve
 from plinth.control.endpoints.service import apply_endpoint, remove_endpoint, stop_endpoint
 from plinth.control.gateway import GatewayReconciler
 from plinth.control.status import Parts
@@ -37,16 +37,8 @@ def apply(
     name: Name, workload: Endpoint, context: ContextDep, caller: CallerDep, gateway: GatewayDep
 ) -> dict[str, Any]:
     """Check the file, resolve what it names, plan, and write the intent to serve it."""
-    if workload.name != name:
-        raise Invalid(f"the address says `{name}`, the endpoint's own `name` is `{workload.name}`")
-    team = workload.team or caller.actor.principal.team
-    workload = workload.model_copy(update={"team": team})
-    caller.require(
-        Action.WRITE,
-        Resource(kind="endpoint", team=team, name=name),
-        absent=no_team(team),
-    )
-    require_team(context, team)
+    workload = _of_caller(name, workload, context, caller)
+    team = workload.team or ""
     # Over the network, so before the transaction.
     hosted = resolve(context, workload)
     models = {name: f"{one.model.name}/{one.model.version}" for name, one in hosted.items()}
@@ -69,7 +61,21 @@ def apply(
         "deployment": applied.deployment,
         "applied": applied.deployments,
         "changed": applied.changed,
+        "warnings": _warnings(workload),
     }
+
+
+@router.post("/endpoints/{name}/check", **needs(Action.WRITE, "endpoint"))
+def check_only(
+    name: Name, workload: Endpoint, context: ContextDep, caller: CallerDep
+) -> dict[str, Any]:
+    """Refuse what applying the file would refuse, but for what Plinth itself is to serve.
+
+    Changes nothing, and opens no secret: whether its value can be sent is seen when it is applied.
+    """
+    workload = _of_caller(name, workload, context, caller)
+    check(context, workload)
+    return {"name": name, "team": workload.team, "warnings": _warnings(workload)}
 
 
 @router.get("/endpoints", **needs(Action.READ, "endpoint"))
@@ -118,6 +124,21 @@ def delete(
         answer = describe(connection, context, gateway.published, _get(connection, name))
     context.hint()
     return answer
+
+
+def _of_caller(name: str, workload: Endpoint, context: ContextDep, caller: Caller) -> Endpoint:
+    """Return the file with its team, which the caller may change endpoints of."""
+    if workload.name != name:
+        raise Invalid(f"the address says `{name}`, the endpoint's own `name` is `{workload.name}`")
+    team = workload.team or caller.actor.principal.team
+    resource = Resource(kind="endpoint", team=team, name=name)
+    caller.require(Action.WRITE, resource, absent=no_team(team))
+    require_team(context, team)
+    return workload.model_copy(update={"team": team})
+
+
+def _warnings(workload: Endpoint) -> list[str]:
+    return workload.policy_warnings(workload.by_name())
 
 
 def _resource(endpoint: StoredEndpoint) -> Resource:

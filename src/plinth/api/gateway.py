@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team, require_team
 from plinth.api.endpoints import no_endpoint
 from plinth.control.comparison import compare
+from plinth.control.context import Context
 from plinth.control.gateway_routes import route_json
 from plinth.control.gateway_status import gateway_status
 from plinth.control.metering import access_log
@@ -57,7 +58,8 @@ def tail(
     """List requests to endpoints as the gateway wrote them down, the newest last.
 
     `after`: what the answer before called `cursor`; without it, the newest lines. Of more than
-    `limit` lines the older ones are left out.
+    `limit` lines the older ones are left out. 404 for an endpoint that there is not, or that the
+    caller neither sees nor has a line of.
     """
     if team is not None:
         resource = Resource(kind="usage", team=team)
@@ -72,6 +74,8 @@ def tail(
         and team in (None, record.team)
         and _sees(caller, record)
     ]
+    if endpoint is not None and after is None and not found:
+        _require_endpoint(context, caller, endpoint)
     return {"requests": found[-limit:], "cursor": page.cursor}
 
 
@@ -89,6 +93,18 @@ def pairs(endpoint: str, context: ContextDep, caller: CallerDep) -> list[dict[st
     resource = Resource(kind="endpoint", team=found.team, name=found.name)
     caller.require(Action.WRITE, resource, absent=absent)
     return [each.to_json() for each in compare(context.home.gateway, found.name)]
+
+
+def _require_endpoint(context: Context, caller: Caller, name: str) -> None:
+    """Raise NotFound for an endpoint that is not there, or that the caller may not see or call."""
+    with context.database.read() as connection:
+        found = find_endpoint(connection, name)
+    seen = False
+    if found is not None:
+        resource = Resource(kind="endpoint", team=found.team, name=found.name)
+        seen = caller.may(Action.READ, resource) or caller.may(Action.INVOKE, resource)
+    if not seen:
+        raise no_endpoint(name)
 
 
 def _sees(caller: Caller, record: AccessRecord) -> bool:

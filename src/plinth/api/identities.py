@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection
 
-from plinth.api.caller import CallerDep, ContextDep, needs, no_team
+from plinth.api.caller import CallerDep, ContextDep, needs, no_team, require_team
 from plinth.control.context import ADMIN_PRINCIPAL, PLATFORM_PRINCIPAL
 from plinth.control.identities import (
     MEMBER_ROLE,
@@ -146,14 +146,21 @@ def take(grant_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any
 
 
 @router.get("/keys", **needs(Action.MANAGE_KEYS, "key"))
-def keys(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
-    """List the keys of the teams whose keys the caller manages; never the keys themselves."""
+def keys(
+    context: ContextDep, caller: CallerDep, *, team: str | None = None
+) -> list[dict[str, Any]]:
+    """List the keys of the teams whose keys the caller manages, or of one; never their text."""
+    if team is not None:
+        resource = Resource(kind="key", team=team)
+        caller.require(Action.MANAGE_KEYS, resource, absent=no_team(team))
+        require_team(context, team)
     with context.database.read() as connection:
         found = list_keys(connection, kinds=[PrincipalKind.USER, PrincipalKind.SERVICE])
     return [
         key.model_dump(mode="json")
         for key in found
-        if caller.may(Action.MANAGE_KEYS, Resource(kind="key", team=key.principal.team))
+        if key.principal.team == (team or key.principal.team)
+        and caller.may(Action.MANAGE_KEYS, Resource(kind="key", team=key.principal.team))
     ]
 
 

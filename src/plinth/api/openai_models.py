@@ -17,6 +17,22 @@ from plinth.store.endpoints import StoredEndpoint, find_endpoint, list_endpoints
 router = APIRouter(tags=["models"])
 
 
+class _NoModel(NotFound):
+    """A model that this key has not, told in the shape that OpenAI's clients read."""
+
+    code = "model_not_found"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return OpenAI's error: one text, a type, which parameter it is about, and a code."""
+        error = {
+            "message": f"{self.message} (hint: {self.hint})",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": self.code,
+        }
+        return {"error": error}
+
+
 @router.get("/openai/models", **needs(Action.INVOKE, "endpoint"))
 def list_all(context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """List the endpoints that speak OpenAI's protocol and that the caller may invoke."""
@@ -34,10 +50,9 @@ def list_all(context: ContextDep, caller: CallerDep) -> dict[str, Any]:
 @router.get("/openai/models/{name}", **needs(Action.INVOKE, "endpoint"))
 def get(name: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
     """Show one of them."""
-    absent = NotFound(
+    absent = _NoModel(
         f"there is no model `{excerpt(name)}` for this key",
         hint="`GET /v1/models` lists what it may use",
-        code="model_not_found",
     )
     with context.database.read() as connection:
         endpoint = find_endpoint(connection, name)
@@ -45,10 +60,9 @@ def get(name: str, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
         raise absent
     caller.require(Action.INVOKE, _resource(endpoint), absent=absent)
     if not _speaks(context, endpoint):
-        raise NotFound(
+        raise _NoModel(
             f"`{name}` does not speak OpenAI's protocol",
             hint=f"it is called at `/v2/models/{name}`",
-            code="model_not_found",
         )
     return _model(endpoint)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from plinth.cli.output import console, note, print_json, print_table
+from plinth.cli.output import age, console, note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.verb import group
 from plinth.kit.errors import Temporary
@@ -19,7 +19,8 @@ Json = dict[str, Any]
 
 _POLL_S = 0.5
 _OURS, _CALLERS = 500, 400
-_SHORT = 60
+# So much of an answer is shown, and so much of it before where another one differs.
+_SHORT, _BEFORE = 60, 20
 
 
 def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
@@ -96,32 +97,62 @@ def pairs(
     """
     with connect(home) as client:
         found = client.gateway_pairs(endpoint)
+        routes = [] if found else client.gateway_routes()
     if as_json:
         print_json(found)
         return
     rows = [
         [
             each["id"],
-            each["path"],
             "same" if each["same"] else each["difference"],
-            _short(each["answer"]),
-            _short(each["shadow_answer"]),
+            *_beside(each),
         ]
         for each in found
     ]
-    print_table(
-        ["REQUEST", "PATH", "COMPARED", "ANSWER", "COPY'S ANSWER"],
-        rows,
-        empty=f"no pair of answers of `{endpoint}` is kept yet: one mirrored request in 64 is",
-    )
+    empty = _why_no_pairs(endpoint, routes)
+    print_table(["REQUEST", "COMPARED", "ANSWER", "COPY'S ANSWER"], rows, empty=empty)
     if found:
         same = sum(each["same"] for each in found)
         note(f"{same} of {len(found)} are the same; `--json` shows them whole")
 
 
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHORT else f"{line[:_SHORT]}..."
+def _why_no_pairs(endpoint: str, routes: list[Json]) -> str:
+    """Say what keeps pairs of answers from coming."""
+    route = next((each for each in routes if each["endpoint"] == endpoint), None)
+    if route is not None and not route["mirror"]:
+        return (
+            f"`{endpoint}` has no `mirror`, so nothing is compared; `mirror: {{NAME: 100}}` in its "
+            "file sends copies of its requests to a deployment"
+        )
+    if route is None or not route["ready"]:
+        return f"no deployment of `{endpoint}` is ready, so nothing is compared"
+    if route["compared"] is None:
+        return (
+            f"nothing of `{endpoint}` is compared: that needs one deployment that serves all of "
+            "its requests, and a copy that is ready"
+        )
+    return f"no pair of answers of `{endpoint}` is kept yet: one mirrored request in 64 is"
+
+
+def _beside(pair: Json) -> tuple[str, str]:
+    """Write what both answers say on a line each, from shortly before where they differ."""
+    texts = [" ".join(pair[name].split()) for name in ("answer_content", "shadow_content")]
+    places = enumerate(zip(*texts, strict=False))
+    alike = next((place for place, (one, other) in places if one != other), min(map(len, texts)))
+    is_late = alike > _SHORT // 2 and texts[0] != texts[1]
+    begin = alike - _BEFORE if is_late else 0
+    answer, copy = (_cut(text, begin) for text in texts)
+    return _said(pair["status"], answer), _said(pair["shadow_status"], copy)
+
+
+def _cut(text: str, begin: int) -> str:
+    part = text[begin : begin + _SHORT]
+    return f"{'...' if begin else ''}{part}{'...' if begin + _SHORT < len(text) else ''}"
+
+
+def _said(status: int, line: str) -> str:
+    """Put its code before what is no success."""
+    return line if status < _CALLERS else f"{status}: {line}"
 
 
 def tail(
@@ -168,7 +199,8 @@ def _line(request: Json) -> Text:
     line = Text(f"{request['at'][11:23]} ")
     line.append(f"{code or '---'}", style=style)
     line.append(f" {request['team'] or '-'} {request['endpoint']}")
-    if request["deployment"]:
+    # What was refused before has gone to nobody.
+    if request["deployment"] and request["attempts"]:
         line.append(f" -> {request['deployment']}")
     line.append(f" {request['method']} {request['path']} {_duration(request)}")
     if request["input_tokens"] is not None:
@@ -176,8 +208,8 @@ def _line(request: Json) -> Text:
         line.append(f" {about}{request['input_tokens']:,}+{request['output_tokens'] or 0:,} tokens")
     if request["attempts"] > 1:
         line.append(f" attempt {request['attempts']}{', spilled' if request['spilled'] else ''}")
-    if request["flags"] or not request["served"]:
-        line.append(f" {request['details'] or ''} {request['flags']}".rstrip(), style="dim")
+    if request["why"]:
+        line.append(f" ({request['why']})", style="dim")
     line.append(f" {request['id']}", style="dim")
     return line
 
@@ -208,7 +240,11 @@ def _complain(found: Json) -> None:
     if found["envoy_error"]:
         note(found["envoy_error"])
     if found["error"]:
-        note(f"the newest configuration is not in effect: {found['error']}")
+        note(f"the gateway cannot take what is new now, and goes on as it is: {found['error']}")
+    for name, each in found["unhealthy"].items():
+        note(f"`{name}` is unhealthy for {age(each['since'])}: {each['why']}")
+    for name, why in found["credentials"].items():
+        note(f"`{name}` has no new credential: {why}")
     for name, refused in found["refused"].items():
         note(f"Envoy refuses `{name}`, which stays as it was: {refused['reason']}")
 

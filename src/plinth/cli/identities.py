@@ -40,13 +40,19 @@ def add_team(name: TeamArgument, *, as_json: JsonOption = False, home: HomeOptio
         note(f"team `{name}` added; `plinth members add NAME --on-team {name}` lets a person in")
 
 
-def list_keys(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
+def list_keys(
+    *,
+    team: Annotated[str | None, typer.Option(help="Of this team only")] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
     """List the keys that you manage; never the keys themselves."""
     with connect(home) as client:
-        keys = client.keys()
+        keys = client.keys(team=team)
     if as_json:
         print_json(keys)
         return
+    whose = "that you manage" if team is None else f"of team `{team}`"
     rows = [
         [
             key["id"],
@@ -61,8 +67,8 @@ def list_keys(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
     print_table(
         ["KEY", "TEAM", "NAME", "PRINCIPAL", "LABEL", "STATE"],
         rows,
-        empty="no keys that you manage; an operator of a team makes them: "
-        "`plinth keys create --team TEAM NAME`",
+        empty=f"no keys {whose}; an operator of a team makes them: "
+        f"`plinth keys create --team {team or 'TEAM'} NAME`",
     )
 
 

@@ -15,6 +15,7 @@ from plinth.catalog.machine import local_offer
 from plinth.catalog.platforms import load_platforms, platform_names
 from plinth.cli.files import check_beside, read_declaration
 from plinth.cli.output import note, print_json, write_page
+from plinth.cli.plan_check import check_endpoint
 from plinth.cli.plan_report import report_page
 from plinth.cli.plan_text import (
     changes_words,
@@ -29,6 +30,7 @@ from plinth.cli.workloads import FileArgument, TeamOption
 from plinth.domain.application import Declaration
 from plinth.domain.money import parse_currency
 from plinth.domain.plan import Advice, Change, MonthCost, PartPlan
+from plinth.domain.workload import Endpoint
 from plinth.kit.errors import Invalid
 from plinth.kit.home import Home
 from plinth.planning.advice_words import require_feasible
@@ -79,9 +81,9 @@ def plan(  # noqa: PLR0913 - each is an option of the command
 ) -> None:
     """Say where a workload, or each part of an application, fits best, and why not elsewhere.
 
-    Needs no running Plinth and no account. Exit code 1 when a part fits nowhere. What only a
-    running node knows (the isolation it reaches) is unknown here; `plinth run` and `plinth apply`
-    ask it.
+    Needs no running Plinth and no account. Exit code 1 when a part fits nowhere, and for what
+    `plinth apply` would refuse of an endpoint: a Plinth that runs is asked. What only a running
+    node knows (the isolation it reaches) is unknown here; `plinth run` and `plinth apply` ask it.
     """
     declaration = read_declaration(file, team)
     check_beside(declaration, file)
@@ -98,7 +100,8 @@ def plan(  # noqa: PLR0913 - each is an option of the command
         note(f"the report is in `{report}`")
     found = None if why is None else why_not(asked, why)
     if as_json:
-        print_json(_as_json(before, advice, changes, found))
+        told = _as_json(before, advice, changes, found)
+        print_json(told | {"warnings": _warnings(asked.declaration)})
     elif found is not None:
         show_why_not(found)
     elif changes:
@@ -107,8 +110,12 @@ def plan(  # noqa: PLR0913 - each is an option of the command
         show_part(_find_part(advice, part))
     else:
         show_advice(advice)
+    for each in _warnings(asked.declaration):
+        note(f"warning: {each}")
     if found is None:
         require_feasible(advice, _nearest(asked, advice))
+        if isinstance(asked.declaration, Endpoint):
+            check_endpoint(asked.declaration, home)
 
 
 def asked_of(declaration: Declaration, home: Home, currency: str = CURRENCY) -> Asked:
@@ -133,6 +140,13 @@ def asked_of(declaration: Declaration, home: Home, currency: str = CURRENCY) -> 
         local=(local,),
     )
     return Asked(declaration, market)
+
+
+def _warnings(declaration: Declaration) -> list[str]:
+    """Return what the file allows and probably does not mean."""
+    if not isinstance(declaration, Endpoint):
+        return []
+    return declaration.policy_warnings(declaration.by_name())
 
 
 def _find_part(advice: Advice, name: str) -> PartPlan:

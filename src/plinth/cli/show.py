@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from plinth.cli.output import age, console, print_table, words
 
 Json = dict[str, Any]
+_WELL = ("healthy", "unknown")
 
 
 def show_run(run: Json) -> None:
@@ -70,7 +71,24 @@ def state_of(endpoint: Json) -> str:
     """Return `running` for an endpoint that answers, else what became of it, in words."""
     if endpoint["refused"]:
         return "refused"
-    return "running" if endpoint["ready"] else words(endpoint["reason"])
+    if endpoint["ready"]:
+        return "running"
+    states = [health["state"] for _, health in troubles_of(endpoint)]
+    return str(states[0]) if states else words(endpoint["reason"])
+
+
+def troubles_of(endpoint: Json) -> list[tuple[str, Json]]:
+    """Return the deployments elsewhere that do not answer or lack their credential, with why."""
+    found = ((name, one["health"]) for name, one in endpoint["deployments"].items())
+    return [(name, each) for name, each in found if each and each["state"] not in _WELL]
+
+
+def health_of(one: Json) -> str:
+    """Return how the server of a deployment elsewhere is, in words; of one of our own its phase."""
+    health = one["health"]
+    if health is None:
+        return str(one["phase"])
+    return f"{health['state']} for {age(health['since'])}" if health["since"] else health["state"]
 
 
 def show_endpoint(endpoint: Json) -> None:
@@ -93,14 +111,16 @@ def show_endpoint(endpoint: Json) -> None:
         [
             name,
             served_by(one),
-            one["phase"],
+            health_of(one),
             share_of(one),
             one["run"] or one["next"],
-            "replaced when ready" if one["run"] and one["next"] else one["message"],
+            "replaced when ready" if one["run"] and one["next"] else _why(one),
         ]
         for name, one in endpoint["deployments"].items()
     ]
-    print_table(["NAME", "SERVED BY", "PHASE", ">SHARE", "RUN", "WHY"], rows, empty="none")
+    print_table(["NAME", "SERVED BY", "STATE", ">SHARE", "RUN", "WHY"], rows, empty="none")
+    for name, health in troubles_of(endpoint):
+        console().print(f"  {name}: {health['hint']}", markup=False)
     _heading("Runs")
     serving = endpoint["serving"].values()
     rows = [
@@ -121,6 +141,15 @@ def show_endpoint(endpoint: Json) -> None:
     _events(endpoint["events"])
 
 
+def _why(one: Json) -> str:
+    health = one["health"]
+    return (
+        f"{one['message']}; {health['why']}"
+        if health and health["since"]
+        else (str(one["message"] if health is None else health["why"]))
+    )
+
+
 def served_by(one: Json) -> str | None:
     """Return what a deployment is: a model's version, or the host that serves it."""
     external = one["external"]
@@ -130,8 +159,12 @@ def served_by(one: Json) -> str | None:
 
 
 def share_of(one: Json) -> str:
-    """Return a deployment's share of the requests in words."""
-    return "the rest" if one["share"] is None else f"{one['share']:g} %"
+    """Return a deployment's share of the requests in words, and of how many it gets copies."""
+    share = "the rest" if one["share"] is None else f"{one['share']:g} %"
+    if one["mirror"] is None:
+        return share
+    mirror = f"mirror {one['mirror']:g} %"
+    return mirror if one["share"] == 0 else f"{share}, {mirror}"
 
 
 def _model(model: Json | None) -> str | None:

@@ -13,7 +13,14 @@ from plinth.cli.files import read_workload, with_packages
 from plinth.cli.log_piece import print_piece
 from plinth.cli.output import age, console, counted, note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect, open_home
-from plinth.cli.show import served_by, share_of, show_endpoint, show_run, state_of
+from plinth.cli.show import (
+    served_by,
+    share_of,
+    show_endpoint,
+    show_run,
+    state_of,
+    troubles_of,
+)
 from plinth.cli.verb import verb
 from plinth.client.client import Client, Json
 from plinth.client.git import Origin, find_origin, listed_names
@@ -118,6 +125,8 @@ def apply(
         raise Invalid(f"`{file}` declares a {workload.kind}", hint=f"`plinth run {file}` runs it")
     with connect(home) as client:
         applied = client.apply(workload)
+        for each in applied.get("warnings", ()):
+            note(f"warning: {each}")
         shown = applied
         if not detach:
             shown = _wait_ready(client, workload, applied, quiet=as_json)
@@ -128,6 +137,8 @@ def apply(
     else:
         note(f"ready: {shown['message'].partition(': ')[2] or shown['message']}")
         note(f"endpoint `{workload.name}` serves {_what(shown)} at {shown['url']}")
+        if _trouble(shown):
+            note(f"warning: {_trouble(shown)}")
 
 
 def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
@@ -144,7 +155,7 @@ def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
             e["team"],
             state_of(e),
             age(e["created_at"]),
-            (e["refused"] or e["message"]).partition("\n")[0],
+            (e["refused"] or _trouble(e) or e["message"]).partition("\n")[0],
         ]
         for e in endpoints
     ]
@@ -163,6 +174,13 @@ def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
         ["NAME", "WHAT", "TEAM", "PHASE", ">AGE", "WHY"],
         rows,
         empty="nothing yet; `plinth run FILE` runs a job, `plinth apply FILE` serves a model",
+    )
+
+
+def _trouble(endpoint: Json) -> str:
+    """Say which deployments elsewhere do not answer; empty: none."""
+    return "; ".join(
+        f"`{name}` is {each['state']}: {each['why']}" for name, each in troubles_of(endpoint)
     )
 
 

@@ -126,6 +126,11 @@ class Client:
         """Write the intent to serve; return the endpoint with `deployment` and `changed`."""
         return self._json("PUT", _path("endpoints", endpoint.name), json=_declared(endpoint))
 
+    def check_endpoint(self, endpoint: Endpoint) -> Json:
+        """Have a file refused that `apply` would refuse; nothing is changed."""
+        path = _path("endpoints", endpoint.name, "check")
+        return self._json("POST", path, json=_declared(endpoint))
+
     def endpoints(self) -> list[Json]:
         """List endpoints."""
         return self._list("/endpoints")
@@ -172,9 +177,9 @@ class Client:
         """Take a grant away."""
         return self._json("DELETE", _path("grants", grant_id))
 
-    def keys(self) -> list[Json]:
-        """List keys."""
-        return self._list("/keys")
+    def keys(self, *, team: str | None = None) -> list[Json]:
+        """List the keys of all teams whose keys one manages, or of one."""
+        return self._list("/keys", _given(team=team))
 
     def create_key(self, *, team: str, name: str, role: str, days: float) -> Json:
         """Make a key; `token` in the answer is shown this once."""

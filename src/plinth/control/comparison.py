@@ -35,8 +35,10 @@ class Comparison:
             "request": pair.request,
             "status": pair.answer.status,
             "answer": pair.answer.body,
+            "answer_content": content(pair.path, pair.answer.body),
             "shadow_status": pair.shadow.status,
             "shadow_answer": pair.shadow.body,
+            "shadow_content": content(pair.path, pair.shadow.body),
             "same": self.why is None,
             "difference": self.why,
         }
@@ -45,6 +47,26 @@ class Comparison:
 def compare(gateway: Path, endpoint: str) -> list[Comparison]:
     """Return the pairs that are kept of an endpoint, in the order of the requests' ids."""
     return [Comparison(pair, _difference(pair)) for pair in pairs(gateway) if _asks(pair, endpoint)]
+
+
+def content(path: str, body: str) -> str:
+    """Return what an answer says: what a model wrote, its outputs, or why there are none.
+
+    Of an answer that is none of these, or of which only a part is kept, all of it.
+    """
+    value = _json(body)
+    if path.startswith(_V2) and _has_outputs(value):
+        return "; ".join(_tensor(each) for each in value["outputs"])
+    if isinstance(value, dict) and "error" in value:
+        error = value["error"]
+        return str(error.get("message", error) if isinstance(error, dict) else error)
+    return _text(body)
+
+
+def _tensor(output: Any) -> str:
+    if not isinstance(output, dict):
+        return str(output)
+    return f"{output.get('name', '?')} {json.dumps(output.get('data'))}"
 
 
 def _asks(pair: Pair, endpoint: str) -> bool:

@@ -6,6 +6,7 @@ from the secrets only when it is new, and kept nowhere here.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from plinth.control.gateway_state import Credential, Rows
 from plinth.control.secrets import read_secret
 from plinth.gateway.credentials import check, folder, keep_only, write
 from plinth.kit.errors import PlinthError
+
+log = logging.getLogger(__name__)
 
 
 def take(context: Context, deployment_id: str, endpoint: str, team: str, secret: str) -> bytes:
@@ -36,13 +39,14 @@ class Credentials:
         self._context = context
         self._fence = fence
         self._written: dict[str, Credential] = {}
+        self._troubles: dict[str, str] = {}
 
-    def write(self, rows: Rows) -> PlinthError | None:
-        """Write what is new; return what went wrong first, if anything did.
+    def write(self, rows: Rows) -> dict[str, str]:
+        """Write what is new; return by deployment why that of one cannot be.
 
         One that cannot be taken now holds up no other: it keeps the value before.
         """
-        place, trouble = self._place(rows), None
+        place, troubles = self._place(rows), dict[str, str]()
         for deployment_id, needed in rows.credentials.items():
             if place is None or self._written.get(deployment_id) == needed:
                 continue
@@ -52,10 +56,13 @@ class Credentials:
                 )
                 write(place, {deployment_id: value}, fence=self._fence, keep_others=True)
             except PlinthError as err:
-                trouble = trouble or err
+                troubles[deployment_id] = err.message
+                if self._troubles.get(deployment_id) != err.message:
+                    log.warning("no new credential for %s: %s", deployment_id, err.message)
                 continue
             self._written[deployment_id] = needed
-        return trouble
+        self._troubles = troubles
+        return troubles
 
     def forget_others(self, rows: Rows) -> None:
         """Remove the files that Envoy needs no more; called when it has taken over the routes."""

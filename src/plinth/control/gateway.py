@@ -19,6 +19,7 @@ from plinth.control.guarding import Guarding
 from plinth.control.published import Published, Record, Refused
 from plinth.domain.serving import TrafficPolicy
 from plinth.domain.traffic import EndpointRoute
+from plinth.gateway.memory import Memory
 from plinth.gateway.shadow import prune
 from plinth.gateway.snapshot import GatewayState, Snapshot, render
 from plinth.gateway.validation import complaint
@@ -51,9 +52,11 @@ class GatewayReconciler:
         self._record = Record(context.home)
         self._guarding = Guarding(context, self._duty)
         self._credentials = Credentials(context, self._check_duty)
+        self._troubles: dict[str, str] = {}
         # The term of the duty and the version for which Envoy's answer was seen.
         self._settled: tuple[int, str] | None = None
         self._rendered: tuple[GatewayState, Snapshot] | None = None
+        self._memory = Memory()
         # By endpoint; and the routes as Envoy took them last, None while that was not read.
         self._held: dict[str, _Held] = {}
         self._taken: dict[str, EndpointRoute] | None = None
@@ -120,12 +123,13 @@ class GatewayReconciler:
 
     def _beside(self, rows: Rows) -> PlinthError | None:
         """Bring the guard and the credentials forward; what fails there holds up no route."""
-        trouble = self._credentials.write(rows)
+        # A credential that cannot be sent is told with its deployment: all others have theirs.
+        self._troubles = self._credentials.write(rows)
         try:
             self._guarding.prepare(rows.state.endpoints)
         except Temporary as err:
-            trouble = trouble or err
-        return trouble
+            return err
+        return None
 
     def _is_settled(self, snapshot: Snapshot) -> bool:
         if self._settled != (self._term, snapshot.version):
@@ -156,7 +160,7 @@ class GatewayReconciler:
     def _render(self, state: GatewayState) -> Snapshot:
         # Most of the time nothing is new, and rendering a thousand endpoints takes a while.
         if self._rendered is None or self._rendered[0] != state:
-            self._rendered = (state, render(state))
+            self._rendered = (state, render(state, self._memory))
         return self._rendered[1]
 
     def _hand_over(self, snapshot: Snapshot) -> None:
@@ -173,7 +177,8 @@ class GatewayReconciler:
 
     def _note_new(self, rows: Rows, state: GatewayState, snapshot: Snapshot) -> None:
         """Note what Envoy runs now, when that is not what is noted."""
-        now = _published(rows, state, snapshot.version, self._held)
+        found = _published(rows, state, snapshot.version, self._held)
+        now = replace(found, credentials=self._troubles)
         if now != self.published:
             self.note(now)
             self._context.hint()
@@ -206,7 +211,8 @@ class GatewayReconciler:
         def look(group: Sequence[EndpointRoute]) -> None:
             # Halves of halves: of a thousand new routes one bad one is found in a few seconds.
             endpoints = before | {route.name: route for route in group}
-            reason = complaint(render(replace(state, endpoints=tuple(endpoints.values()))))
+            tried = replace(state, endpoints=tuple(endpoints.values()))
+            reason = complaint(render(tried, self._memory))
             if reason is None:
                 return
             if len(group) == 1:

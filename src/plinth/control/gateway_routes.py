@@ -6,10 +6,12 @@ from typing import Any
 
 from plinth.domain.serving import Limit, TrafficPolicy
 from plinth.domain.traffic import Deployment, EndpointRoute
+from plinth.gateway.shadow import paired
 
 
 def route_json(route: EndpointRoute) -> dict[str, Any]:
     """Return one endpoint: its addresses, who serves it as what, and its limits."""
+    primary = paired(route)
     return {
         "endpoint": route.name,
         "team": route.team,
@@ -18,6 +20,9 @@ def route_json(route: EndpointRoute) -> dict[str, Any]:
         "ready": bool(route.shares()),
         "deployments": [_deployment(route, each) for each in route.deployments],
         "candidates": [each.id for each in route.candidates],
+        "mirror": dict(route.policy.mirror),
+        # Whose answers are kept beside the copies'; None where nobody's are.
+        "compared": primary.name if primary is not None else None,
         "limits": [_limit(each) for each in route.policy.limits],
         "callers": len(route.callers),
         "caller_teams": list(route.caller_teams),
@@ -90,5 +95,9 @@ def _limit(limit: Limit) -> str:
     elif limit.each is not None:
         who = f"each {limit.each}"
     counts = (("requests", limit.requests_per_minute), ("tokens", limit.tokens_per_minute))
-    shown = " and ".join(f"{most:,} {what}" for what, most in counts if most is not None)
+    shown = " and ".join(
+        f"{most:,} {what if most > 1 else what.removesuffix('s')}"
+        for what, most in counts
+        if most is not None
+    )
     return f"{who}: {shown} a minute"

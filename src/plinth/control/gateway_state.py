@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from plinth.domain.run import Phase
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway.credentials import folder as credentials_folder
 from plinth.gateway.state import GatewayState, Writers
+from plinth.gateway.way_back import mark_of
 from plinth.kit.files import read_json
 from plinth.kit.home import Home
 from plinth.store.endpoints import StoredEndpoint, list_endpoints
@@ -86,6 +88,7 @@ def read_rows(connection: Connection, context: Context) -> Rows:
         # Made only where there is one: it is not below the home.
         credentials=str(credentials_folder(home.gateway)) if credentials else "",
         allow_private_upstreams=context.settings.allow_private_upstreams,
+        mark=mark_of(os.uname().nodename, str(home.root), context.keyring.public_jwks()),
     )
     return Rows(state, serving, files, credentials)
 

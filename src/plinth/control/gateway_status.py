@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from plinth.control.context import Context
+from plinth.control.endpoints.health import read_health
 from plinth.control.metering import access_log
-from plinth.control.published import Record
+from plinth.control.published import Published, Record
 from plinth.control.recent import sum_up, total
 from plinth.control.requests import FAMILIES
 from plinth.control.status import Parts
+from plinth.domain.traffic import Deployment
 from plinth.gateway.access_log import AccessRecord
 from plinth.gateway.admin import Admin
 from plinth.kit.errors import Temporary
@@ -57,6 +59,7 @@ def gateway_status(
             for name, each in sorted(refused.items())
             if name in names
         },
+        **_of_providers(context, [each for route in seen for each in route.deployments], published),
         "error": next((p.last_error for p in parts.periodic if p.name == "gateway"), None),
         **_of_envoy(context),
         "is_guarded": published.is_guarded if published else False,
@@ -65,6 +68,21 @@ def gateway_status(
         "deployments": sum(len(route.deployments) for route in seen),
         "traffic": total(traffic.values(), WINDOW_S).to_json(),
         "by_endpoint": {name: each.to_json() for name, each in traffic.items()},
+    }
+
+
+def _of_providers(
+    context: Context, deployments: Sequence[Deployment], published: Published | None
+) -> dict[str, Any]:
+    """Return by id which deployments elsewhere do not answer, or lack their newest credential."""
+    health, old = read_health(context.home), published.credentials if published else {}
+    return {
+        "unhealthy": {
+            each.id: {"since": health[each.id].since, "why": health[each.id].why}
+            for each in deployments
+            if each.id in health and health[each.id].state == "unhealthy"
+        },
+        "credentials": {each.id: old[each.id] for each in deployments if each.id in old},
     }
 
 

@@ -33,8 +33,9 @@ class Published:
     """What the gateway runs: the version, and what serves each endpoint, by deployment's name.
 
     `deployments`: all that it routes to, candidates among them. `files`: by endpoint the version
-    of the file that it runs. `refused`: by endpoint what it does not run. `is_settled`: not while
-    another version is being handed over, which it may run already.
+    of the file that it runs. `refused`: by endpoint what it does not run. `credentials`: by
+    deployment why it has not the newest value of its credential. `is_settled`: not while another
+    version is being handed over, which it may run already.
     """
 
     version: str
@@ -42,6 +43,7 @@ class Published:
     deployments: frozenset[str]
     files: dict[str, str]
     refused: dict[str, Refused] = field(default_factory=dict)
+    credentials: dict[str, str] = field(default_factory=dict)
     is_guarded: bool = False
     is_settled: bool = True
 
@@ -53,6 +55,7 @@ class Published:
             "deployments": sorted(self.deployments),
             "files": self.files,
             "refused": {name: [each.version, each.reason] for name, each in self.refused.items()},
+            "credentials": self.credentials,
             "is_guarded": self.is_guarded,
             "is_settled": self.is_settled,
         }

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from plinth.control.outcome import outcome
 from plinth.domain.tokens import TokenMeter
 from plinth.gateway.access_log import AccessRecord, parse
 from plinth.kit.clock import to_text
@@ -150,6 +151,7 @@ def to_json(record: AccessRecord) -> dict[str, Any]:
         "input_tokens": counted.usage[TokenMeter.INPUT] if counted else None,
         "output_tokens": counted.usage[TokenMeter.OUTPUT] if counted else None,
         "estimated": bool(counted and counted.estimated),
+        "why": outcome(record),
         "details": record.unserved or record.details,
         "flags": record.flags,
     }

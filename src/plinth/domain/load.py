@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from plinth.domain.application import DECLARATIONS, Declaration
+from plinth.domain.contradiction import Contradiction
 from plinth.domain.document import Document, Node, Path, Value, path_text, read_document, to_value
 from plinth.domain.mistake import Mistake, describe, nearest_name
 from plinth.kit.errors import PlinthError
@@ -139,8 +140,25 @@ def _validate(
     try:
         return model.model_validate(fields)
     except ValidationError as err:
-        mistakes += [_mistake(error, model, document, file) for error in err.errors()]
+        mistakes += [
+            _mistake(each, model, document, file)
+            for error in err.errors()
+            for each in _by_field(error)
+        ]
         return None
+
+
+def _by_field(error: ErrorDetails) -> list[ErrorDetails]:
+    """Return an error of a value as a whole as one for each field that is to blame."""
+    reason = error.get("ctx", {}).get("error")
+    if not isinstance(reason, Contradiction):
+        return [error]
+    found = []
+    for path, words in reason.found:
+        one = error.copy()
+        one["loc"], one["ctx"] = (*error["loc"], *path), {"error": ValueError(words)}
+        found.append(one)
+    return found
 
 
 def _mistake(error: ErrorDetails, model: type[BaseModel], document: Document, file: str) -> Mistake:

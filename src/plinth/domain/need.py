@@ -27,6 +27,7 @@ from plinth.domain.application import (
     Train,
     TrainDemand,
 )
+from plinth.domain.model_server import MODEL_SERVERS
 from plinth.domain.platform import Function, ModelFormat
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import ResourceRequest
@@ -193,6 +194,8 @@ def need_of(endpoint: Endpoint, name: str) -> Need:
     """Return what one deployment of an endpoint needs; the only one has the endpoint's name."""
     one = endpoint.by_name()[name]
     own = f"deployments.{name}." if endpoint.deployments else ""
+    # Nobody plans for the server of a model elsewhere.
+    server = None if one.external is not None else MODEL_SERVERS.get(one.runtime)
     return Need(
         name=name if endpoint.deployments else endpoint.name,
         kind=endpoint.kind,
@@ -201,8 +204,7 @@ def need_of(endpoint: Endpoint, name: str) -> Need:
         resources=one.resources or endpoint.resources,
         team=endpoint.team,
         instances=one.replicas,
-        # Plinth's registry is MLflow's: what it serves is a model in MLflow's format.
-        format="mlflow-pyfunc",
+        format=None if server is None else server.format,
         paths={"replicas": own, "resources": own if one.resources else ""},
     )
 

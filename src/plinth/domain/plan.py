@@ -229,8 +229,11 @@ class Advice(Declared):
 
     @property
     def forbidden(self) -> tuple[Verdict, ...]:
-        """The verdicts that say that requests may not go to a model elsewhere."""
-        return tuple(each for each in self.external if each.outcome is Outcome.NOT_OK)
+        """The verdicts that do not say that requests may go to a model elsewhere.
+
+        What nobody knows is no yes there: nothing is left to find out before requests go.
+        """
+        return tuple(each for each in self.external if each.outcome is not Outcome.OK)
 
     @property
     def over_budget(self) -> Verdict | None:

@@ -6,12 +6,15 @@ The same values go to the gateway: `TrafficPolicy` is a part of the file and of 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Collection
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from plinth.domain.base import Declared, Name, TeamName
+from plinth.domain.contradiction import Contradiction, Problem
+from plinth.domain.document import Path
 from plinth.domain.resources import Count, Seconds
 from plinth.kit.excerpt import excerpt
 from plinth.kit.units import parse_bytes
@@ -25,6 +28,9 @@ _SECRET = re.compile(r"secret:([a-z]([a-z0-9-]*[a-z0-9])?)")
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 _HEADER = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_API_VERSION = re.compile(r"[0-9a-z-]{1,40}")
+_HEALTH_PATH = re.compile(r"/[A-Za-z0-9._~/-]{0,200}")
+_KEY_ID = re.compile(r"[a-zA-Z0-9_-]{1,24}")
 # Ours, Envoy's and the ones that carry keys: a header that testers send decides no identity.
 _RESERVED_HEADERS = ("x-plinth-", "x-envoy-", "x-forwarded-", "authorization", "api-key", "cookie")
 _WHOLE = 100
@@ -90,6 +96,34 @@ def _check_header_value(value: str) -> str:
     return value
 
 
+def _check_api_version(value: str) -> str:
+    if not _API_VERSION.fullmatch(value):
+        raise ValueError(
+            f"`{excerpt(value)}` is not a version of Azure's API; write it like `2024-10-21` or "
+            "`2025-01-01-preview`: digits, lower-case letters and `-`, at most 40"
+        )
+    return value
+
+
+def _check_health_path(value: str) -> str:
+    if not _HEALTH_PATH.fullmatch(value):
+        raise ValueError(
+            f"`{excerpt(value)}` is not a path to ask; write it like `/health`: it begins with "
+            "`/`, and letters, digits, `/`, `.`, `_`, `~` and `-` follow, at most 200"
+        )
+    return value
+
+
+def _check_key_id(value: str) -> str:
+    if not _KEY_ID.fullmatch(value):
+        # Whoever writes the key itself here must not find it in a log.
+        raise ValueError(
+            "a key is named by its id, like `k_7xq2m4ab`, as `plinth keys list` shows it: letters, "
+            "digits, `_` and `-`, at most 24"
+        )
+    return value
+
+
 Percent = Annotated[
     float, Field(gt=0, le=_WHOLE, allow_inf_nan=False, title="percent, above 0 and up to 100")
 ]
@@ -104,6 +138,9 @@ SecretReference = Annotated[str, AfterValidator(_check_secret), Field(title="`se
 HeaderName = Annotated[str, AfterValidator(_check_header)]
 HeaderValue = Annotated[str, AfterValidator(_check_header_value), Field(max_length=200)]
 PerMinute = Annotated[Count, Field(ge=1, le=1_000_000_000)]
+ApiVersion = Annotated[str, AfterValidator(_check_api_version)]
+HealthPath = Annotated[str, AfterValidator(_check_health_path)]
+KeyId = Annotated[str, AfterValidator(_check_key_id)]
 
 
 class External(Declared):
@@ -119,7 +156,7 @@ class External(Declared):
         description="The model's name there (Azure: the deployment's); without it, the "
         "endpoint's own name.",
     )
-    api_version: Annotated[str, Field(pattern=r"^[0-9a-z-]{1,40}$")] | None = Field(
+    api_version: ApiVersion | None = Field(
         default=None, description="Azure's `api-version`; without it, 2024-10-21."
     )
     credential: SecretReference | None = Field(
@@ -131,9 +168,12 @@ class External(Declared):
     @model_validator(mode="after")
     def _only_azure_has_versions(self) -> External:
         if self.api_version is not None and self.protocol != "azure-openai":
-            raise ValueError("`api_version` is only of `protocol: azure-openai`")
+            raise Contradiction(
+                (("api_version",), "`api_version` is only of `protocol: azure-openai`")
+            )
         if self.protocol == "azure-openai" and urlsplit(self.url).path.endswith("/openai"):
-            raise ValueError("`url` ends with `/openai`, which is added; write what is before it")
+            words = "`url` ends with `/openai`, which is added; write what is before it"
+            raise Contradiction((("url",), words))
         return self
 
     @property
@@ -159,7 +199,7 @@ class Limit(Declared):
     """A limit of requests or tokens a minute: of one team or key, of each of them, or of all."""
 
     team: TeamName | None = Field(default=None, description="Only this team.")
-    key: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,24}$")] | None = Field(
+    key: KeyId | None = Field(
         default=None, description="Only the key with this id, as `plinth keys list` shows it."
     )
     each: Literal["team", "key"] | None = Field(
@@ -176,8 +216,10 @@ class Limit(Declared):
 
     @model_validator(mode="after")
     def _says_whom_and_what(self) -> Limit:
-        if sum(each is not None for each in (self.team, self.key, self.each)) > 1:
-            raise ValueError("give one of `team`, `key` and `each`, or none of them for everybody")
+        given = [name for name in ("team", "key", "each") if getattr(self, name) is not None]
+        if len(given) > 1:
+            words = "give one of `team`, `key` and `each`, or none of them for everybody"
+            raise Contradiction(((given[-1],), words))
         if self.requests_per_minute is None and self.tokens_per_minute is None:
             raise ValueError("give `requests_per_minute`, `tokens_per_minute` or both")
         return self
@@ -199,9 +241,7 @@ class Timeouts(Declared):
 class Health(Declared):
     """How it is seen that an external deployment answers again."""
 
-    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]{0,200}$")] = Field(
-        description="A path that answers 200 while it is well, without a key."
-    )
+    path: HealthPath = Field(description="A path that answers 200 while it is well, without a key.")
     interval: Seconds = Field(default=10.0, description="Between two questions.")
 
 
@@ -251,37 +291,63 @@ class TrafficPolicy(Declared):
         default=None, description="How external deployments are asked whether they are well."
     )
 
-    def policy_problems(self, deployments: dict[str, Any]) -> list[str]:
-        """Return what contradicts itself, given the endpoint's deployments by name."""
-        ways = [name for name in ("traffic", "failover", "capacity") if getattr(self, name)]
-        found = []
+    def policy_problems(self, deployments: Collection[str]) -> list[Problem]:
+        """Return what contradicts itself, given the names of the endpoint's deployments."""
+        ways = self._ways()
+        found: list[Problem] = []
         if len(ways) > 1:
-            found.append(f"give only one of {', '.join(f'`{way}`' for way in ways)}")
-        for field, names in self._named().items():
-            for name in names:
-                if name not in deployments:
-                    known = ", ".join(f"`{each}`" for each in deployments)
-                    found.append(f"`{field}` names `{name}`; there are {known}")
+            found.append(((ways[-1],), f"give only one of {', '.join(f'`{way}`' for way in ways)}"))
+        for path, name in self._named():
+            if name not in deployments:
+                known = ", ".join(f"`{each}`" for each in deployments)
+                found.append((path, f"`{path[0]}` names `{name}`; there are {known}"))
         if self.traffic and sum(self.traffic.values()) != _WHOLE:
-            found.append(f"`traffic` sums to {sum(self.traffic.values())}; 100 is needed")
-        if len(set(self.failover)) != len(self.failover):
-            found.append("`failover` names a deployment twice")
+            words = f"`traffic` sums to {sum(self.traffic.values())}; 100 is needed"
+            found.append((("traffic",), words))
+        found += [
+            (("failover", place), "`failover` names a deployment twice")
+            for place, name in enumerate(self.failover)
+            if name in self.failover[:place]
+        ]
         if self.capacity is not None and self.capacity.base == self.capacity.burst:
-            found.append("`capacity` has the same deployment as base and burst")
+            words = "`capacity` has the same deployment as base and burst"
+            found.append((("capacity", "burst"), words))
         if not ways and len(deployments) > 1:
-            found.append("several deployments need `traffic`, `failover` or `capacity`")
+            words = "several deployments need `traffic`, `failover` or `capacity`"
+            found.append((("deployments",), words))
         empty = [name for name, headers in self.match.items() if not headers]
-        return found + [f"`match` of `{name}` names no header" for name in empty]
+        return found + [(("match", name), f"`match` of `{name}` names no header") for name in empty]
 
-    def _named(self) -> dict[str, tuple[str, ...]]:
-        capacity = () if self.capacity is None else (self.capacity.base, self.capacity.burst)
-        return {
-            "traffic": tuple(self.traffic),
-            "mirror": tuple(self.mirror),
-            "match": tuple(self.match),
-            "failover": self.failover,
-            "capacity": capacity,
-        }
+    def policy_warnings(self, deployments: Collection[str]) -> list[str]:
+        """Return what is allowed and probably not meant: deployments that nothing is sent to.
+
+        A share of 0 in `traffic` is meant: it is how one goes back.
+        """
+        ways, named = self._ways(), {name for _, name in self._named()}
+        if not ways:
+            return []
+        return [
+            f"deployment `{name}` gets no request: neither `{ways[0]}` nor `match` nor `mirror` "
+            "names it"
+            for name in deployments
+            if name not in named
+        ]
+
+    def _ways(self) -> list[str]:
+        return [name for name in ("traffic", "failover", "capacity") if getattr(self, name)]
+
+    def _named(self) -> list[tuple[Path, str]]:
+        """Return each name of a deployment with where it stands."""
+        found: list[tuple[Path, str]] = [
+            ((field, name), name)
+            for field in ("traffic", "mirror", "match")
+            for name in getattr(self, field)
+        ]
+        found += [(("failover", place), name) for place, name in enumerate(self.failover)]
+        if self.capacity is not None:
+            found.append((("capacity", "base"), self.capacity.base))
+            found.append((("capacity", "burst"), self.capacity.burst))
+        return found
 
 
 __all__ = [

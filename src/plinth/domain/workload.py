@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 
 from plinth.domain.base import Declared, Name, TeamName
+from plinth.domain.contradiction import Contradiction
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import Count, ResourceRequest, Seconds
 from plinth.domain.serving import MAIN, External, TrafficPolicy
@@ -231,7 +232,8 @@ class EndpointDeployment(Declared):
     @model_validator(mode="after")
     def _one_model(self) -> EndpointDeployment:
         if (self.model is None) == (self.external is None):
-            raise ValueError("give `model` or `external`, one of the two")
+            path = () if self.model is None else ("external",)
+            raise Contradiction((path, "give `model` or `external`, one of the two"))
         return self
 
 
@@ -272,13 +274,13 @@ class Endpoint(_Workload, TrafficPolicy):
     def _says_what_it_serves(self) -> Endpoint:
         given = [name for name in ("model", "external", "deployments") if getattr(self, name)]
         if len(given) != 1:
-            raise ValueError(
-                "give one of `model`, `external` and `deployments`"
-                + (f"; there are {' and '.join(f'`{name}`' for name in given)}" if given else "")
-            )
+            words = "give one of `model`, `external` and `deployments`"
+            if given:
+                words += f"; there are {' and '.join(f'`{name}`' for name in given)}"
+            raise Contradiction((tuple(given[-1:]), words))
         problems = self.policy_problems(self.by_name())
         if problems:
-            raise ValueError("; ".join(problems))
+            raise Contradiction(*problems)
         return self
 
     def by_name(self) -> dict[str, EndpointDeployment]:

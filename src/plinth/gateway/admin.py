@@ -40,6 +40,19 @@ class Acknowledgement:
     rejected: int
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What Envoy has counted of a server, and what its own checks of it say.
+
+    `fails_check` also before the first check has ended, while it `is_unchecked`.
+    """
+
+    succeeded: int
+    failed: int
+    fails_check: bool = False
+    is_unchecked: bool = False
+
+
 class Admin:
     """Envoy's administration, over its Unix socket. Every method may raise Temporary."""
 
@@ -79,6 +92,13 @@ class Admin:
         places = (each["local_address"].get("socket_address") for each in found)
         return [f"{place['address']}:{place['port_value']}" for place in places if place]
 
+    def hosts(self) -> dict[str, list[Host]]:
+        """Return every cluster's servers; none of one whose name leads nowhere."""
+        found = self._ask("/clusters", {"format": "json"}).get("cluster_statuses", [])
+        return {
+            each["name"]: [_host(one) for one in each.get("host_statuses", ())] for each in found
+        }
+
     def reopen_logs(self) -> None:
         """Have Envoy write on into new files, where its logs were renamed."""
         self._call("POST", "/reopen_logs")
@@ -114,6 +134,18 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
+
+
+def _host(status: dict[str, Any]) -> Host:
+    # A number that is 0 is left out.
+    counts = {each["name"]: int(each.get("value", 0)) for each in status.get("stats", ())}
+    health = status.get("health_status", {})
+    return Host(
+        succeeded=counts.get("rq_success", 0),
+        failed=sum(counts.get(name, 0) for name in ("cx_connect_fail", "rq_error", "rq_timeout")),
+        fails_check=bool(health.get("failed_active_health_check")),
+        is_unchecked=bool(health.get("pending_active_hc")),
+    )
 
 
 def _error_states(value: Any) -> list[dict[str, Any]]:

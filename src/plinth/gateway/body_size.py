@@ -9,16 +9,16 @@ from __future__ import annotations
 from plinth.domain.serving import TrafficPolicy
 from plinth.gateway.envoy_types import Json, config
 
-TOO_LARGE_POLICY = "too-large"
+TOO_LARGE_POLICY, OWN_SIZE_POLICY = "too-large", "too-large-here"
 _MODELS = "/v2/models/"
 
 
 def usual_size() -> Json:
     """Return the rule for endpoints that say no size, by its name."""
-    return too_large(TrafficPolicy().max_body)
+    return too_large(TrafficPolicy().max_body, TOO_LARGE_POLICY)
 
 
-def too_large(most: int) -> Json:
+def too_large(most: int, name: str) -> Json:
     """Return the rule, by its name, that refuses bodies of more than `most` bytes.
 
     Also those that do not say their length: nobody would count them before they have passed.
@@ -30,13 +30,13 @@ def too_large(most: int) -> Json:
         {"not_rule": {"header": within}},
     ]
     permission = {"and_rules": {"rules": rules}}
-    return {TOO_LARGE_POLICY: {"permissions": [permission], "principals": [{"any": True}]}}
+    return {name: {"permissions": [permission], "principals": [{"any": True}]}}
 
 
 def own_size(filter_name: str, most: int) -> Json:
     """Return the settings of a route with a size of its own; nothing where it is the usual one."""
     if most == TrafficPolicy().max_body:
         return {}
-    rules = {"action": "DENY", "policies": too_large(most)}
+    rules = {"action": "DENY", "policies": too_large(most, OWN_SIZE_POLICY)}
     kind = "extensions.filters.http.rbac.v3.RBACPerRoute"
     return {filter_name: config(kind, rbac={"rules": rules})}

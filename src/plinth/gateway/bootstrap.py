@@ -8,6 +8,7 @@ from plinth.gateway.envoy_types import Json, file_source, typed
 
 _MOST_CONNECTIONS = 20_000
 _OWNER_ONLY = 0o600
+_LARGEST_EXPRESSION = 100_000
 _COUNTED = (
     *("cluster_manager.", "listener_manager.", "extension_config_discovery.", "server."),
     *("http.gateway.", "http.inner.", "overload."),
@@ -25,6 +26,7 @@ def bootstrap(*, node: str, admin_socket: Path, folder: Path) -> Json:
         "node": {"id": node, "cluster": "plinth"},
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": _OWNER_ONLY}}},
         "bootstrap_extensions": [inner_bootstrap()],
+        "layered_runtime": runtime(),
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _counted()}}},
         "overload_manager": {"resource_monitors": [limit]},
         "dynamic_resources": {
@@ -41,6 +43,17 @@ def _counted() -> list[Json]:
     there are many, and is looked through at each question. Requests are counted from its log.
     """
     return [{"prefix": prefix} for prefix in _COUNTED]
+
+
+def runtime() -> Json:
+    """Return what Envoy allows itself: expressions of hundreds of names (`identity.allow_only`).
+
+    By default it refuses one of ten ids. It means to guard against strangers' expressions; ours
+    are alternatives of plain names, which take time and memory by their length and no more.
+    """
+    sizes = {"error_level": _LARGEST_EXPRESSION, "warn_level": _LARGEST_EXPRESSION}
+    layer = {"name": "plinth", "static_layer": {"re2": {"max_program_size": sizes}}}
+    return {"layers": [layer]}
 
 
 def inner_bootstrap() -> Json:

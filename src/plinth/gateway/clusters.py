@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from plinth.domain.traffic import Deployment, EndpointRoute
 from plinth.gateway.cluster import OURS, cluster, pipe, servers
@@ -11,7 +12,9 @@ from plinth.gateway.external import provider
 from plinth.gateway.guard_filter import GUARD_CLUSTER, guard_cluster
 from plinth.gateway.identity import HEALTH_PATH
 from plinth.gateway.inner_names import INNER, provider_cluster
+from plinth.gateway.memory import Memory
 from plinth.gateway.names import CONTROL, TRACKING, deployment_cluster
+from plinth.gateway.protobuf import Piece
 from plinth.gateway.shadow import shadow_clusters
 from plinth.gateway.spill import inner_cluster, spill_clusters
 from plinth.gateway.state import GatewayState
@@ -21,22 +24,27 @@ from plinth.gateway.state import GatewayState
 IDLE = "3s"
 
 
-def clusters(state: GatewayState) -> list[Json]:
+def clusters(state: GatewayState, memory: Memory | None = None) -> list[Json]:
     """Return every cluster, sorted by name."""
-    found = {
+    memory = memory or Memory()
+    found: dict[str, Json] = {
         CONTROL: _control(state),
         TRACKING: cluster(TRACKING, servers([pipe(state.socket("mlflow"))]), idle=IDLE),
     }
     if state.is_guarded:
         found[GUARD_CLUSTER] = guard_cluster(state.socket(GUARD_CLUSTER))
     for endpoint in state.endpoints:
-        made = [
-            *(each for one in _all(endpoint) for each in _of_deployment(endpoint, one, state)),
-            *spill_clusters(endpoint, state),
-            *shadow_clusters(endpoint),
-        ]
-        found |= {each["name"]: each for each in made}
+        found |= memory.recall("clusters", endpoint, partial(_of_endpoint, endpoint, state))
     return [found[name] for name in sorted(found)]
+
+
+def _of_endpoint(endpoint: EndpointRoute, state: GatewayState) -> dict[str, Json]:
+    made = [
+        *(each for one in _all(endpoint) for each in _of_deployment(endpoint, one, state)),
+        *spill_clusters(endpoint, state),
+        *shadow_clusters(endpoint),
+    ]
+    return {each["name"]: Piece(each) for each in made}
 
 
 def _all(endpoint: EndpointRoute) -> Iterable[Deployment]:

@@ -18,7 +18,8 @@ from plinth.gateway.inner_names import UNSERVED_HEADER
 from plinth.gateway.limits import limit_actions
 from plinth.gateway.names import ENDPOINT_ROUTE, deployment_cluster, way_cluster
 from plinth.gateway.places import LENGTH_HEADER
-from plinth.gateway.route import UNSENT, more_than, retry
+from plinth.gateway.route import UNSENT, anywhere, more_than, retry
+from plinth.gateway.told import with_words
 
 # A server that restarts is waited for: ten attempts bridge some seconds.
 _BRIDGING = 10
@@ -48,7 +49,7 @@ def endpoint_routes(endpoint: EndpointRoute, address: Address) -> list[Json]:
     route = {
         "name": f"{ENDPOINT_ROUTE}{endpoint.name}",
         "match": address.match,
-        **address.settings,
+        **with_words(address.settings, endpoint),
         "typed_per_filter_config": address.filters,
     }
     shares = [(each, weight) for each, weight in endpoint.shares() if is_ready(each)]
@@ -60,6 +61,8 @@ def endpoint_routes(endpoint: EndpointRoute, address: Address) -> list[Json]:
     for each in found:
         if each["route"]["retry_policy"] == address.inherited:
             del each["route"]["retry_policy"]
+        elif not _has_replicas(endpoint):
+            each["route"]["retry_policy"] = anywhere(each["route"]["retry_policy"])
     return [*_too_large(endpoint, address, route), *found]
 
 
@@ -137,6 +140,11 @@ def _serving(endpoint: EndpointRoute, target: Json) -> Json:
             *([UNSERVED_HEADER] if _is_hosted(endpoint, target) else ()),
         ],
     }
+
+
+def _has_replicas(endpoint: EndpointRoute) -> bool:
+    """Tell whether a request that is sent again could choose among servers."""
+    return any(len(each.upstreams) > 1 for each in endpoint.deployments)
 
 
 def _is_hosted(endpoint: EndpointRoute, target: Json) -> bool:

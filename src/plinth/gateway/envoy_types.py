@@ -10,11 +10,13 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
-_PREFIX = "type.googleapis.com/"
-LISTENER = _PREFIX + "envoy.config.listener.v3.Listener"
-CLUSTER = _PREFIX + "envoy.config.cluster.v3.Cluster"
-ROUTES = _PREFIX + "envoy.config.route.v3.RouteConfiguration"
-FILTER = _PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
+TYPE_PREFIX = "type.googleapis.com/"
+LISTENER = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
+CLUSTER = TYPE_PREFIX + "envoy.config.cluster.v3.Cluster"
+ROUTES = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
+FILTER = TYPE_PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
+# The kinds that are large where there are many endpoints, and so written as `protobuf.py` does.
+BINARY = frozenset({"cds", "rds", "inner"})
 
 
 def typed(name: str, type_name: str, /, **fields: Any) -> Json:
@@ -24,7 +26,12 @@ def typed(name: str, type_name: str, /, **fields: Any) -> Json:
 
 def config(type_name: str, /, **fields: Any) -> Json:
     """Return a configuration of the type `envoy.<type_name>` without a name."""
-    return {"@type": f"{_PREFIX}envoy.{type_name}", **fields}
+    return {"@type": f"{TYPE_PREFIX}envoy.{type_name}", **fields}
+
+
+def file_name(kind: str) -> str:
+    """Return how the file of `kind` is called: its end tells Envoy in which form it is."""
+    return f"{kind}.pb" if kind in BINARY else f"{kind}.json"
 
 
 def file_source(folder: str, kind: str) -> Json:
@@ -35,7 +42,7 @@ def file_source(folder: str, kind: str) -> Json:
     path = f"{folder}/{kind}"
     return {
         "path_config_source": {
-            "path": f"{path}/{kind}.json",
+            "path": f"{path}/{file_name(kind)}",
             "watched_directory": {"path": path},
         },
         "resource_api_version": "V3",

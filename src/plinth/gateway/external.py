@@ -21,6 +21,7 @@ from plinth.gateway.identity import KEY_HEADERS
 from plinth.gateway.openai_filter import rename_model
 from plinth.gateway.state import GatewayState
 from plinth.gateway.trust import authorities
+from plinth.gateway.way_back import marking
 
 DEFAULT_API_VERSION = "2024-10-21"
 QUERY_FILTER, BODY_FILTER = "plinth.query", "plinth.body"
@@ -168,7 +169,7 @@ def _health_check(path: str, interval_s: float, authority: str) -> Json:
 
 def _filters(deployment: Deployment, state: GatewayState) -> list[Json]:
     external = _external(deployment)
-    found = [_tidy()]
+    found = [_tidy(state.mark)]
     if not state.allow_private_upstreams:
         found.append(refuse_private())
     if external.secret is not None:
@@ -178,14 +179,15 @@ def _filters(deployment: Deployment, state: GatewayState) -> list[Json]:
     return found
 
 
-def _tidy() -> Json:
+def _tidy(mark: str) -> Json:
     """Take off what concerns the provider nothing: keys, cookies, who asks and from where."""
+    marks = [marking(mark)] if mark else []
     ours = [
         {"remove_on_match": {"key_matcher": {"prefix": prefix}}}
         for prefix in ("x-plinth-", "x-envoy-", "x-forwarded-")
     ]
     keys = [{"remove": each} for each in (*KEY_HEADERS, "cookie")]
-    mutations = {"request_mutations": [*keys, *ours], "response_mutations": ours[:2]}
+    mutations = {"request_mutations": [*keys, *ours, *marks], "response_mutations": ours[:2]}
     return typed("plinth.tidy", f"{_MUTATION}.HeaderMutation", mutations=mutations)
 
 

@@ -68,7 +68,7 @@ def without_guard() -> Json:
     """Return the settings of a route, found by its path, whose requests nobody limits.
 
     For them Envoy does not even make the filter. Where a later filter chooses another route, that
-    is too late to make it again: so not for a route that requests may leave.
+    is too late to make it again: so of routes that requests may leave only where none needs it.
     """
     return {GUARD_FILTER: config("config.route.v3.FilterConfig", disabled=True)}
 

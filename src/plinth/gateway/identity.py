@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from plinth.gateway.browser import cookie_rules, page_filter, read_cookie
 from plinth.gateway.envoy_types import Json, config, file_source, typed
+from plinth.gateway.protobuf import Piece
 from plinth.gateway.state import Writers
 
 WHO = "plinth.who"
@@ -102,7 +103,8 @@ def refuse_keys(key_ids: Sequence[str]) -> Json:
     """Return the settings, for all routes, that refuse the keys with these ids."""
     if not key_ids:
         return {}
-    deny = _action(REVOKED_POLICY, "DENY")
+    # Many have the same: it is written once.
+    deny = Piece(_action(REVOKED_POLICY, "DENY"))
     matcher = {
         **_lookup(KEY_HEADER, dict.fromkeys(sorted(set(key_ids)), deny)),
         "on_no_match": _action("current", "ALLOW"),

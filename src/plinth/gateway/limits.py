@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 
 from plinth.domain.serving import Limit
 from plinth.domain.traffic import EndpointRoute
 from plinth.gateway.envoy_types import FILTER, Json, config, file_source, typed
 from plinth.gateway.identity import KEY_HEADER, TEAM_HEADER
+from plinth.gateway.memory import Memory
 
 LIMITS = "plinth.requests"
 # The folder and name of its file.
@@ -40,14 +42,14 @@ def limits_source(folder: str) -> Json:
     }
 
 
-def limits_filter(endpoints: Iterable[EndpointRoute]) -> Json:
+def limits_filter(endpoints: Iterable[EndpointRoute], memory: Memory | None = None) -> Json:
     """Return the filter with a bucket for each limit of requests."""
-    descriptors = [
-        _descriptor(endpoint, number, limit)
-        for endpoint in sorted(endpoints, key=lambda each: each.name)
-        for number, limit in _limits(endpoint)
-    ]
-    descriptors = _distinct(descriptors)
+    memory = memory or Memory()
+    found: dict[str, Json] = {}
+    for endpoint in endpoints:
+        found |= memory.recall("limits", endpoint, partial(_descriptors, endpoint))
+    # In an order that other endpoints do not change.
+    descriptors = [found[text] for text in sorted(found)]
     if not descriptors:
         return {"@type": FILTER, **typed(LIMITS, _NOTHING)}
     everything = typed(
@@ -93,10 +95,10 @@ def _limits(endpoint: EndpointRoute) -> list[tuple[int, Limit]]:
     return [(number, limit) for number, limit in limits if limit.requests_per_minute is not None]
 
 
-def _distinct(descriptors: list[Json]) -> list[Json]:
-    """Leave out what stands there twice; in an order that other endpoints do not change."""
-    found = {json.dumps(each, sort_keys=True): each for each in descriptors}
-    return [found[text] for text in sorted(found)]
+def _descriptors(endpoint: EndpointRoute) -> dict[str, Json]:
+    """Return its buckets by their text, so that what stands there twice is found once."""
+    found = [_descriptor(endpoint, number, limit) for number, limit in _limits(endpoint)]
+    return {json.dumps(each, sort_keys=True): each for each in found}
 
 
 def _name(endpoint: EndpointRoute, number: int, limit: Limit) -> str:

@@ -6,13 +6,7 @@ from plinth.gateway.envoy_types import LISTENER, Json, config, file_source, firs
 from plinth.gateway.guard_filter import RESERVATION_FIELD, guard_filters
 from plinth.gateway.identity import ID_HEADER, KEY_HEADER, PRINCIPAL_HEADER, TEAM_HEADER, filters
 from plinth.gateway.limits import limits_source
-from plinth.gateway.openai_filter import (
-    ANSWER,
-    CALLER,
-    REQUEST_METADATA,
-    USAGE_METADATA,
-    openai_filter,
-)
+from plinth.gateway.openai_filter import REQUEST_METADATA, USAGE_METADATA, openai_filter
 from plinth.gateway.openai_routes import whole_body_filter
 from plinth.gateway.places import first_place
 from plinth.gateway.replies import local_replies
@@ -47,7 +41,7 @@ LOG_FIELDS = {
     "served": "%UPSTREAM_METADATA(plinth:deployment)%",
     "unserved": "%RESP(X-PLINTH-UNSERVED):64%",
     "first_ms": "%RESPONSE_DURATION%",
-    # What `openai.lua` read in the request and in its answer, each as one text of JSON.
+    # What our own filter read in the request and in its answer, each as one text of JSON.
     "asked": f"%DYNAMIC_METADATA({REQUEST_METADATA}:asked)%",
     "told": f"%DYNAMIC_METADATA({USAGE_METADATA}:told)%",
     "rid": RESERVATION_FIELD,
@@ -98,7 +92,7 @@ def _filters(state: GatewayState) -> list[Json]:
         *who,
         # Behind the key: nobody without one has us hold and read a body.
         whole_body_filter(),
-        openai_filter(CALLER, ANSWER),
+        openai_filter(),
         grants,
         limits_source(state.folder),
         *(guard_filters() if state.is_guarded else ()),

@@ -7,6 +7,7 @@ granted: by the same filter, in the same words.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from plinth.domain.traffic import Deployment, EndpointRoute
 from plinth.gateway.body_size import own_size
@@ -16,30 +17,50 @@ from plinth.gateway.envoy_types import Json
 from plinth.gateway.guard_filter import without_guard
 from plinth.gateway.identity import KEY_HEADERS, allow_only
 from plinth.gateway.limits import without_limits
+from plinth.gateway.memory import Memory
 from plinth.gateway.names import CANDIDATE_ROUTE, deployment_cluster
 from plinth.gateway.openai_filter import ANSWER, run_part
-from plinth.gateway.route import UNSENT, answer, retry
+from plinth.gateway.protobuf import Piece
+from plinth.gateway.route import UNSENT, answer, retry, try_in_order
 from plinth.gateway.state import GatewayState
 
 MODELS_PATH = "/v2/models"
 CANDIDATES_PATH = "/internal/deployments"
 NOTHING_GRANTED = "this key may call nothing at this address"
+_PLACE = f"{MODELS_PATH}/"
 _CANDIDATE_TIMEOUT = "60s"
 
 
-def model_tree(state: GatewayState) -> dict[str, list[Json]]:
-    """Return, by the beginning of a path, the routes that are tried there in their order."""
-    refused = _refusal("endpoint", f"{MODELS_PATH}/")
-    hidden = _refusal("candidate", CANDIDATES_PATH)
-    found = {f"{MODELS_PATH}/": [refused], CANDIDATES_PATH: [hidden]}
+def model_tree(state: GatewayState, memory: Memory | None = None) -> dict[str, Json]:
+    """Return, by the beginning of a path, what is tried there."""
+    memory = memory or Memory()
+    found = {
+        place: try_in_order(place, [refused])
+        for place, refused in ((_PLACE, _refused()), (CANDIDATES_PATH, _hidden()))
+    }
     for endpoint in state.endpoints:
-        # Another name may begin with this one.
-        if endpoint.protocol == "open-inference":
-            found[f"{MODELS_PATH}/{endpoint.name}"] = [*_endpoint(endpoint), refused]
-        for candidate in endpoint.candidates:
-            routes = _candidate(endpoint, candidate, state.platform)
-            found[f"{CANDIDATES_PATH}/{candidate.id}/"] = [*routes, hidden]
+        found |= memory.recall("tree", endpoint, partial(_branches, endpoint, state.platform))
     return found
+
+
+def _branches(endpoint: EndpointRoute, platform: str) -> dict[str, Json]:
+    """Return the part of the tree that is of one endpoint."""
+    found = {}
+    # Another name may begin with this one.
+    if endpoint.protocol == "open-inference":
+        found[f"{_PLACE}{endpoint.name}"] = [*_endpoint(endpoint), _refused()]
+    for candidate in endpoint.candidates:
+        routes = _candidate(endpoint, candidate, platform)
+        found[f"{CANDIDATES_PATH}/{candidate.id}/"] = [*routes, _hidden()]
+    return {place: Piece(try_in_order(place, tried)) for place, tried in found.items()}
+
+
+def _refused() -> Json:
+    return _refusal("endpoint", _PLACE)
+
+
+def _hidden() -> Json:
+    return _refusal("candidate", CANDIDATES_PATH)
 
 
 def protocol_routes() -> list[Json]:

@@ -1,45 +1,37 @@
 """The filter that reads OpenAI's protocol: endpoints by body, usage in answers, names of models.
 
-`openai.lua` is its program, of which each place runs a part: `CALLER` where callers come in,
-`ANSWER` where a copy of a request is answered, `RENAME` before a server elsewhere.
+It is our own, in `native/`, and does nothing where no route names a part of it: `CALLER` where
+callers come in, `ANSWER` where only what is answered counts, `RENAME` before a server elsewhere.
+The part of the first route that a request comes to holds for all of it.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
+import json
 
 from plinth.gateway.envoy_types import Json, config, typed
+from plinth.gateway.native import library
 
 OPENAI_FILTER = "plinth.openai"
 CALLER, ANSWER, RENAME = "caller", "answer", "rename"
+# How the access log calls a request that it refuses, because it cannot be read.
+UNREADABLE = "plinth_unreadable"
 
 # What the filter writes down, by the namespaces and keys of Envoy's metadata.
 REQUEST_METADATA, USAGE_METADATA = "plinth", "plinth.usage"
 
-_LUA = "extensions.filters.http.lua.v3.Lua"
-_ENTRIES = {
-    CALLER: "envoy_on_request, envoy_on_response = read_request, read_response",
-    ANSWER: "envoy_on_response = read_response",
-    RENAME: "envoy_on_request = rename_model",
-}
+_KIND = "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
+_NOTHING = "none"
 
 
-def openai_filter(*parts: str) -> Json:
-    """Return the filter with these parts of its program; it does nothing until a route asks."""
-    sources = {part: {"inline_string": f"{_program()}\n{_ENTRIES[part]}\n"} for part in parts}
-    return typed(OPENAI_FILTER, _LUA, source_codes=sources)
+def openai_filter() -> Json:
+    """Return the filter; Envoy does not even make it for a request before a route asks for it."""
+    return {**_filter(_NOTHING), "disabled": True}
 
 
 def usage_filters() -> list[Json]:
     """Return what notes the usage of every answer, where no route chooses."""
-    source = {"inline_string": f"{_program()}\n{_ENTRIES[ANSWER]}\n"}
-    return [typed(OPENAI_FILTER, _LUA, default_source_code=source)]
-
-
-def rename_model_filter() -> Json:
-    """Return the filter that calls a model by another name on routes with `rename_model`."""
-    return openai_filter(RENAME)
+    return [_filter(ANSWER)]
 
 
 def rename_model(name: str) -> Json:
@@ -47,12 +39,14 @@ def rename_model(name: str) -> Json:
 
     It is merged into the route; the body of its requests is read whole.
     """
-    return {**told(model=name), "typed_per_filter_config": run_part(RENAME)}
+    settings = told(model=json.dumps(name, ensure_ascii=False))
+    return {**settings, "typed_per_filter_config": run_part(RENAME)}
 
 
 def run_part(part: str) -> Json:
     """Return the settings, of a route or a host, that have the filter run `part`."""
-    return {OPENAI_FILTER: config("extensions.filters.http.lua.v3.LuaPerRoute", name=part)}
+    settings = config(f"{_KIND}PerRoute", dynamic_module_config=_module(), filter_name=part)
+    return {OPENAI_FILTER: settings}
 
 
 def told(**values: str | bool) -> Json:
@@ -60,6 +54,10 @@ def told(**values: str | bool) -> Json:
     return {"metadata": {"filter_metadata": {OPENAI_FILTER: values}}}
 
 
-@cache
-def _program() -> str:
-    return files("plinth.gateway").joinpath("openai.lua").read_text()
+def _filter(part: str) -> Json:
+    return typed(OPENAI_FILTER, _KIND, dynamic_module_config=_module(), filter_name=part)
+
+
+def _module() -> Json:
+    # Loaded once and kept: routes come and go while requests are on their way.
+    return {"module": {"local": {"filename": str(library())}}, "do_not_close": True}

@@ -7,16 +7,22 @@ filter finds no endpoint for stays where it is and is refused.
 
 from __future__ import annotations
 
+from functools import partial
+
 from plinth.domain.traffic import EndpointRoute
 from plinth.gateway.endpoint_routes import Address, endpoint_routes
 from plinth.gateway.envoy_types import Json, config, typed
+from plinth.gateway.guard_filter import without_guard
 from plinth.gateway.identity import allow_all, allow_only
-from plinth.gateway.limits import has_token_limits
+from plinth.gateway.limits import has_token_limits, without_limits
+from plinth.gateway.memory import Memory
 from plinth.gateway.model_routes import NOTHING_GRANTED, sorted_endpoints
 from plinth.gateway.openai_filter import CALLER, run_part, told
 from plinth.gateway.places import endpoint_place
+from plinth.gateway.protobuf import Piece
 from plinth.gateway.route import by_method, to_control_as
 from plinth.gateway.state import GatewayState
+from plinth.gateway.told import body_words
 
 OPENAI_ROUTE = "openai"
 _WHOLE = "plinth.whole"
@@ -35,12 +41,7 @@ _MOST_BYTES = 16 * 2**20
 
 def whole_body_filter() -> Json:
     """Return the filter that holds larger bodies than Envoy does by itself, where a route asks."""
-    return typed(_WHOLE, f"{_BUFFER}.Buffer", max_request_bytes=1)
-
-
-def no_whole_bodies() -> Json:
-    """Return the settings, for all routes, that hold no body."""
-    return {_WHOLE: config(f"{_BUFFER}.BufferPerRoute", disabled=True)}
+    return {**typed(_WHOLE, f"{_BUFFER}.Buffer", max_request_bytes=1), "disabled": True}
 
 
 def first_routes(state: GatewayState) -> list[Json]:
@@ -49,18 +50,33 @@ def first_routes(state: GatewayState) -> list[Json]:
         _WHOLE: config(f"{_BUFFER}.BufferPerRoute", buffer={"max_request_bytes": _most(state)}),
     }
     small = {"name": "content-length", "range_match": {"start": 0, "end": _HELD_BYTES}}
+    words, unused = body_words(_most(state)), _unused(state)
     return [
-        *(_first_route(pattern, [small], {}) for pattern in _WORK),
-        *(_first_route(pattern, [], whole) for pattern in _WORK),
+        *(_first_route(pattern, [small], unused) for pattern in _WORK),
+        *({**_first_route(pattern, [], {**whole, **unused}), **words} for pattern in _WORK),
         *(_listing(path, len(state.control_planes)) for path in _LISTINGS),
     ]
 
 
-def openai_hosts(state: GatewayState) -> list[Json]:
+def openai_hosts(state: GatewayState, memory: Memory | None = None) -> list[Json]:
     """Return a virtual host for each endpoint, where who may call it stands once."""
-    endpoints = sorted_endpoints(state)
-    most = _most(state)
-    return [_host(endpoint, most) for endpoint in endpoints if endpoint.protocol == "openai"]
+    memory, most = memory or Memory(), _most(state)
+    return [
+        memory.recall(("host", most), endpoint, partial(_host, endpoint, most))
+        for endpoint in sorted_endpoints(state)
+        if endpoint.protocol == "openai"
+    ]
+
+
+def _unused(state: GatewayState) -> Json:
+    """Return the settings without the filters that no endpoint here needs.
+
+    Which one is asked for is known when they are made already, so it is all or none.
+    """
+    found = [each for each in state.endpoints if each.protocol == "openai"]
+    guard = {} if any(map(has_token_limits, found)) else without_guard()
+    limits = [without_limits(each) for each in found]
+    return {**guard, **(limits[0] if limits and all(limits) else {})}
 
 
 def _most(state: GatewayState) -> int:
@@ -98,14 +114,12 @@ def _host(endpoint: EndpointRoute, most: int) -> Json:
     settings = told(**values) if values else {}
     routes = endpoint_routes(endpoint, Address({"prefix": "/"}, settings, most=most))
     place = endpoint_place(endpoint.name)
-    return {
+    host = {
         "name": place,
         "domains": [place],
         "routes": routes,
         # An answer that is compressed cannot be read for what was used.
         "request_headers_to_remove": ["accept-encoding"],
-        "typed_per_filter_config": {
-            **allow_only(endpoint.callers, endpoint.caller_teams),
-            **run_part(CALLER),
-        },
+        "typed_per_filter_config": allow_only(endpoint.callers, endpoint.caller_teams),
     }
+    return Piece(host)

@@ -22,7 +22,7 @@ def host_place(authority: str) -> str:
 
 
 def endpoint_place(endpoint: str) -> str:
-    """Return the place of an endpoint whose name stood in the body; `openai.lua` knows it too."""
+    """Return the place of an endpoint whose name stood in the body; `native/filter.zig` says it."""
     return f"{_ENDPOINT}{endpoint}"
 
 

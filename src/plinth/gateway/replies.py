@@ -1,167 +1,225 @@
-"""The answers that Envoy gives by itself, in our one shape of an error.
+"""The answers that Envoy gives by itself to callers of the gateway, in our shapes of an error.
 
-On `/v2` paths they have the shape that the Open Inference Protocol demands, on `/v1` and `/openai`
-that of OpenAI's clients. A person whose browser asks for MLflow's pages gets a page.
+A person whose browser asks for MLflow's pages gets a page.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-
+from plinth.domain.serving import TrafficPolicy
 from plinth.domain.traffic import TRACKING_HOST
-from plinth.gateway.body_size import TOO_LARGE_POLICY
+from plinth.gateway.body_size import OWN_SIZE_POLICY, TOO_LARGE_POLICY
 from plinth.gateway.browser import STRANGE_PAGE_POLICY
-from plinth.gateway.envoy_types import Json, first_of, header, typed
+from plinth.gateway.envoy_types import Json, first_of, header
 from plinth.gateway.identity import (
     ID_HEADER,
     KEY_HEADER,
+    KEY_HEADERS,
     NO_WRITER_POLICY,
     REVOKED_POLICY,
     TEAM_HEADER,
 )
 from plinth.gateway.model_routes import NOTHING_GRANTED
+from plinth.gateway.openai_filter import UNREADABLE
+from plinth.gateway.reply import (
+    BODY,
+    OUTSIDE,
+    Reply,
+    all_of,
+    any_of,
+    denied_by,
+    details,
+    holds,
+    mapper,
+    not_sent,
+    sent,
+    status,
+)
+from plinth.gateway.told import BODY_FIELD, LIMITS_FIELD, SAYS_BODY, size_words
+from plinth.gateway.unserved import server_replies
 from plinth.kit.page import CONTENT_TYPE, HEADERS, page
 
-# Envoy's flags for a request that got no answer from the server behind it.
-_NO_ANSWER_FLAGS = ("UF", "UC", "UR", "LR", "UH", "UO", "NC", "URX", "UPE")
-_BODY = "%LOCAL_REPLY_BODY%"
 _LIMITED, _NO_ANSWER = 429, 502
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """One kind of refusal. `status` is Envoy's own; `answer` replaces it where given."""
-
-    status: int
-    code: str
-    message: str
-    hint: str
-    filters: tuple[Json, ...] = ()
-    answer: int | None = None
-
-
-class _Shape(Enum):
-    """What an error looks like, and the addresses where it does."""
-
-    V2 = r"/v2(?:[/?].*)?"
-    OPENAI = r"/(?:v1|openai)(?:[/?].*)?"
-    OURS = None
-
-
-# What OpenAI's clients call the kind of an error; others are the caller's mistake.
-_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-_OURS_FROM = 500
-
 _NEW_KEY = "send `Authorization: Bearer plk_...`; `plinth keys create` makes a key"
-_RETRY = "try again; `plinth status` shows what runs"
+_TEAM, _KEY = f"%REQ({TEAM_HEADER})%", f"%REQ({KEY_HEADER})%"
+_PIECES = "send the body whole, not in chunks; clients do so when they are given all of it"
+_LESS = "send less at once; `max_body` in the endpoint's file says how much it takes"
 
 
 def local_replies() -> Json:
     """Return the configuration of Envoy's own answers."""
-    replies = _replies()
+    refusals = (*_about_requests(), *_about_sizes(), *_about_keys(), *_about_grants())
+    replies = (*refusals, *server_replies())
     return {
         "mappers": [
             *_pages(),
             _guard_reply(),
-            *(_mapper(reply, shape) for shape in _Shape for reply in replies),
+            *(
+                mapper(reply, shape, [_identity(), *_waiting(reply)])
+                for shape in OUTSIDE
+                for reply in replies
+            ),
             _others(),
         ]
     }
 
 
-def _replies() -> tuple[_Reply, ...]:
-    return (*_about_requests(), *_about_keys(), *_about_servers())
-
-
-def _about_keys() -> tuple[_Reply, ...]:
+def _about_keys() -> tuple[Reply, ...]:
     """Say what is wrong with a key; the codes are those of `access.tokens`."""
     missing, expired = (
-        _details(f"jwt_authn_access_denied{{Jwt_is_{what}}}") for what in ("missing", "expired")
+        details(f"jwt_authn_access_denied{{Jwt_is_{what}}}") for what in ("missing", "expired")
     )
+    # Whatever it is, it may be somebody's secret: it is not repeated.
+    strange = all_of([missing, any_of([sent(each) for each in KEY_HEADERS])])
     # RBAC answers 403, but a revoked key is nobody's key.
-    revoked = _denied_by(REVOKED_POLICY)
-    no_writer, strange_page = _denied_by(NO_WRITER_POLICY), _denied_by(STRANGE_PAGE_POLICY)
-    team = f"team `%REQ({TEAM_HEADER})%`"
+    revoked = denied_by(REVOKED_POLICY)
+    damaged = "this key was not made by this Plinth, or it was changed or cut on its way"
+    no_key = "what this request carries is no key of Plinth: those begin with `plk_`"
     return (
-        _Reply(401, "unauthenticated", "this request carries no key", _NEW_KEY, (missing,)),
-        _Reply(401, "key_expired", "this key has expired", _NEW_KEY, (expired,)),
-        _Reply(401, "key_forged", f"this is no key of this Plinth: {_BODY}", _NEW_KEY),
-        _Reply(403, "key_revoked", "this key was revoked", _NEW_KEY, (revoked,), answer=401),
-        _Reply(
+        Reply(401, code="key_malformed", message=no_key, hint=_NEW_KEY, filters=(strange,)),
+        Reply(
+            401,
+            code="unauthenticated",
+            message="this request carries no key",
+            hint=_NEW_KEY,
+            filters=(missing,),
+        ),
+        Reply(
+            401,
+            code="key_expired",
+            message="this key has expired",
+            hint=_NEW_KEY,
+            filters=(expired,),
+        ),
+        Reply(401, code="key_forged", message=damaged, hint=_NEW_KEY),
+        Reply(
             403,
-            "denied",
-            f"this key may read in MLflow and not change anything there: this needs role "
+            code="key_revoked",
+            message="this key was revoked",
+            hint=_NEW_KEY,
+            filters=(revoked,),
+            answer=401,
+        ),
+    )
+
+
+def _about_grants() -> tuple[Reply, ...]:
+    """Say what a key may not do."""
+    no_writer, strange_page = denied_by(NO_WRITER_POLICY), denied_by(STRANGE_PAGE_POLICY)
+    team = f"team `{_TEAM}`"
+    return (
+        Reply(
+            403,
+            code="denied",
+            message="this key may read in MLflow and not change anything there: this needs role "
             f"`contributor` on {team}",
-            f"an operator of {team} can grant the role",
-            (no_writer,),
+            hint=f"an operator of {team} can grant the role",
+            filters=(no_writer,),
         ),
-        _Reply(
+        Reply(
             403,
-            "strange_page",
-            "another page made this browser ask, and who signed in did not",
-            "open MLflow's own page; programs send `Authorization: Bearer plk_...`",
-            (strange_page,),
+            code="strange_page",
+            message="another page made this browser ask, and who signed in did not",
+            hint="open MLflow's own page; programs send `Authorization: Bearer plk_...`",
+            filters=(strange_page,),
         ),
-        _Reply(
+        Reply(
             403,
-            "denied",
-            NOTHING_GRANTED,
-            "check the name, and the address: `/v2/models/NAME` for models of the Open Inference "
-            "Protocol, `/v1` for those that speak OpenAI's; the operator of the team that owns it "
-            "can grant you its use",
+            code="denied",
+            message=NOTHING_GRANTED,
+            hint="check the name, and the address: `/v2/models/NAME` for models of the Open "
+            "Inference Protocol, `/v1` for those that speak OpenAI's; the operator of the team "
+            "that owns it can grant you its use",
         ),
     )
 
 
-def _about_requests() -> tuple[_Reply, ...]:
-    # `openai.lua` says itself what it does not understand.
-    read = _details("lua_response")
-    limited = _details("local_rate_limited")
-    too_large = _denied_by(TOO_LARGE_POLICY)
+def _about_requests() -> tuple[Reply, ...]:
+    # What reads the body says itself what it does not understand.
+    read = details(UNREADABLE)
     return (
-        _Reply(
-            403,
-            "too_large",
-            "the body is larger than this model takes, or does not say its `content-length`",
-            "the `max_body` of an endpoint says how much it takes",
-            (too_large,),
-            answer=413,
-        ),
-        _Reply(400, "invalid", _BODY, "send one JSON object", (read,)),
-        _Reply(
+        _limit_reply(),
+        Reply(400, code="invalid", message=BODY, hint="send one JSON object", filters=(read,)),
+        Reply(
             400,
-            "invalid",
-            "the gateway cannot read this request: %RESPONSE_CODE_DETAILS%",
-            "send paths without encoded slashes, and header names without `_`",
+            code="invalid",
+            message="the gateway cannot read this request: %RESPONSE_CODE_DETAILS%",
+            hint="send paths without encoded slashes, and header names without `_`",
         ),
-        _Reply(404, "not_found", _BODY, "`/api/v1`, `/v1` and `/v2/models/NAME` are served here"),
-        _Reply(408, "timeout", "the request did not arrive in time", "send it again, faster"),
-        _Reply(413, "too_large", _BODY, "send less at once", (_details("direct_response"),)),
-        _Reply(413, "too_large", "the request is larger than is accepted", "send less at once"),
-        _Reply(415, "invalid", _BODY, "clients of OpenAI send it so by themselves"),
-        _Reply(
-            429,
-            "limit_reached",
-            f"a limit of requests a minute of `%ROUTE_NAME%` is used up for team "
-            f"`%REQ({TEAM_HEADER})%` with key `%REQ({KEY_HEADER})%`",
-            "`retry-after` says in how many seconds it is full again; the team that owns the "
-            "endpoint can raise it",
-            (limited,),
+        Reply(
+            404,
+            code="not_found",
+            message=BODY,
+            hint="`/api/v1`, `/v1` and `/v2/models/NAME` are served here",
         ),
-        _Reply(431, "too_large", "the headers are larger than 32 KiB", "send fewer headers"),
+        Reply(
+            408,
+            code="timeout",
+            message="the request did not arrive in time",
+            hint="send it again, faster",
+        ),
+        Reply(415, code="invalid", message=BODY, hint="clients of OpenAI send it so by themselves"),
+        Reply(
+            431,
+            code="too_large",
+            message="the headers are larger than 32 KiB",
+            hint="send fewer headers",
+        ),
     )
 
 
-def _about_servers() -> tuple[_Reply, ...]:
-    no_answer = {"response_flag_filter": {"flags": list(_NO_ANSWER_FLAGS)}}
-    server = "the server behind `%ROUTE_NAME%`"
-    silent = f"{server} does not answer (%RESPONSE_FLAGS%)"
+def _about_sizes() -> tuple[Reply, ...]:
+    """Say how large a body may be: where one passes, where it is held, and for one endpoint."""
+    usual, own = denied_by(TOO_LARGE_POLICY), denied_by(OWN_SIZE_POLICY)
+    largest = f"the body is larger than {size_words(TrafficPolicy().max_body)}"
+    unknown = "the body does not say its `content-length`, and such a one is not taken here"
+    held = all_of([details("request_payload_too_large"), holds(SAYS_BODY)])
+    alike = f"larger than {BODY_FIELD}"
     return (
-        _Reply(502, "unavailable", f"{server} gave an answer that is no HTTP", _RETRY),
-        _Reply(503, "unavailable", silent, _RETRY, (no_answer,)),
-        _Reply(503, "unavailable", _BODY, _RETRY),
-        _Reply(504, "timeout", f"{server} did not answer in time", _RETRY),
+        _too_large(403, unknown, any_of([usual, own]), not_sent("content-length"), hint=_PIECES),
+        _too_large(403, largest, usual),
+        _too_large(403, f"the body is {alike}", own),
+        _too_large(413, BODY, details("direct_response")),
+        _too_large(
+            413,
+            f"the body is {alike}, the most that is taken at this address",
+            held,
+            hint="send less at once; `max_body` in an endpoint's file says how much it takes, at "
+            "this address 16 MiB at most",
+        ),
+        _too_large(413, "the request is larger than is accepted", hint="send less at once"),
+    )
+
+
+def _too_large(status: int, message: str, *filters: Json, hint: str = _LESS) -> Reply:
+    return Reply(status, code="too_large", message=message, hint=hint, filters=filters, answer=413)
+
+
+def _limit_reply() -> Reply:
+    """Say which limits of requests a minute concern the caller, and when there is room again.
+
+    Envoy does not say which of several it was: `x-ratelimit-limit...` has its number. What the
+    guard says of tokens has the same type, code and members (`guard/answer.py`).
+    """
+    room = "%RESP(RETRY-AFTER)%"
+    return Reply(
+        429,
+        code="limit_reached",
+        message=f"the requests a minute of `%ROUTE_NAME%` are used up for team `{_TEAM}` with key "
+        f"`{_KEY}`: {LIMITS_FIELD}room again in {room} s",
+        hint="wait as long as `retry-after` says; the team that owns the endpoint can raise limits",
+        filters=(details("local_rate_limited"),),
+        openai={
+            "type": "requests",
+            "code": "rate_limit_exceeded",
+            "plinth": {
+                "route": "%ROUTE_NAME%",
+                "team": _TEAM,
+                "key": _KEY,
+                "limits": LIMITS_FIELD,
+                "resets_in_s": "%TYPED_CEL(int(response.headers['retry-after']))%",
+            },
+        },
+        omits_empty=True,
     )
 
 
@@ -178,19 +236,19 @@ def _pages() -> list[Json]:
         command="plinth status",
     )
     return [
-        _page([_status("EQ", 401)], 401, not_signed_in),
-        _page([_status("EQ", 403), _denied_by(REVOKED_POLICY)], 401, not_signed_in),
-        _page([_status("EQ", 503)], 503, away),
+        _page([status("EQ", 401)], 401, not_signed_in),
+        _page([status("EQ", 403), denied_by(REVOKED_POLICY)], 401, not_signed_in),
+        _page([status("EQ", 503)], 503, away),
     ]
 
 
-def _page(conditions: list[Json], status: int, text: str) -> Json:
+def _page(conditions: list[Json], code: int, text: str) -> Json:
     host = {"name": ":authority", "string_match": {"prefix": TRACKING_HOST}}
     wanted = {"name": "accept", "string_match": {"contains": "text/html"}}
     headers = [{"header_filter": {"header": each}} for each in (host, wanted)]
     return {
-        "filter": {"and_filter": {"filters": [*conditions, *headers]}},
-        "status_code": status,
+        "filter": all_of([*conditions, *headers]),
+        "status_code": code,
         "headers_to_add": [_identity(), *(header(*each) for each in HEADERS.items())],
         "body_format_override": {
             "text_format_source": {"inline_string": text},
@@ -199,80 +257,24 @@ def _page(conditions: list[Json], status: int, text: str) -> Json:
     }
 
 
-def _denied_by(policy: str) -> Json:
-    return _details(f"rbac_access_denied_matched_policy[{policy}]")
-
-
-def _details(exact: str) -> Json:
-    """Match the reason that Envoy notes; RBAC sets its metadata only after it has answered."""
-    expression = f"response.code_details == '{exact}'"
-    return {
-        "extension_filter": typed(
-            "details",
-            "extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-            expression=expression,
-        )
-    }
-
-
-def _mapper(reply: _Reply, shape: _Shape) -> Json:
-    conditions = [_status("EQ", reply.status), *reply.filters]
-    if shape.value is not None:
-        path = {"name": ":path", "string_match": {"safe_regex": {"regex": shape.value}}}
-        conditions.append({"header_filter": {"header": path}})
-    mapper: Json = {
-        "filter": conditions[0]
-        if len(conditions) == 1
-        else {"and_filter": {"filters": conditions}},
-        "headers_to_add": [_identity(), *_waiting(reply)],
-        "body_format_override": {
-            "json_format": _shaped(reply, shape),
-            "content_type": "application/json",
-        },
-    }
-    if reply.answer is not None:
-        mapper["status_code"] = reply.answer
-    return mapper
-
-
-def _shaped(reply: _Reply, shape: _Shape) -> Json:
-    if shape is _Shape.V2:
-        # The protocol has one text only; where somebody looks in vain it says where to look.
-        is_hidden = reply.message == NOTHING_GRANTED
-        return {"error": f"{reply.message}: {reply.hint}" if is_hidden else reply.message}
-    if shape is _Shape.OURS:
-        return {"error": {"code": reply.code, "message": reply.message, "hint": reply.hint}}
-    status = reply.answer or reply.status
-    kind = "server_error" if status >= _OURS_FROM else "invalid_request_error"
-    message = f"{reply.message} (hint: {reply.hint})"
-    kind = _OPENAI_TYPES.get(status, kind)
-    return {"error": {"message": message, "type": kind, "code": reply.code, "param": ""}}
-
-
-def _waiting(reply: _Reply) -> list[Json]:
+def _waiting(reply: Reply) -> list[Json]:
     """Say when to try again."""
-    return [header("retry-after", "1")] if reply.status >= _NO_ANSWER else []
+    is_away = reply.status is not None and reply.status >= _NO_ANSWER
+    return [header("retry-after", "1")] if is_away else []
 
 
 def _guard_reply() -> Json:
     """Leave what the guard says as it is: it knows which limit, of whom, and until when."""
-    conditions = [_status("EQ", _LIMITED), _details("request_rate_limited")]
     return {
-        "filter": {"and_filter": {"filters": conditions}},
+        "filter": all_of([status("EQ", _LIMITED), details("request_rate_limited")]),
         "headers_to_add": [_identity()],
-        "body_format_override": {"text_format_source": {"inline_string": _BODY}},
+        "body_format_override": {"text_format_source": {"inline_string": BODY}},
     }
 
 
 def _others() -> Json:
     """Say in every other answer, too, which request it was."""
-    return {"filter": _status("GE", 0), "headers_to_add": [_identity()]}
-
-
-def _status(operator: str, value: int) -> Json:
-    # Envoy demands a runtime key, through which nobody changes the number.
-    comparison = {"default_value": value, "runtime_key": "plinth.unused"}
-    return {"status_code_filter": {"comparison": {"op": operator, "value": comparison}}}
+    return {"filter": status("GE", 0), "headers_to_add": [_identity()]}
 
 
 def _identity() -> Json:

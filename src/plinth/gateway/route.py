@@ -39,6 +39,11 @@ def nothing() -> Json:
     }
 
 
+def try_in_order(name: str, routes: list[Json]) -> Json:
+    """Return what a matcher leads to: the first of these routes that fits is taken."""
+    return {"action": typed(name, "config.route.v3.RouteList", routes=routes)}
+
+
 def patient(cluster: str) -> Json:
     """Set no time limits: logs are followed for hours, artifacts take as long as they take."""
     return {"cluster": cluster, "timeout": "0s", "idle_timeout": "0s"}
@@ -59,6 +64,12 @@ def retry(conditions: str, *, times: int = 10) -> Json:
         ],
         "host_selection_retry_max_attempts": 3,
     }
+
+
+def anywhere(policy: Json) -> Json:
+    """Return the policy without the preference for another replica, where there is only one."""
+    preference = ("retry_host_predicate", "host_selection_retry_max_attempts")
+    return {name: value for name, value in policy.items() if name not in preference}
 
 
 def to_control(count: int, *, reads: bool = False) -> Json:

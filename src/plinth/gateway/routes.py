@@ -6,9 +6,12 @@ access log tells endpoints apart.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plinth.gateway.endpoint_routes import usual_retry
 from plinth.gateway.envoy_types import ROUTES, Json, header, typed
 from plinth.gateway.identity import HEALTH_PATH, ID_HEADER, allow_all, refuse_keys
+from plinth.gateway.memory import Memory
 from plinth.gateway.model_routes import (
     CANDIDATES_PATH,
     MODELS_PATH,
@@ -17,9 +20,10 @@ from plinth.gateway.model_routes import (
     protocol_routes,
 )
 from plinth.gateway.names import CANDIDATE_ROUTE, CONTROL, ENDPOINT_ROUTE
-from plinth.gateway.openai_routes import first_routes, no_whole_bodies, openai_hosts
+from plinth.gateway.openai_routes import first_routes, openai_hosts
 from plinth.gateway.places import INTERNAL_HEADERS, PLACE_HEADER
-from plinth.gateway.route import UNSENT, answer, by_method, nothing, retry, to_control
+from plinth.gateway.protobuf import Piece
+from plinth.gateway.route import UNSENT, answer, by_method, nothing, retry, to_control, try_in_order
 from plinth.gateway.state import GatewayState
 from plinth.gateway.tracking_routes import tracking_host, tracking_routes
 
@@ -36,7 +40,6 @@ __all__ = [
 ROUTE_CONFIGURATION = "plinth"
 
 _PATH_INPUT = "type.matcher.v3.HttpRequestHeaderMatchInput"
-_LIST = "config.route.v3.RouteList"
 # What a server says of its own limits concerns us and not the caller.
 _LIMIT_HEADERS = tuple(
     f"x-ratelimit-{name}{kind}"
@@ -45,43 +48,42 @@ _LIMIT_HEADERS = tuple(
 )
 
 
-def routes(state: GatewayState) -> list[Json]:
+def routes(state: GatewayState, memory: Memory | None = None) -> list[Json]:
     """Return the one route configuration, as the list of one that Envoy's files hold."""
+    memory = memory or Memory()
     everything = {
         "name": "plinth",
         "domains": ["*"],
-        "matcher": _by_path(state),
+        "matcher": _by_path(state, memory),
         "retry_policy": usual_retry(),
     }
+    pages = memory.once("pages", _few(state), lambda: Piece(tracking_host(state)))
+    refused = memory.once("revoked", state.revoked, lambda: _pieces(refuse_keys(state.revoked)))
     configuration = {
         "@type": ROUTES,
         "name": ROUTE_CONFIGURATION,
         "vhost_header": PLACE_HEADER,
-        "virtual_hosts": [everything, tracking_host(state), *openai_hosts(state)],
+        "virtual_hosts": [everything, pages, *openai_hosts(state, memory)],
         "request_headers_to_remove": list(INTERNAL_HEADERS),
         "response_headers_to_remove": list(_LIMIT_HEADERS),
         "response_headers_to_add": [header(ID_HEADER, "%REQ(X-REQUEST-ID)%")],
-        "typed_per_filter_config": {**refuse_keys(state.revoked), **no_whole_bodies()},
+        "typed_per_filter_config": refused,
     }
     return [configuration]
 
 
-def _by_path(state: GatewayState) -> Json:
+def _by_path(state: GatewayState, memory: Memory) -> Json:
     """Look the beginning of the path up, so that many endpoints cost no more than few."""
     reading = _careful([*first_routes(state), nothing()])
-    tree = {**model_tree(state), "/v1/": reading, "/openai/": reading}
-    found = {prefix: _action(prefix, tree[prefix]) for prefix in sorted(tree)}
+    first = {place: try_in_order(place, reading) for place in ("/v1/", "/openai/")}
+    tree = {**model_tree(state, memory), **first}
     return {
         "matcher_tree": {
             "input": typed("path", _PATH_INPUT, header_name=":path"),
-            "prefix_match_map": {"map": found},
+            "prefix_match_map": {"map": {place: tree[place] for place in sorted(tree)}},
         },
-        "on_no_match": _action("rest", _rest(state)),
+        "on_no_match": memory.once("rest", _few(state), lambda: _rest(state)),
     }
-
-
-def _action(name: str, tried: list[Json]) -> Json:
-    return {"action": typed(name, _LIST, routes=tried)}
 
 
 def _careful(tried: list[Json]) -> list[Json]:
@@ -96,7 +98,16 @@ def _careful(tried: list[Json]) -> list[Json]:
     ]
 
 
-def _rest(state: GatewayState) -> list[Json]:
+def _few(state: GatewayState) -> GatewayState:
+    """Return what routes that are no endpoint's depend on."""
+    return replace(state, endpoints=(), revoked=())
+
+
+def _pieces(found: Json) -> Json:
+    return {name: Piece(each) for name, each in found.items()}
+
+
+def _rest(state: GatewayState) -> Json:
     found = [
         answer("health", {"path": HEALTH_PATH}, 200, {"status": "ok"}),
         *_control_routes(len(state.control_planes)),
@@ -104,7 +115,7 @@ def _rest(state: GatewayState) -> list[Json]:
         *tracking_routes(state.writers),
         nothing(),
     ]
-    return _careful(found)
+    return Piece(try_in_order("rest", _careful(found)))
 
 
 def _control_routes(count: int) -> list[Json]:

@@ -6,39 +6,23 @@ Equal state gives an equal version, so that writing the same thing twice changes
 from __future__ import annotations
 
 import gc
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plinth.gateway.clusters import clusters
-from plinth.gateway.envoy_types import FILTER, Json
+from plinth.gateway.envoy_types import FILTER
 from plinth.gateway.identity import verification
 from plinth.gateway.inner import inner_listeners, inner_routes
 from plinth.gateway.inner_names import INNER
 from plinth.gateway.limits import KIND, limits_filter
 from plinth.gateway.listener import listeners
+from plinth.gateway.memory import Memory
+from plinth.gateway.resources import Resources, resources, text, version_of
 from plinth.gateway.routes import routes
 from plinth.gateway.state import GatewayState
-from plinth.kit.ids import digest_of
 
-__all__ = ["GatewayState", "Resources", "Snapshot", "render"]
-
-_VERSION_LENGTH = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """All resources of one xDS type; `version` is the digest of their content, `text`."""
-
-    version: str
-    items: tuple[Json, ...]
-    text: bytes
-
-    def to_bytes(self) -> bytes:
-        """Return the file that Envoy reads."""
-        # Megabytes: they were written once already, to be told apart.
-        return b'{"resources":%s,"version_info":"%s"}' % (self.text, self.version.encode())
+__all__ = ["GatewayState", "Resources", "Snapshot", "render", "resources"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +49,27 @@ class Snapshot:
         }
 
 
-def render(state: GatewayState) -> Snapshot:
-    """Return the whole configuration for `state`."""
+def render(state: GatewayState, memory: Memory | None = None) -> Snapshot:
+    """Return the whole configuration for `state`; `memory`: of what was rendered before."""
+    memory = memory or Memory()
+    memory.begin(state)
+    # What listeners depend on.
+    few = replace(state, endpoints=(), revoked=(), writers=())
     with _uncollected():
         parts = {
-            "clusters": resources(clusters(state)),
+            "clusters": resources(clusters(state, memory)),
             "filters": resources([{"@type": FILTER, **verification(state.jwks, state.port)}]),
-            "limits": resources([limits_filter(state.endpoints)]),
-            "inner": resources(inner_routes(state)),
-            "listeners": resources([*listeners(state), *inner_listeners(state)]),
-            "routes": resources(routes(state)),
+            "limits": resources([limits_filter(state.endpoints, memory)]),
+            "inner": resources(inner_routes(state, memory)),
+            "listeners": memory.once("listeners", few, lambda: _listeners(few)),
+            "routes": resources(routes(state, memory)),
         }
-    whole = _text({name: part.version for name, part in parts.items()})
-    return Snapshot(version=digest_of(whole)[:_VERSION_LENGTH], **parts)
+    whole = text({name: part.version for name, part in parts.items()})
+    return Snapshot(version=version_of(whole), **parts)
 
 
-def resources(items: Sequence[Json]) -> Resources:
-    """Return the items with the version that their content gives them."""
-    text = _text(list(items))
-    return Resources(digest_of(text)[:_VERSION_LENGTH], tuple(items), text)
+def _listeners(state: GatewayState) -> Resources:
+    return resources([*listeners(state), *inner_listeners(state)])
 
 
 @contextmanager
@@ -99,7 +85,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _text(value: Json | list[Json]) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

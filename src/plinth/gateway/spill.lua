@@ -3,7 +3,8 @@
 --
 -- It runs in Envoy's workers, for external deployments and for those before which a gate stands. Each
 -- worker learns by itself. `spill.py` says which route has it, and tells it: `gate` is whom it
--- passes over, `provider` whose refusals of the credential are ours.
+-- passes over, `provider` whose refusals of the credential are ours; `credential` says that it has
+-- one, and `plain` that errors are one text there, as in the Open Inference Protocol.
 
 local UNSERVED = "x-plinth-unserved"
 local LONGEST_S = 3600
@@ -48,6 +49,22 @@ local function wished_ms(headers, now_ms)
   return date and date * 1000 - now_ms
 end
 
+-- Return what a caller is told of a provider that lets nobody in.
+local function refusal(provider, status, has_credential, is_plain)
+  local message, hint = "the provider of deployment `" .. provider .. "` "
+  if has_credential then
+    message = message .. "refuses its credential (" .. status .. ")"
+    hint = "the operator of the endpoint can set the secret anew"
+  else
+    message = message .. "wants a credential (" .. status .. "), and the endpoint's file names none"
+    hint = "the operator of the endpoint can name one: `credential: secret:NAME`"
+  end
+  local text = '"' .. message .. " (hint: " .. hint .. ')"'
+  if is_plain then return '{"error":' .. text .. "}" end
+  return '{"error":{"message":' .. text
+    .. ',"type":"server_error","code":"unavailable","param":null}}'
+end
+
 function envoy_on_request(handle)
   local gate = handle:filterContext():get("gate")
   if not gate then return end
@@ -84,15 +101,14 @@ function envoy_on_response(handle)
     end
   elseif provider and (status == "401" or status == "403") then
     -- Its words may quote the key, and the caller's own key is not what was refused.
-    local text = '{"error":{"code":"unavailable","message":"the provider of deployment `' .. provider
-      .. '` refuses its credential (' .. status
-      .. ')","hint":"the operator of the endpoint can set the secret anew"}}'
+    local text = refusal(provider, status, context:get("credential"), context:get("plain"))
     headers:replace(":status", "502")
     headers:replace("content-type", "application/json")
     headers:remove("content-encoding")
     headers:remove("www-authenticate")
     headers:replace("content-length", tostring(#text))
-    headers:replace(UNSERVED, "credential-refused")
+    headers:replace(UNSERVED, context:get("credential") and "credential-refused"
+      or "credential-wanted")
     handle:body(true):setBytes(text)
   end
 end

@@ -122,8 +122,19 @@ def spill_filters() -> list[Json]:
     return [typed(RATE_FILTER, _RATE, stat_prefix="gate"), lua]
 
 
-def watch(**told: str) -> Json:
-    """Return the settings of a route that has `spill.lua` watch its answers."""
+def watch(*, gate: Deployment | None = None, provider: Deployment | None = None) -> Json:
+    """Return the settings of a route that has `spill.lua` watch its answers.
+
+    `gate`: the deployment that it passes over when that asks for it. `provider`: the one whose
+    words about its credential are not the caller's.
+    """
+    told = {} if gate is None else {"gate": gate.id}
+    if provider is not None and provider.external is not None:
+        told["provider"] = provider.id
+        if provider.external.credential is not None:
+            told["credential"] = "yes"
+        if provider.external.protocol == "open-inference":
+            told["plain"] = "yes"
     return {
         SPILL_FILTER: config(
             "extensions.filters.http.lua.v3.LuaPerRoute", name=_PART, filter_context=told
@@ -192,7 +203,7 @@ def _ejection() -> Json:
 
 def _gate_route(endpoint: EndpointRoute, deployment: Deployment) -> Json:
     name, to = f"{ENDPOINT_ROUTE}{endpoint.name}", gated_cluster(deployment.id)
-    settings = watch(gate=deployment.id)
+    settings = watch(gate=deployment)
     route: Json = {
         "name": name,
         "match": {"prefix": "/"},
@@ -201,7 +212,7 @@ def _gate_route(endpoint: EndpointRoute, deployment: Deployment) -> Json:
     }
     if deployment.external is not None:
         route = provider_route(name, deployment, endpoint, to)
-        settings = watch(gate=deployment.id, provider=deployment.id)
+        settings = watch(gate=deployment, provider=deployment)
     route["route"]["timeout"] = "0s"
     attempt_s = endpoint.policy.timeouts.attempt
     if attempt_s is not None:

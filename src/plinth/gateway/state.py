@@ -28,6 +28,8 @@ class GatewayState:
     `credentials`: the folder of what external models ask for, a file for each deployment.
     `is_guarded`: whether the guard runs; only then is it asked.
     `allow_private_upstreams`: whether an external model may stand at a private address.
+    `mark`: what requests to servers elsewhere carry, so that one that comes back is known; empty:
+    nothing.
     `control_planes`: their units; the first that answers gets what is for the control plane.
     """
 
@@ -44,6 +46,7 @@ class GatewayState:
     credentials: str = ""
     is_guarded: bool = False
     allow_private_upstreams: bool = False
+    mark: str = ""
 
     def socket(self, name: str) -> str:
         """Return the path of the Unix socket `name`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from plinth.gateway import envoy
-from plinth.gateway.bootstrap import inner_bootstrap
+from plinth.gateway.bootstrap import inner_bootstrap, runtime
 from plinth.gateway.envoy_types import Json
 from plinth.gateway.snapshot import Snapshot
 
@@ -39,6 +39,7 @@ def static_form(snapshot: Snapshot) -> Json:
         # Credentials are asked for by a node that has a name.
         "node": {"id": "validation", "cluster": "plinth"},
         "bootstrap_extensions": [inner_bootstrap()],
+        "layered_runtime": runtime(),
         "static_resources": {
             "listeners": [_untyped(listener) for listener in listeners],
             "clusters": [_untyped(cluster) for cluster in snapshot.clusters.items],

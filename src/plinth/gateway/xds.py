@@ -13,20 +13,21 @@ import time
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from plinth.gateway.admin import Acknowledgement, Admin
 from plinth.gateway.credentials import prepare
+from plinth.gateway.envoy_types import file_name
 from plinth.gateway.inner_names import INNER, PAIRS
-from plinth.gateway.snapshot import Resources, Snapshot, resources
+from plinth.gateway.resources import Resources, clusters_in, hosts_in, resources
+from plinth.gateway.snapshot import Snapshot
 from plinth.gateway.validation import complaint
 from plinth.kit.errors import Permanent, Temporary
-from plinth.kit.files import make_private, read_json, write_atomic
+from plinth.kit.files import make_private, write_atomic
 
 # Raises when its caller may not write any more.
 Fence = Callable[[], None]
 
-_POLL_S = 0.01
+_POLL_S = 0.005
 
 
 def is_on_disk(snapshot: Snapshot, folder: Path) -> bool:
@@ -56,7 +57,7 @@ def write(
         if (kinds is None or kind in kinds or not _path(folder, kind).exists())
         and _write(folder, kind, content, fence)
     )
-    prepare((read_json(_path(folder, "cds")) or {}).get("resources", []))
+    prepare(clusters_in(_read(_path(folder, "cds"))))
     return written
 
 
@@ -94,8 +95,8 @@ def apply(
         step = _Step(snapshot, folder, admin, time.monotonic() + deadline_s, fence, before)
         kinds = snapshot.by_kind()
         clusters, inner = kinds.pop("cds"), kinds.pop(INNER)
-        step.take("cds", _union(clusters, read_json(_path(folder, "cds"))))
-        step.take(INNER, _with_hosts(inner, read_json(_path(folder, INNER))))
+        step.take("cds", _with_clusters(clusters, _read(_path(folder, "cds"))))
+        step.take(INNER, _with_hosts(inner, _read(_path(folder, INNER))))
         for kind, content in kinds.items():
             step.take(kind, content)
         step.take(INNER, inner)
@@ -178,22 +179,18 @@ def _read(path: Path) -> bytes | None:
 
 
 def _path(folder: Path, kind: str) -> Path:
-    return folder / kind / f"{kind}.json"
+    return folder / kind / file_name(kind)
 
 
-def _union(wanted: Resources, before: Any) -> Resources:
+def _with_clusters(wanted: Resources, before: bytes | None) -> Resources:
     """Return the wanted clusters and those of before that nothing else is called."""
-    names = {item["name"] for item in wanted.items}
-    kept = [item for item in (before or {}).get("resources", []) if item["name"] not in names]
+    kept = clusters_in(before, without={item["name"] for item in wanted.items})
     return resources([*wanted.items, *kept]) if kept else wanted
 
 
-def _with_hosts(wanted: Resources, before: Any) -> Resources:
+def _with_hosts(wanted: Resources, before: bytes | None) -> Resources:
     """Return the wanted inner routes, and the hosts of before that nothing else is called."""
     (routes,) = wanted.items
     hosts = routes["virtual_hosts"]
-    names = {host["name"] for host in hosts}
-    found = (before or {}).get("resources", [])
-    old = [host for each in found for host in each["virtual_hosts"]]
-    kept = [host for host in old if host["name"] not in names]
+    kept = hosts_in(before, without={host["name"] for host in hosts})
     return resources([{**routes, "virtual_hosts": [*hosts, *kept]}]) if kept else wanted

@@ -52,6 +52,7 @@ CODES: Mapping[str, ErrorCode] = {
     "key_revoked": ErrorCode("401", "The key was revoked or its holder is gone."),
     "key_unknown_signer": ErrorCode("401", "The key was signed by a signing key that is gone."),
     "limit_reached": ErrorCode("429", "A limit is used up; `Retry-After` says when there is more."),
+    "loop": ErrorCode("508", "A request went out to a server elsewhere and came back here."),
     "malformed": ErrorCode("422", "A field is missing, unknown or of another type."),
     "member_exists": ErrorCode("409", "The team has a member of that name."),
     "method_not_allowed": ErrorCode("405", "The address is there, and not for this method."),

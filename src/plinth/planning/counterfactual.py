@@ -50,7 +50,7 @@ class Asked:
         known = with_known_names(self.declaration, self.market.catalog, names)
         only = tuple(each for each in self.market.platforms if each.name == platform)
         places = places_of(known, part, replace(self.market, platforms=only))
-        return list(places.plan(None, None).rejected)
+        return places.others(None, None)
 
 
 @dataclass(frozen=True, slots=True)

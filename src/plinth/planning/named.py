@@ -16,6 +16,8 @@ from plinth.domain.application import Application, Declaration, Part
 from plinth.domain.mistake import nearest_name
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import ResourceRequest
+from plinth.domain.serving import External
+from plinth.domain.workload import Endpoint
 from plinth.kit.errors import Invalid
 from plinth.planning.offers.month_tokens import ANYWHERE
 
@@ -47,7 +49,37 @@ def with_known_names(
             data[name] = each if region == each.region else _copy(each, region=region)
         if data != declaration.data:
             changed["data"] = data
+    if isinstance(declaration, Endpoint):
+        changed |= _with_external_regions(declaration, catalog.regions)
     return declaration.model_copy(update=changed) if changed else declaration
+
+
+def _with_external_regions(endpoint: Endpoint, regions: Regions) -> dict[str, Any]:
+    """Return its models elsewhere with their regions as the catalog spells them.
+
+    Raises Invalid for one that nobody knows, where the file says which regions are allowed: else it
+    may be a name of the provider's own.
+    """
+    is_asked = endpoint.requirements.regions or endpoint.requirements.residency
+
+    def known(external: External | None) -> External | None:
+        if external is None or external.region is None:
+            return external
+        name = external.region
+        found = _region(name, regions) if is_asked else regions.named(name) or name
+        return external if found == name else _copy(external, region=found)
+
+    deployments = {
+        name: _copy(one, external=known(one.external))
+        for name, one in endpoint.deployments.items()
+        if known(one.external) != one.external
+    }
+    changed: dict[str, Any] = {}
+    if deployments:
+        changed["deployments"] = {**endpoint.deployments, **deployments}
+    if known(endpoint.external) != endpoint.external:
+        changed["external"] = known(endpoint.external)
+    return changed
 
 
 def _changed(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 
 from plinth.catalog.catalog import Catalog
 from plinth.catalog.machine import LOCAL
@@ -24,7 +25,7 @@ from plinth.planning.offers.headroom import headroom
 from plinth.planning.offers.month import month_cost
 from plinth.planning.offers.offers import Offers
 from plinth.planning.rules import RULES_OF
-from plinth.planning.rules.rule import Scope, not_ok
+from plinth.planning.rules.rule import Rule, Scope, not_ok
 from plinth.planning.standby import choose_standby, needs_standby
 
 # The requirements that the guidance names a default answer for, by function.
@@ -84,6 +85,8 @@ class Places:
     places: list[Place] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     by_region: dict[str, Verdicts] = field(default_factory=dict)
+    _sold: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _allowed: dict[str, bool] = field(default_factory=dict)
     _seconds: dict[tuple[str, tuple[str, ...]], str | None] = field(default_factory=dict)
 
     def find(self, platforms: Sequence[Platform]) -> None:
@@ -133,13 +136,10 @@ class Places:
     def plan(self, chosen: Entry | None, home: str | None) -> PartPlan:
         """Return the part's answer: the chosen place, and the best of every other way."""
         taken = None if chosen is None else self.places[chosen.number]
-        best = {id(place.way): place for place in self._best_by_way(home)}
-        others = [
-            self.candidate(best[id(way)]) if id(way) in best else self._nowhere(way, home)
-            for way in self.ways
-            if taken is None or way is not taken.way
-        ]
-        others.sort(key=self._order)
+        others = self.others(taken, home)
+        platforms = {way.platform.name: way.platform for way in self.ways}.values()
+        for region in {each for platform in platforms for each in self._sold_in(platform)}:
+            self._in_region(region)
         return PartPlan(
             name=self.need.name,
             function=self.need.function,
@@ -151,6 +151,17 @@ class Places:
                 if _rejects(verdicts)
             },
         )
+
+    def others(self, taken: Place | None, home: str | None) -> list[Candidate]:
+        """Return the best place of every way but the one that is taken, the nearest first."""
+        best = {id(place.way): place for place in self._best_by_way(home)}
+        others = [
+            self.candidate(best[id(way)]) if id(way) in best else self._nowhere(way, home)
+            for way in self.ways
+            if taken is None or way is not taken.way
+        ]
+        others.sort(key=self._order)
+        return others
 
     def _chosen(self, place: Place, home: str | None) -> Candidate:
         candidate = self.candidate(place)
@@ -167,18 +178,14 @@ class Places:
         if way.tier is None:
             return
         base = self._unknowns(way.verdicts) - self._credit(way)
-        allowed = {
-            region: in_region
-            for region in self.offers.regions(self.need, way.platform)
-            if not _rejects(in_region := self._in_region(region))
-        }
         found = {
             region: self.offers.offers(self.need, way.platform, way.tier, region)
-            for region in allowed
+            for region in self._sold_in(way.platform)
+            if self._is_allowed(region)
         }
         standby = self._standby(found) if needs_standby(self.need) else None
         for region, offers in found.items():
-            floor = base + self._unknowns(allowed[region])
+            floor = base + self._unknowns(self._in_region(region))
             for offer in offers:
                 second = None if standby is None else standby(offer)
                 placed = offer if second is None else offer.model_copy(update={"standby": second})
@@ -273,6 +280,19 @@ class Places:
         lines = (*cost.lines, line)
         return candidate.model_copy(update={"cost": cost.model_copy(update={"lines": lines})})
 
+    def _sold_in(self, platform: Platform) -> tuple[str, ...]:
+        """Return where a platform sells what is needed, looked up once for all of its ways."""
+        found = self._sold.get(platform.name)
+        if found is None:
+            found = self._sold[platform.name] = self.offers.regions(self.need, platform)
+        return found
+
+    def _is_allowed(self, region: str) -> bool:
+        found = self._allowed.get(region)
+        if found is None:
+            found = self._allowed[region] = not _rejects(self._in_region(region))
+        return found
+
     def _in_region(self, region: str) -> Verdicts:
         found = self.by_region.get(region)
         if found is None:
@@ -301,8 +321,8 @@ class Places:
         need = self.need
         return {
             number: verdict
-            for number, rule in enumerate(RULES_OF[need.function])
-            if rule.scope is scope and (verdict := rule.ask(need, placement)) is not None
+            for number, rule in _rules_of(need.function, scope)
+            if (verdict := rule.ask(need, placement)) is not None
         }
 
     def _unknowns(self, verdicts: Verdicts) -> int:
@@ -324,7 +344,7 @@ class Places:
                     f"{each.what}: {each.needed:,g} {each.unit} are needed at the peak, "
                     f"{each.reachable:,g} are reachable"
                 )
-        sold = self.offers.regions(self.need, place.way.platform)
+        sold = self._sold_in(place.way.platform)
         for name, data in self.need.data.items():
             if data.region in self.catalog.regions and data.region not in sold:
                 yield f"as far as is known it is not sold in `{data.region}`, where `{name}` lies"
@@ -364,10 +384,11 @@ class Places:
 
     def _nowhere(self, way: Way, home: str | None) -> Candidate:
         """Return a way that no place was entered for, at the offer that is nearest to one."""
-        regions = self.offers.regions(self.need, way.platform)
+        sold = self._sold_in(way.platform)
+        ordered = (home, *sold) if home in sold else sold
         # In a region that is allowed, so that the reasons are the platform's and not the region's.
-        allowed = [each for each in regions if not _rejects(self._in_region(each))] or regions
-        region = home if home in allowed else next(iter(allowed), None)
+        allowed = (each for each in ordered if self._is_allowed(each))
+        region = next(allowed, ordered[0] if ordered else None)
         if region is not None and way.tier is not None:
             for offer in self.offers.offers(self.need, way.platform, way.tier, region):
                 count = self.offers.count(self.need, offer)
@@ -432,6 +453,14 @@ def promised(need: Need, platform: str, cost: Decimal, context: Context) -> Deci
     amounts = (each.committed for each in owned if each.currency == context.currency)
     whole = sum((each for each in amounts if each is not None), Decimal(0))
     return min(whole / (len(need.others) + 1), max(cost, Decimal(0)))
+
+
+@cache
+def _rules_of(function: Function, scope: Scope) -> tuple[tuple[int, Rule], ...]:
+    """Return the rules of a scope with their numbers among all that are asked of a function."""
+    return tuple(
+        (number, rule) for number, rule in enumerate(RULES_OF[function]) if rule.scope is scope
+    )
 
 
 _NO_PLATFORM = Platform.model_construct(name=NOWHERE)

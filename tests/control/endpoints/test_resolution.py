@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from plinth.control.endpoints.resolution import check_runtime, field_of, resolve
+from plinth.control.endpoints.resolution import check, resolve
 from plinth.control.planning import PlanRefused
 from plinth.domain.workload import Endpoint
-from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.errors import Conflict, Invalid, NotFound
+from plinth.store.secrets import uses_of
 from tests.control.endpoints.keeping import keep_secret
 from tests.control.plane import TEAM, Plane, endpoint_of
 
@@ -43,17 +44,8 @@ def test_every_alias_is_a_version_and_every_deployment_has_its_plan(plane: Plane
 
 
 def test_an_unknown_runtime_is_refused_with_those_there_are(plane: Plane) -> None:
-    for one in endpoint_of().by_name().values():
-        check_runtime(plane.context, one)
-    file = endpoint_of(
-        deployments={"blue": {"model": "models:/m/1"}, "green": {"model": "models:/m/1"}},
-        traffic={"blue": 50, "green": 50},
-    )
-    (blue, green) = file.by_name().values()
-    wrong = green.model_copy(update={"runtime": "nope"})
-    with pytest.raises(Invalid, match=r"`deployments\.green\.runtime` is `nope`.*v2server"):
-        check_runtime(plane.context, wrong, field_of(file, "green", "runtime"))
-    check_runtime(plane.context, blue)
+    with pytest.raises(Invalid, match=r"`runtime` is `nope`; there are llmserver, v2server"):
+        resolve(plane.context, endpoint_of(runtime="nope"))
 
 
 def test_protocols_that_do_not_go_together_are_refused(plane: Plane) -> None:
@@ -119,3 +111,29 @@ def test_a_limit_of_nobody_is_refused(plane: Plane) -> None:
         with pytest.raises(Invalid, match=re.escape(why)):
             resolve(plane.context, file)
     assert resolve(plane.context, endpoint_of(external=CHAT, limits=[OF_TEAM])) == {}
+
+
+def test_a_secret_is_neither_opened_nor_noted_for_a_name_that_is_taken(plane: Plane) -> None:
+    keep_secret(plane, "provider", b"sk-1")
+    plane.apply()
+    external = {**CHAT, "credential": "secret:provider"}
+    taken = endpoint_of(external=external).model_copy(update={"team": "ops"})
+    with pytest.raises(Conflict, match="is taken"):
+        resolve(plane.context, taken)
+    mine = endpoint_of(external=external)
+    check(plane.context, mine)
+    with plane.context.database.read() as connection:
+        assert uses_of(connection, TEAM, "provider", 1) == ()
+    resolve(plane.context, mine)
+    with plane.context.database.read() as connection:
+        assert uses_of(connection, TEAM, "provider", 1) == ("endpoint/delay",)
+
+
+def test_a_region_is_read_as_the_catalog_spells_it_and_a_typo_is_named(plane: Plane) -> None:
+    def file(region: str) -> Endpoint:
+        allowed = {"regions": ["westeurope"]}
+        return endpoint_of(external={**CHAT, "region": region}, requirements=allowed)
+
+    check(plane.context, file("West Europe"))
+    with pytest.raises(Invalid, match="did you mean `westeurope`"):
+        check(plane.context, file("westeurop"))

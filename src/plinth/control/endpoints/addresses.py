@@ -1,38 +1,37 @@
-"""Refuse addresses of external models that lead into this machine or its own network.
+"""Look up what the names of external models lead to; refuse this machine and its own network.
 
 Whoever may apply a file would otherwise reach, through the gateway, what only this machine may:
-its own services, its neighbours, a cloud's metadata. An operator may allow it.
+its own services, its neighbours, a cloud's metadata. An operator may allow it; Plinth's own gateway
+is refused even then.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import queue
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
+from plinth.domain.address import (
+    Address,
+    check_not_ourselves,
+    check_written,
+    host_of,
+    is_local,
+    is_this_machine,
+    literal,
+    port_of,
+    refuse_ourselves,
+    refuse_private,
+)
 from plinth.kit.errors import Invalid, Temporary
 from plinth.kit.excerpt import excerpt
 
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 # Returns the IP addresses of a host's name. Raises OSError where it has none.
 Resolve: TypeAlias = Callable[[str], Sequence[str]]
 
 _RESOLVE_S = 5.0
-_PORTS = {"http": 80, "https": 443}
-_ALLOW = (
-    "an operator allows it with `allow_private_upstreams = true` in `settings.toml` of Plinth's "
-    "home, and starts Plinth anew"
-)
-# Names that clouds give the service that hands out a machine's credentials, and a public address
-# of one that only a machine itself may ask.
-_METADATA_NAMES = ("metadata", "metadata.goog", "metadata.google.internal", "instance-data")
-_METADATA_SUFFIXES = (".metadata.google.internal", ".ec2.internal")
-_METADATA_ADDRESSES = frozenset({ipaddress.ip_address("168.63.129.16")})
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def check_address(
@@ -52,92 +51,34 @@ def check_address(
     """
     if allow_private:
         return
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".").lower()
-    found = literal(host)
-    addresses = [found] if found is not None else _resolved(host, where, resolve or _ask_system)
-    for address in addresses:
-        why = None if address is None else why_private(address)
-        if why is not None:
-            shown = f"`{excerpt(host)}`" + ("" if found == address else f" is `{address}`, which")
-            raise Invalid(f"`{where}`: {shown} is {why}", hint=_ALLOW, code="private_address")
-    if is_secret and parts.scheme == "http":
-        raise Invalid(
-            f"`{where}` begins with `http://`, and the credential would be sent for all to read",
-            hint=f"write `https://`; to an address of your own network {_ALLOW}",
-        )
+    check_written(url, where=where, is_secret=is_secret)
+    host = host_of(url)
+    if literal(host) is not None:
+        return
+    for address in _resolved(host, where, resolve or _ask_system):
+        if address is not None:
+            refuse_private(host, address, where=where)
 
 
-def check_not_ourselves(url: str, port: int, *, where: str) -> None:
-    """Raise Invalid for the address of this Plinth's own gateway: a request would never arrive."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".").lower()
-    address = literal(host)
-    is_here = host == "localhost" or host.endswith(".localhost")
-    if address is not None:
-        inner = _inner(address) or address
-        is_here = inner.is_loopback or inner.is_unspecified
-    if is_here and (parts.port or _PORTS[parts.scheme]) == port:
-        raise Invalid(
-            f"`{where}` is Plinth's own address, and a request would come back for ever",
-            hint="name the other endpoint's model here: its `model` or its `external`",
-        )
+def check_no_way_back(url: str, port: int, *, where: str, resolve: Resolve | None = None) -> None:
+    """Raise Invalid when an address is that of this Plinth's own gateway, also by a name.
 
-
-def literal(host: str) -> Address | None:
-    """Return the IP address that a host is, in any spelling that programs accept; None: a name.
-
-    `127.1`, `2130706433`, `0x7f000001` and `0177.0.0.1` are all 127.0.0.1.
+    `port`: the gateway's. The name service is asked only where the port is the same. What it does
+    not answer now is let pass: the gateway notices a request that comes back.
     """
+    check_not_ourselves(url, port, where=where)
+    host = host_of(url)
+    if port_of(url) != port or literal(host) is not None or is_local(host):
+        return
     try:
-        return ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        pass
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except OSError:
-        return None
-
-
-def why_private(address: Address) -> str | None:
-    """Say what kind of address it is when it is not one of the public Internet, else None."""
-    inner = _inner(address)
-    if inner is not None:
-        return why_private(inner)
-    kinds = (
-        (address.is_loopback, "this machine itself"),
-        (address.is_unspecified, "this machine itself"),
-        (address.is_link_local, "an address of the link, where clouds answer for their metadata"),
-        (address in _METADATA_ADDRESSES, "an address at which a cloud answers for its machines"),
-        (address.is_multicast, "a multicast address"),
-        (address.is_private, "a private address"),
-        (not address.is_global, "a reserved address"),
-    )
-    return next((words for holds, words in kinds if holds), None)
-
-
-def _inner(address: Address) -> ipaddress.IPv4Address | None:
-    """Return the IPv4 address that an IPv6 address leads to, by whichever kind of wrapping."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    if address in _NAT64 or (int(address) >> 32 == 0 and int(address) > 1):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return None
+        found = _resolved(host, where, resolve or _ask_system)
+    except (Invalid, Temporary):
+        return
+    if any(address is not None and is_this_machine(address) for address in found):
+        refuse_ourselves(url, port, where=where)
 
 
 def _resolved(host: str, where: str, resolve: Resolve) -> list[Address | None]:
-    if host == "localhost" or host.endswith(".localhost"):
-        return [ipaddress.ip_address("127.0.0.1")]
-    if host in _METADATA_NAMES or host.endswith(_METADATA_SUFFIXES):
-        raise Invalid(
-            f"`{where}`: `{excerpt(host)}` is a name of a cloud's metadata service",
-            hint=_ALLOW,
-            code="private_address",
-        )
     answers: queue.Queue[Sequence[str] | OSError] = queue.Queue()
 
     def ask() -> None:

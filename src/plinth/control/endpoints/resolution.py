@@ -1,6 +1,7 @@
 """Check an endpoint's file against all that is outside it, and resolve what it names.
 
-Called before a transaction is opened: it asks MLflow and the name service.
+Called before a transaction is opened: it asks MLflow and the name service. `plinth plan` asks for
+the check alone, `plinth apply` for both, so that they refuse the same.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from sqlalchemy import Connection
 
 from plinth.control.context import Context
 from plinth.control.credentials import take
-from plinth.control.endpoints.addresses import check_address, check_not_ourselves
-from plinth.control.endpoints.routing import external_id, in_effect, spoken_by
+from plinth.control.endpoints.addresses import check_address, check_no_way_back
+from plinth.control.endpoints.routing import external_id, in_effect, speaks
 from plinth.control.lineage import find_lineage
 from plinth.control.planning import external_or_refuse, plan_or_refuse
 from plinth.control.secrets import secret_version
+from plinth.domain.endpoint_check import check_file, field_of
 from plinth.domain.model import Lineage, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.workload import Endpoint, EndpointDeployment, parse_model
-from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.errors import Conflict, Invalid, NotFound
 from plinth.kit.excerpt import excerpt
-from plinth.store.endpoints import list_endpoints
+from plinth.store.endpoints import StoredEndpoint, find_endpoint, list_endpoints
 from plinth.store.identities import has_key, list_teams
 
 
@@ -37,18 +39,16 @@ class Hosted:
 def resolve(context: Context, workload: Endpoint) -> dict[str, Hosted]:
     """Return what each deployment that Plinth serves comes from, by name. `team` is set.
 
-    Raises Invalid for a runtime that there is not, for protocols that do not go together and for
-    an address that is refused; NotFound for a model or a secret that there is not; PlanRefused for
-    what fits nowhere; Temporary when MLflow or the name service does not answer.
+    Raises what `check` does; and then Invalid for a credential that cannot be sent, NotFound for a
+    model that there is not, PlanRefused for what fits nowhere, Temporary when MLflow does not
+    answer.
     """
+    check(context, workload)
     deployments = workload.by_name()
     for name, one in deployments.items():
-        check_runtime(context, one, field_of(workload, name, "runtime"))
-    check_protocols(context, workload)
-    _check_limits(context, workload)
-    for name, one in deployments.items():
-        if one.external is not None:
-            _check_external(context, workload, name, one)
+        if one.external is not None and one.external.secret is not None:
+            id_, team = external_id(workload.name, name), workload.team or ""
+            take(context, id_, workload.name, team, one.external.secret)
     return {
         name: _hosted(context, workload.only(name))
         for name, one in deployments.items()
@@ -56,31 +56,41 @@ def resolve(context: Context, workload: Endpoint) -> dict[str, Hosted]:
     }
 
 
-def check_runtime(context: Context, one: EndpointDeployment, field: str = "runtime") -> None:
-    """Raise Invalid when there is no runtime of the name that the file gives in `field`."""
-    if one.runtime not in context.runtimes:
-        raise Invalid(
-            f"`{field}` is `{excerpt(one.runtime)}`; there are "
-            f"{', '.join(sorted(context.runtimes))}"
+def check(context: Context, workload: Endpoint) -> None:
+    """Return if nothing outside the file stands against it. `team` is set.
+
+    Changes nothing, opens no secret, and does not ask whether what Plinth is to serve fits here.
+    Raises Conflict for a name that is taken, Invalid for a runtime that there is not, for protocols
+    that do not go together, a limit of nobody, and an address that is refused; NotFound for a
+    secret that there is not; PlanRefused where data may not go; Temporary when the name service
+    does not answer.
+    """
+    with context.database.read() as connection:
+        check_free(find_endpoint(connection, workload.name), workload)
+    check_file(
+        workload,
+        speaks(context.runtimes),
+        port=context.port,
+        allow_private=context.settings.allow_private_upstreams,
+    )
+    _check_limits(context, workload)
+    for name, one in workload.by_name().items():
+        if one.external is not None:
+            _check_external(context, workload, name, one)
+
+
+def check_free(endpoint: StoredEndpoint | None, workload: Endpoint) -> None:
+    """Raise Conflict when another team has `endpoint` of that name, or it is being deleted."""
+    if endpoint is not None and endpoint.team != (workload.team or ""):
+        raise Conflict(
+            f"the endpoint name `{workload.name}` is taken; names are unique in Plinth",
+            hint="choose another name",
+            code="name_taken",
         )
-
-
-def check_protocols(context: Context, workload: Endpoint) -> None:
-    """Raise Invalid unless all deployments can answer the same requests."""
-    spoken = {name: spoken_by(one, context.runtimes) for name, one in workload.by_name().items()}
-    if len(set(spoken.values())) > 1:
-        said = ", ".join(f"`{name}` speaks `{protocol}`" for name, protocol in spoken.items())
-        raise Invalid(
-            f"callers of `{workload.name}` could not tell what to send: {said}",
-            hint="give each protocol an endpoint of its own; `openai` and `azure-openai` go "
-            "together",
-            code="mixed_protocols",
+    if endpoint is not None and endpoint.desired == "delete":
+        raise Conflict(
+            f"endpoint `{workload.name}` is being deleted", hint="apply it again in a moment"
         )
-
-
-def field_of(workload: Endpoint, name: str, field: str) -> str:
-    """Return the path in the file of a field of one deployment."""
-    return f"deployments.{name}.{field}" if workload.deployments else field
 
 
 def _check_external(
@@ -89,7 +99,7 @@ def _check_external(
     external, team = one.external, workload.team or ""
     assert external is not None
     where = field_of(workload, name, "external.url")
-    check_not_ourselves(external.url, context.port, where=where)
+    check_no_way_back(external.url, context.port, where=where)
     check_address(
         external.url,
         where=where,
@@ -108,7 +118,6 @@ def _check_external(
             hint=f"`plinth secrets set {external.secret} --team {team}` keeps one",
             code="no_secret",
         )
-    take(context, external_id(workload.name, name), workload.name, team, external.secret)
 
 
 def users_of(connection: Connection, team: str, secret: str) -> list[str]:

@@ -6,15 +6,14 @@ The gateway is told so (`control/gateway.py`), and the endpoint's reconciler wai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
+from plinth.domain.endpoint_check import CallersProtocol, spoken_by
 from plinth.domain.serving import TrafficPolicy
 from plinth.domain.traffic import Deployment, EndpointRoute
-from plinth.domain.workload import Endpoint, EndpointDeployment
+from plinth.domain.workload import Endpoint
 from plinth.runtimes.runtime import Runtime
 from plinth.store.endpoints import StoredEndpoint
 
-CallersProtocol = Literal["open-inference", "openai"]
 # What holds at once although the shares of a new file do not hold yet.
 _AT_ONCE = ("limits", "timeouts", "retries", "max_body", "health")
 
@@ -65,16 +64,17 @@ def takes_traffic(workload: Endpoint, serving: Mapping[str, str]) -> bool:
 
 def protocol_of(workload: Endpoint, runtimes: Mapping[str, Runtime]) -> CallersProtocol:
     """Return what an endpoint's callers speak; all its deployments speak the same."""
-    spoken = {spoken_by(one, runtimes) for one in workload.by_name().values()}
+    known = speaks(runtimes)
+    spoken = {spoken_by(one, known) for one in workload.by_name().values()}
     return "openai" if "openai" in spoken else "open-inference"
 
 
-def spoken_by(one: EndpointDeployment, runtimes: Mapping[str, Runtime]) -> CallersProtocol:
-    """Return what callers of one deployment speak; OpenAI and Azure OpenAI are translated."""
-    if one.external is not None:
-        return "open-inference" if one.external.protocol == "open-inference" else "openai"
-    runtime = runtimes.get(one.runtime)
-    return "openai" if runtime is not None and runtime.protocol == "openai" else "open-inference"
+def speaks(runtimes: Mapping[str, Runtime]) -> dict[str, CallersProtocol]:
+    """Return what callers of each model server speak, by the name of its runtime."""
+    return {
+        name: "openai" if runtime.protocol == "openai" else "open-inference"
+        for name, runtime in runtimes.items()
+    }
 
 
 def _routed(workload: Endpoint, serving: Mapping[str, str]) -> dict[str, str]:

@@ -8,13 +8,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from plinth.control.context import Context
-from plinth.control.endpoints.resolution import Hosted
+from plinth.control.endpoints.resolution import Hosted, check_free
 from plinth.control.endpoints.routing import in_effect, takes_traffic, wanted
 from plinth.control.runs.service import Sources, add_workload_run
 from plinth.domain.access import Actor
 from plinth.domain.base import Declared
 from plinth.domain.workload import Endpoint
-from plinth.kit.errors import Conflict
 from plinth.store.endpoints import StoredEndpoint, add_endpoint, file_json, find_endpoint, want
 from plinth.store.runs import StoredRun, find_run, rename_deployment
 
@@ -49,7 +48,7 @@ def apply_endpoint(
     name.
     """
     endpoint = find_endpoint(connection, workload.name)
-    _check_free(endpoint, workload)
+    check_free(endpoint, workload)
     step = _Step(connection, context, actor, workload, endpoint)
     for name, source in hosted.items():
         step.place(name, source)
@@ -70,19 +69,6 @@ def remove_endpoint(connection: Connection, context: Context, endpoint: StoredEn
 def _want(connection: Connection, context: Context, endpoint: StoredEndpoint, desired: str) -> None:
     now = context.clock.now()
     want(connection, endpoint.name, desired=desired, next={}, before=None, now=now)
-
-
-def _check_free(endpoint: StoredEndpoint | None, workload: Endpoint) -> None:
-    if endpoint is not None and endpoint.team != (workload.team or ""):
-        raise Conflict(
-            f"the endpoint name `{workload.name}` is taken; names are unique in Plinth",
-            hint="choose another name",
-            code="name_taken",
-        )
-    if endpoint is not None and endpoint.desired == "delete":
-        raise Conflict(
-            f"endpoint `{workload.name}` is being deleted", hint="apply it again in a moment"
-        )
 
 
 class _Step:

@@ -1,0 +1,54 @@
+"""What a file alone shows is refused without a control plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plinth.domain.endpoint_check import check_file, check_runtime, field_of, spoken_by
+from plinth.domain.workload import Endpoint
+from plinth.kit.errors import Invalid
+
+SPEAKS: Any = {"v2server": "open-inference", "llmserver": "openai"}
+CHAT = {"url": "https://api.example.com/v1", "protocol": "openai"}
+
+
+def endpoint(**fields: Any) -> Endpoint:
+    return Endpoint.model_validate({"kind": "endpoint", "name": "chat", **fields})
+
+
+def pair(first: dict[str, Any], second: dict[str, Any]) -> Endpoint:
+    return endpoint(deployments={"a": first, "b": second}, failover=["a", "b"])
+
+
+def test_all_deployments_speak_the_same() -> None:
+    azure = {"url": "https://x.openai.azure.com", "protocol": "azure-openai"}
+    ours = {"model": "models:/m/1", "runtime": "llmserver"}
+    check_file(pair({"external": CHAT}, {"external": azure}), SPEAKS)
+    check_file(pair({"external": CHAT}, ours), SPEAKS)
+    mixed = pair({"external": CHAT}, {"model": "models:/m/1"})
+    with pytest.raises(Invalid, match="`a` speaks `openai`, `b` speaks `open-inference`") as caught:
+        check_file(mixed, SPEAKS)
+    assert caught.value.code == "mixed_protocols"
+    assert {spoken_by(one, SPEAKS) for one in mixed.by_name().values()} == {
+        "openai",
+        "open-inference",
+    }
+
+
+def test_an_unknown_runtime_is_refused_with_its_field_and_those_there_are() -> None:
+    wrong = pair({"model": "models:/m/1"}, {"model": "models:/m/2", "runtime": "nope"})
+    with pytest.raises(Invalid, match=r"`deployments\.b\.runtime` is `nope`; there are"):
+        check_file(wrong, SPEAKS)
+    check_runtime(wrong.by_name()["a"], SPEAKS)
+    assert field_of(endpoint(external=CHAT), "main", "runtime") == "runtime"
+
+
+def test_an_address_of_this_machine_is_refused_unless_it_is_allowed() -> None:
+    here = endpoint(external={**CHAT, "url": "http://127.0.0.1:8000/v1"})
+    with pytest.raises(Invalid, match=r"`external\.url`: `127\.0\.0\.1` is this machine itself"):
+        check_file(here, SPEAKS)
+    check_file(here, SPEAKS, port=8470, allow_private=True)
+    with pytest.raises(Invalid, match="Plinth's own address"):
+        check_file(here, SPEAKS, port=8000, allow_private=True)

@@ -1,0 +1,14 @@
+"""What is said of the model servers is what their runtimes say."""
+
+from __future__ import annotations
+
+from plinth.domain.model_server import MODEL_SERVERS
+from plinth.runtimes.runtime import load_runtimes
+
+
+def test_the_table_says_what_the_runtimes_say() -> None:
+    runtimes = load_runtimes()
+    assert MODEL_SERVERS.keys() == runtimes.keys()
+    for name, server in MODEL_SERVERS.items():
+        assert (server.format,) == runtimes[name].formats
+        assert (server.protocol == "openai") == (runtimes[name].protocol == "openai")
