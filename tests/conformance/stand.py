@@ -119,8 +119,9 @@ class Upstream:
         self.answer = answer or answering({"ok": True})
         self.seen: list[Seen] = []
         self._loop = asyncio.new_event_loop()
+        self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server = self._loop.run_until_complete(
-            asyncio.start_server(self._serve, "127.0.0.1", 0)
+            asyncio.start_server(self._accept, "127.0.0.1", 0)
         )
         self.port: int = self._server.sockets[0].getsockname()[1]
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -135,10 +136,17 @@ class Upstream:
 
     async def _end(self) -> None:
         self._server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
+        open_ones = dict(self._tasks)
+        for task in open_ones:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*open_ones, return_exceptions=True)
+        # What nobody reads any more would never be sent, and one just accepted never began.
+        for writer in open_ones.values():
+            writer.transport.abort()
+        await asyncio.sleep(0.01)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks[self._loop.create_task(self._serve(reader, writer))] = writer
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -149,7 +149,7 @@ class Server:
     seen: list[Request] = field(default_factory=list)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _server: asyncio.Server | None = None
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     @property
     def address(self) -> Json:
@@ -168,10 +168,10 @@ class Server:
 
     async def _listen(self) -> None:
         if self.path is not None:
-            self._server = await asyncio.start_unix_server(self._serve, self.path, ssl=self.tls)
+            self._server = await asyncio.start_unix_server(self._accept, self.path, ssl=self.tls)
             return
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self.port, ssl=self.tls, backlog=1024
+            self._accept, "127.0.0.1", self.port, ssl=self.tls, backlog=1024
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -179,15 +179,20 @@ class Server:
         if self._server is not None:
             self._server.close()
             self._server = None
-        tasks = list(self._tasks)
-        for task in tasks:
+        open_ones = dict(self._tasks)
+        for task in open_ones:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*open_ones, return_exceptions=True)
+        # One that was just accepted has not begun, and closes nothing itself.
+        for writer in open_ones.values():
+            writer.transport.abort()
+        self._tasks.clear()
+        await asyncio.sleep(0.01)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks[self.loop.create_task(self._serve(reader, writer))] = writer
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         try:
             while (request := await _read(reader, writer)) is not None:
                 self.seen.append(request)
@@ -195,7 +200,6 @@ class Server:
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            self._tasks.discard(task)
             writer.transport.abort()
 
 
