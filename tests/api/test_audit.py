@@ -18,7 +18,10 @@ from tests.control.plane import endpoint_of
 # Calls that change nothing for anybody: (method, path) -> why they leave no entry.
 NO_CHANGE: dict[tuple[str, str], str] = {
     ("POST", "/endpoints/{name}/check"): "it only says what applying the file would refuse",
+    ("POST", "/data/{name}/missing"): "it only says which files are not here yet",
 }
+# A file is nobody's until a version names it.
+NO_ENTRY = {("PUT", "/data/{name}/files/{digest}")}
 # Requests for routes of which the table of all routes has none, or one that changes nothing.
 ANEW = {
     ("PUT", "/endpoints/{name}"): Request(
@@ -48,6 +51,11 @@ def newest(service: Service) -> StoredEntry:
     return entries(service, limit=1)[0]
 
 
+def with_headers(options: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+    """Return a call's options with these headers beside its own."""
+    return {**options, "headers": {**options.get("headers", {}), **headers}}
+
+
 def test_every_call_that_changes_something_leaves_an_entry(service: Service) -> None:
     table = requests(prepare(service)) | ANEW
     for (method, path), route in api_routes(service).items():
@@ -58,10 +66,12 @@ def test_every_call_that_changes_something_leaves_an_entry(service: Service) -> 
         request = table[method, path]
         headers = {"x-forwarded-for": "6.6.6.6, 10.0.0.7", "x-request-id": "a-b-c"}
         answer = service.call(
-            service.admin, method, request.path, headers=headers, **request.options
+            service.admin, method, request.path, **with_headers(request.options, headers)
         )
         assert answer.is_success, f"{method} {path}: {answer.text}"
         added = entries(service)[len(before) :]
+        if (method, path) in NO_ENTRY:
+            continue
         assert added, f"{method} {path} left no entry in the audit log: call `caller.note`"
         for entry in added:
             assert (entry.principal, entry.outcome) == ("admin", "done"), path

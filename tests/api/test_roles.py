@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
+from starlette.routing import Mount
 
 from plinth.access.rbac import decide
 from plinth.api.app import PREFIX
+from plinth.api.console.app import PREFIX as CONSOLE
 from plinth.control.published import Record
+from plinth.control.workspaces.service import stop_workspace
 from plinth.domain.access import Action, Grant, Resource, Role
 from plinth.domain.traffic import EndpointRoute
+from plinth.kit.archive import pack
 from plinth.kit.ids import digest_of
 from plinth.store.identities import add_grant
+from plinth.store.workspaces import get_workspace
 from tests.api.service import CSV, LONELY, OTHER, TEAM, Service, error_of, make_service
-from tests.control.plane import endpoint_of
+from tests.control.batches.batch_case import add_files, write_output
+from tests.control.batches.batch_case import submit as submit_batch
+from tests.control.flows.stand import apply_flow, upload
+from tests.control.openai_batches.batches import CHAT, put
+from tests.control.plane import Plane, endpoint_of
 
 CODE = b"not really an archive"
+FLOW_FILES = {"main.py": "app = 2\n"}
+TRACE = "tr-" + "0" * 32
+FLOW_PLACE = {"mlflow_experiment": {"experiment_id": "e-answers"}}
 DIFF = b"diff --git a/x.py b/x.py\n"
 RESPONSE = "a-response"
 JOB = {"kind": "job", "name": "train", "team": TEAM, "command": ["python"]}
@@ -50,6 +64,10 @@ class Things:
     active: str
     grant: str
     key: str
+    file: str
+    unread: str
+    batch: str
+    scored: str = ""
 
 
 def prepare(service: Service) -> Things:
@@ -62,6 +80,12 @@ def prepare(service: Service) -> Things:
     plane.tracking.add_model(TEAM, "m", ("champion",))
     for name in ("delay", "to-stop", "to-delete"):
         plane.apply(name=name)
+    for number in range(1, 5):
+        plane.open(f"lab-{number}", shared=True)
+    with plane.write() as connection:
+        for name in ("lab-2", "lab-3"):
+            stop_workspace(connection, plane.context, get_workspace(connection, name))
+    plane.until(lambda: all(_is_over(plane, name) for name in ("lab-2", "lab-3")))
     plane.apply(name="chat", external={"url": "https://1.1.1.1/v1", "protocol": "openai"})
     service.add_data()
     service.as_admin("PUT", f"/diffs/{digest_of(DIFF)}", params={"team": TEAM}, content=DIFF)
@@ -78,7 +102,23 @@ def prepare(service: Service) -> Things:
     unit = plane.home.units / "control"
     unit.mkdir()
     (unit / "log").write_bytes(b"started\n")
-    return Things(done, plane.submit(name="active"), stored.id, key["id"])
+    read, unread = (put(plane, b"{}\n").id for _ in range(2))
+    asked = {"input_file_id": read, "endpoint": CHAT, "completion_window": "24h"}
+    batch = service.as_admin("POST", "/openai/batches", json=asked)["id"]
+    active = plane.submit(name="active")
+    apply_flow(plane)
+    upload(plane, FLOW_FILES)
+    plane.tracking.traces["answers"] = [{"trace_id": TRACE, "trace_location": FLOW_PLACE}]
+    plane.tracking.add_model(TEAM, "scale", ("champion",))
+    add_files(plane, a="x\n1\n")
+    scored = submit_batch(plane)
+    write_output(plane, scored, 1)
+    return Things(done, active, stored.id, key["id"], read, unread, batch, scored.id)
+
+
+def _is_over(plane: Plane, name: str) -> bool:
+    found = plane.workspace(name)
+    return found is not None and plane.run(str(found.run)).phase.is_final
 
 
 TEAM_ABSENT = (TEAM, "nobody")
@@ -87,10 +127,14 @@ TEAM_ABSENT = (TEAM, "nobody")
 def requests(things: Things) -> dict[tuple[str, str], Request]:
     """Return a request for every route."""
     return {
+        **openai_requests(things),
         **run_requests(things),
         **endpoint_requests(),
+        **flow_requests(),
+        **workspace_requests(),
         **identity_requests(things),
         **other_requests(),
+        **batch_requests(things),
     }
 
 
@@ -172,6 +216,97 @@ def endpoint_requests() -> dict[tuple[str, str], Request]:
         ),
         ("DELETE", "/endpoints/{name}"): Request(
             "/endpoints/to-delete", endpoint("to-delete"), {}, ("to-delete", "nothing")
+        ),
+    }
+
+
+def workspace_requests() -> dict[tuple[str, str], Request]:
+    # Shared: of one's own only the owner opens it, which tests/api/test_workspaces.py asks.
+    made = {"kind": "workspace", "name": "made", "team": TEAM, "shared": True}
+
+    def of(name: str, more: str = "", **options: Any) -> Request:
+        known = Resource(kind="workspace", team=TEAM, name=name)
+        return Request(f"/workspaces/{name}{more}", known, options, (name, "nothing"))
+
+    return {
+        ("PUT", "/workspaces/{name}"): Request(
+            "/workspaces/made",
+            Resource(kind="workspace", team=TEAM, name="made"),
+            {"json": made},
+            TEAM_ABSENT,
+        ),
+        ("GET", "/workspaces"): Request("/workspaces", shows=has("name", "lab-1")),
+        ("GET", "/workspaces/{name}"): of("lab-1"),
+        ("POST", "/workspaces/{name}/start"): of("lab-2", "/start"),
+        ("POST", "/workspaces/{name}/stop"): of("lab-1", "/stop", json={"force": True}),
+        ("POST", "/workspaces/{name}/resize"): of("lab-3", "/resize", json={"profile": "medium"}),
+        ("DELETE", "/workspaces/{name}"): of("lab-4", params={"force": True}),
+    }
+
+
+def flow_requests() -> dict[tuple[str, str], Request]:
+    flow = {"kind": "flow", "name": "answers", "team": TEAM, "app": "main:app"}
+    run = Resource(kind="run", team=TEAM)
+    with TemporaryDirectory() as folder:
+        for name, text in FLOW_FILES.items():
+            Path(folder, name).write_text(text)
+        digest = pack(Path(folder)).digest
+    evaluation = {"workload": flow | {"kind": "evaluation"}, "code_digest": digest}
+    known = (("answers", "nothing"),)
+    seen = Resource(kind="flow", team=TEAM, name="answers")
+    return {
+        ("PUT", "/flows/{name}"): Request(
+            "/flows/answers",
+            endpoint("answers"),
+            {"json": {"workload": flow, "code_digest": digest}},
+            TEAM_ABSENT,
+        ),
+        ("POST", "/flow-evaluations"): Request(
+            "/flow-evaluations", run, {"json": evaluation}, TEAM_ABSENT
+        ),
+        ("GET", "/flows/{name}/traces"): Request("/flows/answers/traces", seen, {}, *known),
+        ("GET", "/flows/{name}/traces/{trace_id}"): Request(
+            f"/flows/answers/traces/{TRACE}", seen, {}, *known
+        ),
+    }
+
+
+def openai_requests(things: Things) -> dict[tuple[str, str], Request]:
+    headers = {"openai-project": TEAM}
+    files, file = Resource(kind="file", team=TEAM), (things.file, "file-missing22")
+    batches, batch = Resource(kind="requests", team=TEAM), (things.batch, "batch_missing22")
+    named = Resource(kind="file", team=TEAM, name=things.file)
+    one = Resource(kind="requests", team=TEAM, name=things.batch.replace("_", "-"))
+    asked = {"input_file_id": things.file, "endpoint": CHAT, "completion_window": "24h"}
+    form = {"files": {"file": ("a.txt", b"x")}, "data": {"purpose": "user_data"}}
+    return {
+        ("POST", "/openai/files"): Request(
+            "/openai/files", files, {"headers": headers, **form}, TEAM_ABSENT
+        ),
+        ("GET", "/openai/files"): Request(
+            "/openai/files", files, {"headers": headers}, TEAM_ABSENT
+        ),
+        ("GET", "/openai/files/{file_id}"): Request(
+            f"/openai/files/{things.file}", named, {}, file
+        ),
+        ("GET", "/openai/files/{file_id}/content"): Request(
+            f"/openai/files/{things.file}/content", named, {}, file
+        ),
+        ("DELETE", "/openai/files/{file_id}"): Request(
+            f"/openai/files/{things.unread}",
+            Resource(kind="file", team=TEAM, name=things.unread),
+            {},
+            (things.unread, "file-missing22"),
+        ),
+        ("POST", "/openai/batches"): Request("/openai/batches", batches, {"json": asked}, file),
+        ("GET", "/openai/batches"): Request(
+            "/openai/batches", batches, {"headers": headers}, TEAM_ABSENT
+        ),
+        ("GET", "/openai/batches/{batch_id}"): Request(
+            f"/openai/batches/{things.batch}", one, {}, batch
+        ),
+        ("POST", "/openai/batches/{batch_id}/cancel"): Request(
+            f"/openai/batches/{things.batch}/cancel", one, {}, batch
         ),
     }
 
@@ -288,6 +423,41 @@ def other_requests() -> dict[tuple[str, str], Request]:
     }
 
 
+def batch_requests(things: Things) -> dict[tuple[str, str], Request]:
+    scored = Resource(kind="batch", team=TEAM, name="nightly")
+    missing = (things.scored, "r_missing222")
+    batch = {"kind": "batch", "name": "b", "model": "models:/scale@champion", "data": "rows"}
+    more = Resource(kind="data", team=TEAM, name="many")
+    digest, params = digest_of(CSV), {"team": TEAM}
+    files = {"files": [{"name": "a.csv", "digest": digest}]}
+    at = f"/batches/{things.scored}"
+    return {
+        ("POST", "/batches"): Request(
+            "/batches",
+            Resource(kind="batch", team=TEAM),
+            {"json": {**batch, "team": TEAM}},
+            TEAM_ABSENT,
+        ),
+        ("GET", "/batches/{run_id}"): Request(at, scored, {}, missing),
+        ("GET", "/batches/{run_id}/files"): Request(f"{at}/files", scored, {}, missing),
+        ("GET", "/batches/{run_id}/files/{name:path}"): Request(
+            f"{at}/files/manifest.json", scored, {}, missing
+        ),
+        ("POST", "/data/{name}/missing"): Request(
+            "/data/many/missing", more, {"params": params, "json": files}, TEAM_ABSENT
+        ),
+        ("PUT", "/data/{name}/files/{digest}"): Request(
+            f"/data/many/files/{digest}",
+            more,
+            {"params": {**params, "file_name": "a.csv"}, "content": CSV},
+            TEAM_ABSENT,
+        ),
+        ("POST", "/data/{name}/versions"): Request(
+            "/data/many/versions", more, {"params": params, "json": files}, TEAM_ABSENT
+        ),
+    }
+
+
 def secret_requests() -> dict[tuple[str, str], Request]:
     params = {"params": {"team": TEAM}}
     return {
@@ -331,6 +501,8 @@ def api_routes(service: Service) -> dict[tuple[str, str], APIRoute]:
         # Some versions of FastAPI keep the included router, others copy its routes.
         router = getattr(included, "original_router", None)
         for route in router.routes if router else [included]:
+            if isinstance(route, Mount) and route.path == CONSOLE:
+                continue  # Pages, which call what is tested here: tests/api/console.
             assert isinstance(route, APIRoute), f"{type(route)} is no route of the API"
             if not route.include_in_schema:
                 continue  # For browsers, which have no key yet: tests/api/test_sign_in.py.
@@ -341,7 +513,7 @@ def api_routes(service: Service) -> dict[tuple[str, str], APIRoute]:
 
 def test_every_route_says_what_it_asks_and_is_tested(service: Service) -> None:
     routes = api_routes(service)
-    assert set(routes) == set(requests(Things("", "", "", "")))
+    assert set(routes) == set(requests(Things("", "", "", "", "", "", "")))
     for route in routes.values():
         declared = route.openapi_extra or {}
         assert Action(declared["x-plinth-action"])
@@ -398,7 +570,8 @@ def _error(request: Request, answer: Any) -> Any:
 
 @pytest.mark.parametrize("key", [None, "", "plk_nonsense", "no key at all"])
 def test_every_route_refuses_who_has_no_key(service: Service, key: str | None) -> None:
-    for (method, path), request in requests(Things("r_x", "r_y", "g_z", "k_w")).items():
+    things = Things("r_x", "r_y", "g_z", "k_w", "file-f", "file-g", "batch_b", "r_s")
+    for (method, path), request in requests(things).items():
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         answer = service.client.request(method, PREFIX + request.path, headers=headers)
         assert answer.status_code in (401, 422), (path, answer.text)

@@ -158,10 +158,34 @@ def test_every_holder_of_a_key_may_open_but_no_browser_opens_another(service: Se
     cookie = visit(service, path).headers["set-cookie"].partition(";")[0]
     key = f"plk_{cookie.partition('=')[2]}"
     answer = service.call(key, "POST", "/sign-in", json={})
-    assert answer.status_code == 403
-    assert "browser's" in error_of(answer)["message"]
+    assert answer.status_code == 401
+    assert error_of(answer)["code"] == "key_of_page"
 
 
 def test_there_is_nothing_else_to_open(service: Service) -> None:
     answer = service.call(service.admin, "POST", "/sign-in", json={"page": "https://evil"})
-    assert answer.status_code == 422
+    assert answer.status_code == 404
+    assert "`https://evil`" in error_of(answer)["message"]
+    assert service.call(service.admin, "POST", "/sign-in", json={"page": 7}).status_code == 422
+
+
+def test_each_page_has_its_own_link_and_its_own_words(service: Service) -> None:
+    answer = service.call(service.admin, "POST", "/sign-in", json={"page": "console"})
+    parts = urlsplit(answer.json()["url"])
+    assert parts.netloc == "console.localhost:1"
+    path = f"{parts.path}?{parts.query}"
+    # At MLflow's host it is none, and is not used up.
+    assert visit(service, path, {**TYPED, "host": "mlflow.localhost:1"}).status_code == 404
+    console = {**TYPED, "host": "console.localhost:1"}
+    cookie = visit(service, path, console).headers["set-cookie"].partition(";")[0]
+    used = visit(service, path, console)
+    assert used.status_code == 410
+    assert "plinth open console" in used.text
+    # Signing out at another host ends nothing here.
+    strange = {**TYPED, "cookie": cookie, "host": "mlflow.localhost:1"}
+    assert visit(service, "/sign-out", strange, method="POST").status_code == 200
+    before = [key for key in service.as_admin("GET", "/keys") if key["label"] == "browser"]
+    assert [key["revoked_at"] for key in before] == [None]
+    visit(service, "/sign-out", {**console, "cookie": cookie}, method="POST")
+    after = [key for key in service.as_admin("GET", "/keys") if key["label"] == "browser"]
+    assert [key["revoked_at"] for key in after] != [None]

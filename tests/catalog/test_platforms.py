@@ -46,7 +46,7 @@ NAMED = {
     *("databricks-jobs", "databricks-model-serving", "synapse-spark"),
     *("foundry-hub", "foundry-agent-service", "prompt-flow", "external-model-api"),
 }
-TODAY = date(2026, 11, 22)
+TODAY = date(2026, 11, 23)
 
 
 def test_the_local_platform_carries_what_was_seen_of_this_machine():

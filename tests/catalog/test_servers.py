@@ -52,7 +52,9 @@ def test_every_row_names_platforms_that_exist():
 
 def test_what_plinth_starts_is_what_its_runtimes_say():
     started = {server.name: server.formats for server in SERVERS if server.started_by_plinth}
-    assert started == {name: runtime.formats for name, runtime in load_runtimes().items()}
+    # What hosts flows is no model server.
+    runtimes = [each for each in load_runtimes().values() if each.protocol != "flow"]
+    assert started == {runtime.name: runtime.formats for runtime in runtimes}
 
 
 def test_choose_the_server_for_the_platform():

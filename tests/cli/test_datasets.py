@@ -52,7 +52,7 @@ def test_every_list_is_json_for_programs(terminal: Terminal) -> None:
         said = terminal(*words, "--json")
         assert (said.code, said.err) == (0, ""), words
         assert isinstance(said.json, list), words
-    assert set(terminal("list", "--json").json) == {"endpoints", "runs"}
+    assert set(terminal("list", "--json").json) == {"endpoints", "runs", "workspaces"}
     assert set(terminal("version", "--json").json) == {"version"}
 
 

@@ -49,7 +49,7 @@ def test_the_help_of_a_group_cuts_no_line_of_its_verbs(terminal: Terminal, name:
 def test_usage_names_what_is_needed_as_it_is_written(terminal: Terminal) -> None:
     assert "Usage: plinth run [OPTIONS] FILE\n" in terminal("run", "--help").out
     assert "Usage: plinth open [OPTIONS] [PAGE]\n" in terminal("open", "--help").out
-    assert "plinth data add [OPTIONS] NAME FILE\n" in terminal("data", "add", "--help").out
+    assert "plinth data add [OPTIONS] NAME FILE...\n" in terminal("data", "add", "--help").out
 
 
 def test_a_verb_that_does_not_exist_is_answered_with_the_nearest(terminal: Terminal) -> None:

@@ -90,4 +90,4 @@ def test_the_browser_s_key_stands_out_among_the_keys(terminal: Terminal) -> None
 
 
 def test_there_is_nothing_else_to_open(terminal: Terminal) -> None:
-    assert terminal("open", "payroll").code == 2
+    assert terminal("open", "payroll").code == 1

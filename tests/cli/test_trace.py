@@ -144,7 +144,7 @@ def test_data_is_a_tree_of_what_came_of_it(terminal: Terminal, plane: Plane) -> 
     said = terminal("lineage", "data", "flights@1", "--team", TEAM).out
     for words in (
         "flights@1 (1 rows",
-        "read by 1 job",
+        "read by 1 run",
         f"run {job} of job train: succeeded",
         "in 1 model version",
         "m version 1",

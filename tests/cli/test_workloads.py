@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from plinth.cli import workloads
+from plinth.cli import code
 from plinth.client.git import Origin
 from plinth.control.published import Published, Refused
 from plinth.domain.model import CodeOrigin
@@ -201,7 +201,7 @@ def test_a_difference_that_is_not_kept_is_said(
     terminal: Terminal, job_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origin = Origin(CodeOrigin(commit="a" * 40, note="the difference is not kept: it is large"))
-    monkeypatch.setattr(workloads, "find_origin", lambda _folder: origin)
+    monkeypatch.setattr(code, "find_origin", lambda _folder: origin)
     said = terminal("run", job_file, "-d")
     assert "note: the difference is not kept: it is large" in said.err
     assert "not kept" in terminal("get", "train").out
@@ -211,7 +211,7 @@ def test_a_name_of_nothing_is_said(terminal: Terminal) -> None:
     for verb in ("get", "logs", "stop", "delete"):
         said = terminal(verb, "nothing")
         assert said.code == 1
-        assert "no run, job or endpoint `nothing`" in said.err
+        assert "no run, job, endpoint or workspace `nothing`" in said.err
 
 
 SEVERAL = """\

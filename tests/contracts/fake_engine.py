@@ -89,7 +89,9 @@ class FakeEngine:
     """The engine of a World; holds no state of its own."""
 
     name = "local"
-    capability = Capability(functions=("train", "online"), isolation=ISOLATION)
+    capability = Capability(
+        functions=("explore", "train", "batch", "online", "flow"), isolation=ISOLATION
+    )
 
     def __init__(self, world: World) -> None:
         self._world = world

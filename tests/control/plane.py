@@ -29,17 +29,23 @@ from plinth.control.gateway import GatewayReconciler, Published
 from plinth.control.identities import make_first, make_team
 from plinth.control.loop import Loop
 from plinth.control.metering import Metering
+from plinth.control.openai_batches.reconciler import BatchReconciler
 from plinth.control.planning import plan_or_refuse
 from plinth.control.refusals import Refusals
 from plinth.control.runs.reconciler import RunReconciler
 from plinth.control.runs.service import submit_job
 from plinth.control.status import Parts
 from plinth.control.tracking import TrackingKeeper
+from plinth.control.workspaces.probe import Seen, Silent
+from plinth.control.workspaces.reconciler import WorkspaceReconciler
+from plinth.control.workspaces.service import bring_up
 from plinth.domain.access import Actor
 from plinth.domain.model import CodeOrigin, ModelVersion
 from plinth.domain.platform import Platform
 from plinth.domain.usage import Meter, UsageRecord
-from plinth.domain.workload import Endpoint, Job, ModelName
+from plinth.domain.workload import Endpoint, Job
+from plinth.domain.workload_fields import ModelName
+from plinth.domain.workspace import Workspace
 from plinth.environments.environments import BuiltEnvironment
 from plinth.environments.spec import EnvironmentSpec
 from plinth.kit.clock import FakeClock
@@ -54,6 +60,7 @@ from plinth.store.endpoints import StoredEndpoint, find_endpoint, list_endpoints
 from plinth.store.identities import load_actor
 from plinth.store.runs import Attempt, StoredRun, find_run, list_attempts
 from plinth.store.session import Database, engine_of
+from plinth.store.workspaces import StoredWorkspace, find_workspace
 from plinth.tracking.mlflow import TrackedRun, Tracking
 from plinth.units.client import AgentClient
 from tests.contracts.fake_engine import FakeEngine, World
@@ -76,7 +83,9 @@ class FakeBuilder:
         folder = self._root / spec.digest
         return BuiltEnvironment(spec.digest, folder, folder / "bin" / "python")
 
-    def fetch(self, folder: Path, _label: str, download: Callable[[], object]) -> None:
+    def fetch(
+        self, folder: Path, _label: str, download: Callable[[], object], *, what: str = ""
+    ) -> None:
         if not folder.exists():
             download()
 
@@ -94,10 +103,13 @@ class FakeTracking:
     runs: dict[str, str] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     logged: dict[tuple[str, str], TrackedRun] = field(default_factory=dict)
+    histories: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
     finished: dict[str, list[str]] = field(default_factory=dict)
     workspaces: set[str] = field(default_factory=set)
     models: dict[tuple[str, str], list[ModelVersion]] = field(default_factory=dict)
     requirements: str = "scikit-learn==1.8.0\n"
+    traces: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    spans: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     error: BaseException | None = None
 
     def ready(self) -> None:
@@ -128,6 +140,29 @@ class FakeTracking:
         if (team, tracking_run) not in self.logged:
             raise NotFound(f"team `{team}` has no run {tracking_run} in MLflow")
         return self.logged[team, tracking_run]
+
+    def metric_history(self, team: str, tracking_run: str, name: str) -> list[tuple[float, float]]:
+        self._check()
+        return self.histories.get((tracking_run, name), [])
+
+    def experiment_id(self, team: str, name: str) -> str | None:
+        self._check()
+        return f"e-{name}"
+
+    def search_traces(self, team: str, experiment: str, limit: int) -> list[dict[str, Any]]:
+        self._check()
+        return self.traces.get(experiment, [])[:limit]
+
+    def find_trace(self, team: str, trace_id: str) -> dict[str, Any]:
+        self._check()
+        for each in (one for found in self.traces.values() for one in found):
+            if each["trace_id"] == trace_id:
+                return each
+        raise NotFound(f"there is no trace `{excerpt(trace_id)}`")
+
+    def trace_spans(self, team: str, trace_id: str) -> list[dict[str, Any]]:
+        self._check()
+        return self.spans.get(trace_id, [])
 
     def log(self, team: str, tracking_run: str, **logged: Any) -> None:
         """Say what MLflow knows of a run: `tags`, `parameters`, `metrics`."""
@@ -202,6 +237,8 @@ class Plane:
         self.published: Published | None = Published("v", {}, frozenset(), {})
         self.gateway_lags = False
         self.hints = 0
+        # What workspaces say of themselves; None: nothing.
+        self.seen: Seen | None = Seen(active_at=self.clock.now())
         self._open()
         if home.admin_token.exists():
             return  # It is a copy of a home that has them.
@@ -238,10 +275,16 @@ class Plane:
             refusals=Refusals(self.context),
             periodic=(),
         )
-        self.runs = RunReconciler(self.context, self._ready)
+        self.runs = RunReconciler(self.context, self._ready, self._probe)
+        self.workspaces = WorkspaceReconciler(
+            self.context, lambda _name: not self.gateway_lags, self._probe
+        )
         self.endpoints = EndpointReconciler(self.context, lambda: self.published)
         self.loop = Loop(
-            self.database, self.clock, (self.runs, self.endpoints), threads=self._threads
+            self.database,
+            self.clock,
+            (self.runs, self.endpoints, BatchReconciler(self.context), self.workspaces),
+            threads=self._threads,
         )
 
     def platforms(self) -> tuple[Platform, ...]:
@@ -259,6 +302,11 @@ class Plane:
 
     def _hint(self) -> None:
         self.hints += 1
+
+    def _probe(self, _socket: Path) -> Seen:
+        if self.seen is None:
+            raise Silent("it does not answer")
+        return self.seen
 
     def _ready(self, run: StoredRun) -> str | None:
         return self.why_not.get(run.id, self.not_ready)
@@ -403,6 +451,24 @@ class Plane:
         cursor = self.context.ledger.cursor("test")
         self.context.ledger.commit("test", [record], expected=cursor, cursor=response_id)
         return record
+
+    def open(self, name: str = "lab", *, by: Actor | None = None, **fields: Any) -> StoredWorkspace:
+        """Write the intent to have a workspace open, as the API does."""
+        workload = Workspace.model_validate(
+            {"kind": "workspace", "name": name, "team": TEAM, **fields}
+        )
+        plan = plan_or_refuse(self.context, workload)
+        with self.write() as connection:
+            return bring_up(connection, self.context, by or self.actor(), workload, plan)
+
+    def workspace(self, name: str = "lab") -> StoredWorkspace | None:
+        with self.database.read() as connection:
+            return find_workspace(connection, name)
+
+    def says(self, **fields: Any) -> None:
+        """Have workspaces say this of themselves from now on."""
+        known = {} if self.seen is None else self.seen.model_dump()
+        self.seen = Seen.model_validate({**known, "active_at": self.clock.now(), **fields})
 
     def endpoint(self, name: str = "delay") -> StoredEndpoint | None:
         with self.database.read() as connection:

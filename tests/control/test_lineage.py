@@ -20,7 +20,7 @@ from plinth.control.tags import BY, tags_of
 from plinth.control.trace import find_trace
 from plinth.domain.access import PrincipalKind
 from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
-from plinth.domain.workload import parse_model
+from plinth.domain.workload_fields import parse_model
 from plinth.kit.errors import NotFound, Temporary
 from plinth.store import tables
 from plinth.store.data_versions import add_data_version

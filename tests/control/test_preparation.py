@@ -20,7 +20,8 @@ from plinth.control.preparation import (
 )
 from plinth.control.runs.service import submit_job
 from plinth.domain.run import Phase
-from plinth.domain.workload import Environment, Job
+from plinth.domain.workload import Job
+from plinth.domain.workload_fields import Environment
 from plinth.engines.base import ReplicaSpec
 from plinth.environments.requirement import normalise
 from plinth.kit.archive import pack

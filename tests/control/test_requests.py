@@ -212,5 +212,42 @@ def test_what_is_for_no_endpoint_is_counted_apart() -> None:
     }
 
 
+def test_a_line_of_a_batch_is_known_by_its_number_however_often_it_is_sent() -> None:
+    first, second = (
+        read_request(chat(principal="q_a", line="q_a-7", id=each)).drafts for each in ("x", "y")
+    )
+    assert {draft.request_id for draft in (*first, *second)} == {"q_a-7"}
+
+
+@pytest.mark.parametrize(
+    ("principal", "said"),
+    [("p_a", "p_a-7"), ("q_a", "q_b-7"), ("q_a", "7"), ("q_a", None), (None, "None-7")],
+)
+def test_nobody_else_is_believed_which_request_it_is(principal: str, said: str | None) -> None:
+    drafts = read_request(chat(principal=principal, line=said, id="x")).drafts
+    assert {draft.request_id for draft in drafts} == {"x"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"flags": "DC", "code": 0, "details": "downstream_remote_disconnect", "usage": None},
+        {"flags": "UT", "code": 504, "details": "response_timeout", "usage": None},
+        {"flags": "UPE", "code": 200, "details": "upstream_reset_after_response_started{x}"},
+        {"code": 500},
+        {"code": 429},
+    ],
+    ids=str,
+)
+def test_what_a_batch_asks_again_is_not_charged_for_this_time(changed: dict[str, Any]) -> None:
+    assert read_request(chat(principal="q_a", line="q_a-7", **changed)).drafts == ()
+    assert read_request(chat(principal="p_a", line="q_a-7", **changed)).drafts
+
+
+@pytest.mark.parametrize("code", [200, 400, 404])
+def test_what_a_batch_does_not_ask_again_is_charged(code: int) -> None:
+    assert read_request(chat(principal="q_a", line="q_a-7", code=code)).drafts
+
+
 def test_a_line_read_twice_says_the_same() -> None:
     assert read_request(chat()) == read_request(chat())

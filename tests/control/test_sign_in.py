@@ -45,16 +45,16 @@ def key_of(plane: Plane, *, hours: float = 100, label: str = "laptop") -> tuple[
 
 def code_for(plane: Plane, actor: Actor, key_id: str) -> str:
     with plane.write() as connection:
-        link = make_link(connection, plane.context, actor, key_id)
+        link = make_link(connection, plane.context, actor, key_id, "mlflow")
     assert link.expires_at == plane.clock.now() + timedelta(seconds=LINK_S)
     parts = urlsplit(link.url)
     assert (parts.scheme, parts.netloc, parts.path) == ("http", "mlflow.localhost:1", "/sign-in")
     return parse_qs(parts.query)["code"][0]
 
 
-def use(plane: Plane, code: str) -> SignedIn | Refusal:
+def use(plane: Plane, code: str, page: str = "mlflow") -> SignedIn | Refusal:
     with plane.write() as connection:
-        return use_link(connection, plane.context, code)
+        return use_link(connection, plane.context, code, page)
 
 
 def signed_in(plane: Plane, **key: float) -> SignedIn:
@@ -73,7 +73,15 @@ def test_a_link_makes_one_browser_the_holder_of_the_key(plane: Plane) -> None:
     claims = plane.context.claims_of(PREFIX + browser.cookie)
     assert claims is not None
     assert (claims.principal, claims.key_id) == (actor.principal.id, browser.key.id)
+    assert claims.page == "mlflow"
     assert use(plane, code) is Refusal.USED
+
+
+def test_a_link_signs_in_on_its_own_page_only(plane: Plane) -> None:
+    code = code_for(plane, *key_of(plane))
+    assert use(plane, code, "console") is Refusal.UNKNOWN
+    assert isinstance(use(plane, code), SignedIn)
+    assert use(plane, code, "ann-ws") is Refusal.UNKNOWN
 
 
 def test_the_code_is_stored_nowhere(plane: Plane) -> None:
@@ -124,7 +132,9 @@ def test_a_link_is_worth_nothing_once_its_key_or_its_holder_is_gone(plane: Plane
             expires_at=plane.clock.now() + timedelta(hours=9),
             now=plane.clock.now(),
         )
-        link = make_link(connection, plane.context, Actor(principal=holder, grants=()), key.id)
+        link = make_link(
+            connection, plane.context, Actor(principal=holder, grants=()), key.id, "mlflow"
+        )
         end_membership(connection, holder.id, plane.clock.now())
     assert use(plane, link.url.partition("code=")[2]) is Refusal.REVOKED
 
@@ -146,10 +156,10 @@ def test_no_run_and_no_browser_signs_a_browser_in(plane: Plane) -> None:
             connection, principal=run, label="x", expires_at=now + timedelta(hours=1), now=now
         )
         with pytest.raises(Denied, match="a run's"):
-            make_link(connection, plane.context, Actor(principal=run, grants=()), key.id)
+            make_link(connection, plane.context, Actor(principal=run, grants=()), key.id, "mlflow")
     browser = signed_in(plane)
     with plane.write() as connection, pytest.raises(Denied, match="a browser's"):
-        make_link(connection, plane.context, browser.actor, browser.key.id)
+        make_link(connection, plane.context, browser.actor, browser.key.id, "mlflow")
 
 
 def test_signing_out_revokes_the_browser_s_key_and_no_other(plane: Plane) -> None:
@@ -157,10 +167,10 @@ def test_signing_out_revokes_the_browser_s_key_and_no_other(plane: Plane) -> Non
     admin = plane.home.admin_token.read_text()
     with plane.write() as connection:
         for cookie in ("", "nonsense", admin.removeprefix(PREFIX)):
-            assert end_sign_in(connection, plane.context, cookie) is None
-        ended = end_sign_in(connection, plane.context, browser.cookie)
+            assert end_sign_in(connection, plane.context, cookie, "mlflow") is None
+        ended = end_sign_in(connection, plane.context, browser.cookie, "mlflow")
         assert ended is not None
         assert ended.key.id == browser.key.id
         assert find_key(connection, browser.key.id).revoked_at == plane.clock.now()
-        assert end_sign_in(connection, plane.context, browser.cookie) is None
+        assert end_sign_in(connection, plane.context, browser.cookie, "mlflow") is None
     assert plane.actor()

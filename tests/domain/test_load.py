@@ -117,7 +117,7 @@ def test_a_wrong_kind_names_the_nearest_and_the_other_mistakes_are_still_found()
     first, second = mistakes_of("kind: jobs\nname: a\ncommand: [a]\nreplica: 1\n")
     assert first == (
         "train.yaml:1: kind: `jobs` is not a kind of workload; did you mean `job`? "
-        "accepted: job, endpoint, application"
+        "accepted: job, endpoint, flow, batch, workspace, application"
     )
     assert second.startswith("train.yaml:4: replica: unknown field")
 

@@ -35,9 +35,10 @@ LINE: dict[str, Any] = {
     "asked": None,
     "told": None,
     "rid": None,
+    "line": None,
 }
 # What an older Plinth did not write.
-NEW = ("served", "unserved", "first_ms", "asked", "told", "rid")
+NEW = ("served", "unserved", "first_ms", "asked", "told", "rid", "line")
 CHAT = {
     "route": "endpoint:chat",
     "path": "/v1/chat/completions",

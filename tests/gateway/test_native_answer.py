@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.gateway.native_stand import Stream
 
@@ -47,13 +50,14 @@ def cut(text: bytes, *places: int) -> list[bytes]:
     return [text[a:b] for a, b in itertools.pairwise(bounds)]
 
 
-@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n"])
-@pytest.mark.parametrize("last", ["data: [DONE]\n\n", "data: [DONE]", "data:[DONE]\n", ""])
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\r\r", "\n\r\n", "\r\n\r"])
+@pytest.mark.parametrize("last", ["data: [DONE]END", "data: [DONE]", "data:[DONE]\n", ""])
 def test_a_stream_is_read_alike_wherever_it_is_cut(end: str, last: str) -> None:
+    last = last.replace("END", end)
     sent, kept = (each.encode() for each in streamed(end, last=last))
     expected = read([sent])
     assert expected[0] == kept
-    told = {"answered": "gpt-5", "usage": {"total_tokens": 7}, "events": 4 + last.endswith("\n\n")}
+    told = {"answered": "gpt-5", "usage": {"total_tokens": 7}, "events": 3 + last.endswith(end)}
     assert expected[1] == told
     for place in range(len(sent) + 1):
         assert read(cut(sent, place)) == expected, place
@@ -136,6 +140,37 @@ def test_what_is_no_usage_is_none(sent: bytes) -> None:
     assert read([sent], kind="application/json")[1] is None
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"choices": [{"message": {"usage": {"a": 9}, "model": "x"}}]},
+        {"error": {"usage": {"a": 9}, "response": {"usage": {"a": 9}}}},
+        {"message": [{"usage": {"a": 9}}], "response": {"x": {"usage": {"a": 9}}}},
+        {"response": {"message": {"usage": {"a": 9}, "model": "x"}}},
+        {"usages": {"a": 9}, "model": {"model": "x"}, '"usage': {"a": 9}},
+    ],
+)
+def test_what_stands_deeper_in_an_answer_is_no_usage_of_its(said: Any) -> None:
+    plain = {"usage": {"a": 1}, "model": "m"}
+    for sent in ({**said, **plain}, {**plain, **said, "model": "m"}):
+        told = {"answered": "m", "usage": {"a": 1}}
+        text = json.dumps(sent).encode()
+        assert read([text], kind="application/json")[1] == told
+        frames = [bytes([each]) for each in b"data: " + text + b"\n\n"]
+        assert read(frames)[1] == {**told, "events": 1}
+    assert "usage" not in (read([json.dumps(said).encode()], kind="application/json")[1] or {})
+
+
+@pytest.mark.parametrize("name", ["response", "message"])
+def test_events_that_hold_an_answer_say_its_usage(name: str) -> None:
+    sent = event({name: {"model": "m", "x": "y" * 70_000, "usage": {"a": 1}}, "type": "start"})
+    sent += event({"usage": {"b": 2}})
+    told = {"answered": "m", "usage": {"b": 2}, "usage_first": {"a": 1}, "events": 2}
+    for size in (1, 999, 100_000):
+        frames = cut(sent.encode(), *range(size, len(sent), size))
+        assert read(frames) == (sent.encode(), told)
+
+
 def test_other_answers_are_not_looked_at() -> None:
     assert read([b'{"usage":{"a":1}}'], kind="text/plain")[1] is None
     with Stream(part="none") as stream:
@@ -149,6 +184,160 @@ def test_a_name_that_an_answer_gives_itself_stands_in_the_log_as_it_can() -> Non
     assert told["answered"] == "??"
     told = read([b'{"model":"%s","usage":{}}' % (b"m" * 500)], kind="application/json")[1]
     assert told["answered"] == "m" * 200
+
+
+BASE = {"id": "1", "object": "x", "created": 1, "model": "m", "choices": [], "usage": {"a": 1}}
+MORE = {"system_fingerprint": None, "service_tier": "x", "obfuscation": "y"}
+ONLY = json.dumps(BASE)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        ONLY,
+        f": comment\nevent: usage\nid: 1\ndata:{ONLY}",
+        f"data:   {ONLY} \nretry: 1",
+        *(json.dumps({**BASE, **more}) for more in (MORE, {"choices": None}, {"usage": {}})),
+        json.dumps({"usage": {"a": "b" * 30_000}, "choices": []}),
+        '{"choices":[ ],"usage": {"a":1}}',
+    ],
+)
+def test_an_event_that_only_says_what_we_asked_for_is_hidden(sent: str) -> None:
+    text = sent if "data:" in sent else f"data: {sent}"
+    assert read([text.encode() + b"\n\n"])[0] == b""
+    assert read([text.encode()])[0] == b""
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(json.dumps({**BASE, name: 1}) for name in ("error", "citations", "delta", "Usage")),
+        *(json.dumps({**BASE, "choices": each}) for each in ([1], {}, "", 0, False)),
+        *(json.dumps({**BASE, "usage": each}) for each in (None, [], 7, "{}")),
+        json.dumps({"choices": [{"choices": [], "usage": {"a": 1}}]}),
+        json.dumps({"usage": {"a": 1}}),
+        json.dumps({"choices": []}),
+        '{"usage":{"a":1},"choices":[],"choices":[]}',
+        '{"usage":{"a":1},"choices":[]',
+        ONLY[:-1],
+        f"[{ONLY}]",
+        f"x{ONLY}",
+        f"{ONLY}\ndata: more",
+        f"{ONLY}\ndata",
+        f"more\ndata: {ONLY}",
+        f"more\rdata: {ONLY}",
+        f"\n: {ONLY}",
+    ],
+)
+def test_an_event_that_says_anything_else_is_passed_on(sent: str) -> None:
+    for text in (f"data: {sent}\n\n", f"data: {sent}"):
+        assert read([text.encode()])[0] == text.encode()
+
+
+@pytest.mark.parametrize("field", ["", "event", "ddata", "datas", "data ", "Data", "id", " data"])
+def test_other_fields_are_no_data(field: str) -> None:
+    text = f"{field}: {ONLY}\n\n".encode()
+    assert read([text]) == (text, {"events": 0})
+
+
+ALLOWED = {*BASE, *MORE}
+LINE = re.compile(rb"([^\r\n]*)(\r\n|\r|\n)")
+
+
+def plainly(sent: bytes) -> tuple[bytes, list[Any], int]:
+    """Return what is kept of a stream, its usages and how many events it has, read as a whole."""
+    kept, usages, events, event, data = b"", [], 0, b"", []
+    for line, end in [*LINE.findall(sent), (LINE.sub(b"", sent), b"")]:
+        event += line + end
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            data.append(value)
+        if line and end:
+            continue
+        events += bool(data and end)
+        said = _object(b"\n".join(data))
+        usages += _usages(said)
+        is_only = isinstance(said.get("usage"), dict) and said.get("choices", 0) in ([], None)
+        if not (len(data) == 1 and is_only and set(said) <= ALLOWED):
+            kept += event
+        event, data = b"", []
+    return kept, usages, events
+
+
+def _usages(answer: dict[str, Any]) -> list[Any]:
+    found = []
+    for name, value in answer.items():
+        if name == "usage":
+            found.append(value)
+        elif name in ("response", "message") and isinstance(value, dict):
+            found.append(value.get("usage"))
+    return [each for each in found if isinstance(each, dict)]
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """Return the object that a text begins with: what stands behind it is not waited for."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text.decode().lstrip())
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+VALUES = st.recursive(
+    st.sampled_from([None, 1, -2.5, True, "", 'say "usage":{}', "\\", "}]", "\u2028"]),
+    lambda it: st.one_of(
+        st.lists(it, max_size=2),
+        st.dictionaries(st.sampled_from(["usage", "choices", "response", "x"]), it, max_size=2),
+    ),
+    max_leaves=4,
+)
+OBJECTS = st.dictionaries(st.sampled_from(["usage", "choices", "id", "error", "model"]), VALUES)
+LINES = st.one_of(
+    st.builds(lambda each: "data: " + json.dumps(each), st.one_of(OBJECTS, VALUES)),
+    st.builds(lambda more: "data:" + json.dumps({**BASE, **more}), OBJECTS),
+    st.sampled_from(["", "", ": ping", "data", "data:", "event: " + ONLY, "data: [DONE]", "datax"]),
+)
+ENDS = st.sampled_from(["\n", "\r", "\r\n", "\n\n", "\r\r", "\r\n\r\n"])
+
+
+@given(st.lists(st.tuples(LINES, ENDS), max_size=8), LINES, st.data())
+def test_streams_are_read_as_python_reads_them(
+    lines: list[tuple[str, str]], last: str, data: Any
+) -> None:
+    sent = "".join(map("".join, [*lines, (last,)])).encode()
+    kept, usages, events = plainly(sent)
+    places = data.draw(st.lists(st.integers(0, len(sent)), max_size=9))
+    expected = {"usage": usages[-1]} if usages else {}
+    if usages and usages[0] != usages[-1]:
+        expected["usage_first"] = usages[0]
+    for frames in (cut(sent, *places), [bytes([each]) for each in sent], [sent]):
+        out, told = read(frames)
+        assert out == kept
+        if told is None:
+            assert not sent
+            continue
+        told.pop("answered", None)
+        assert told == {**expected, "events": events}
+        assert read(frames, ASKS)[0] == sent
+
+
+INNER = st.dictionaries(st.sampled_from(["usage", "model", "x"]), VALUES)
+ANSWERS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.one_of(VALUES, INNER) for name in ("usage", "response", "message", "choices")
+    },
+)
+
+
+@given(ANSWERS, st.integers(0, 60), st.sampled_from([None, 1]))
+def test_texts_are_read_as_python_reads_them(answer: Any, short: int, indent: int | None) -> None:
+    usages = _usages(answer)
+    text = json.dumps(answer, indent=indent).encode()
+    for frames in ([text], [bytes([each]) for each in text], cut(text, len(text) // 2)):
+        told = read(frames, kind="application/json")[1]
+        assert (told or {}).get("usage") == (usages[-1] if usages else None)
+    read([text[: len(text) - short]], kind="application/json")
 
 
 def test_random_pieces_of_random_answers_end_nothing() -> None:

@@ -19,11 +19,25 @@ from tests.gateway.native_stand import Stream, whole
 PLAIN = frozenset((string.ascii_letters + string.digits + ",:+-. \t\r\n").encode())
 WORD = frozenset((string.ascii_letters + string.digits + ".+-").encode())
 SPACE = b" \t\r\n"
+MOST_TOKENS, MOST_CHOICES = 10**9, 1000
+TOKENS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+CHOICES = ("n", "best_of")
+KNOWN = ("model", "stream", "stream_options", "include_usage", *TOKENS, *CHOICES)
 # What bodies and attacks on them are made of.
 PARTS = (
     *(b'"model"', b'"chat"', b'"stream"', b"true", b"null", b"7", b"-1e9", b'"n"', b'"a\\"b"'),
     *(b"{", b"}", b"[", b"]", b":", b",", b'"', b"\\", b" ", b"\n", b"//", b"/*", b"'", b"\x00"),
-    *(b"\xff", b"_", b'"mod\\u0065l"', b'"\\\\"', b'{"a":[1,{"b":"]"}]}', b"\xc3\xa9", b"#"),
+    *(
+        b'"Model"',
+        b'"MAX_tokens"',
+        b"\xff",
+        b"_",
+        b'"mod\\u0065l"',
+        b'"\\\\"',
+        b'{"a":[1,{"b":"]"}]}',
+        b"\xc3\xa9",
+        b"#",
+    ),
 )
 
 
@@ -44,6 +58,8 @@ class _Reader:
             while True:
                 name = self._value()
                 if name[:1] != b'"' or b"\\" in name or name in found:
+                    raise _Unreadable
+                if (low := name[1:-1].lower()) != name[1:-1] and low.decode("latin1") in KNOWN:
                     raise _Unreadable
                 self._mark(b":")
                 found[name] = self._value()
@@ -177,6 +193,10 @@ def chat(chance: random.Random) -> bytes:
         (b'{"model":"a","model":"b"}', "it holds `model` twice"),
         (b'{"' + b"x" * 50 + b'":1,"' + b"x" * 50 + b'":1}', f"it holds `{'x' * 40}` twice"),
         (b'{"mod\\u0065l":"b"}', "a name in it is written with escapes"),
+        *(
+            (b'{"model":"a","%s":1}' % name, "a name in it is written in another case")
+            for name in (b"Model", b"MODEL", b"Stream", b"MAX_TOKENS", b"N", b"best_Of")
+        ),
         (
             b"{" + b",".join(b'"m%d":1' % number for number in range(513)) + b"}",
             "it has more than 512 names",
@@ -312,7 +332,7 @@ def test_no_compressed_body_is_read() -> None:
 
 
 def test_what_is_noted_is_what_the_log_and_the_guard_ask_for() -> None:
-    body = b'{"model":"chat","max_tokens":"x","max_completion_tokens":50,"n":3,"stream":true}'
+    body = b'{"model":"chat","max_tokens":7,"max_completion_tokens":50,"n":3,"stream":true}'
     with Stream(marks={"limited": True, "endless": True}) as stream:
         stream.ask(body, x_plinth_team="ops", x_plinth_key="k_1")
     assert stream.asked == {"stream": True, "max": 150}
@@ -331,8 +351,26 @@ def test_what_is_noted_is_what_the_log_and_the_guard_ask_for() -> None:
 
 
 def test_where_nothing_is_to_say_nothing_is_noted() -> None:
-    assert whole(b'{"model":"chat","max_tokens":-5}').notes == {}
-    assert whole(b'{"model":"chat","max_tokens":99999999999}').notes == {}
+    assert whole(b'{"model":"chat","max_tokens":null,"n":3}').notes == {}
+
+
+COUNTS = st.one_of(
+    st.sampled_from([None, 0, 1, -1, 2.5, "9", True, [], {}, MOST_TOKENS, MOST_TOKENS + 1, 10**30]),
+    st.integers(-5, 2000),
+)
+
+
+@given(st.dictionaries(st.sampled_from(TOKENS + CHOICES), COUNTS))
+def test_the_most_that_any_server_could_read_counts(counts: dict[str, Any]) -> None:
+    def largest(names: tuple[str, ...], most: int) -> int | None:
+        found = [counts[name] for name in names if counts.get(name) is not None]
+        are = [type(it) is int and 0 <= it <= most for it in found]
+        return max((it if ok else most for it, ok in zip(found, are, strict=True)), default=None)
+
+    tokens = largest(TOKENS, MOST_TOKENS)
+    choices = max(1, largest(CHOICES, MOST_CHOICES) or 1)
+    expected = None if tokens is None else {"max": tokens * choices}
+    assert whole(json.dumps({"model": "chat", **counts}).encode()).asked == expected
 
 
 def test_the_model_is_called_what_a_server_elsewhere_calls_it() -> None:

@@ -107,3 +107,23 @@ def test_a_model_elsewhere_is_named_as_a_text_of_json() -> None:
     assert renamed["metadata"]["filter_metadata"]["plinth.openai"] == {"model": r'"say \"é\""'}
     settings = renamed["typed_per_filter_config"]["plinth.openai"]
     assert settings["filter_name"] == openai_filter.RENAME
+
+
+def test_files_and_batches_go_to_the_control_plane_with_the_callers_key() -> None:
+    kept = [route for route in first_routes(BUSY) if route["name"] in ("files", "batches")]
+    assert len(kept) == 8
+    for route in kept:
+        prefix = route["match"]["path_separated_prefix"]
+        assert prefix.rpartition("/")[2] == route["name"]
+        assert route["route"]["prefix_rewrite"] == f"/api/v1/openai/{route['name']}"
+        assert "request_headers_to_remove" not in route
+        # A file has more bytes than anybody holds.
+        assert "plinth.whole" not in filters_of(route)
+        assert "plinth.openai" not in filters_of(route)
+
+
+def test_what_is_written_is_sent_again_only_when_it_was_not_sent() -> None:
+    for route in first_routes(EMPTY):
+        if route["name"] in ("files", "batches") and "headers" not in route["match"]:
+            policy = route["route"].get("retry_policy", {"retry_on": ""})
+            assert "reset," not in f"{policy['retry_on']},".replace("reset-before-request", "")

@@ -109,6 +109,13 @@ def test_the_configuration_is_the_reviewed_one() -> None:
     assert text + "\n" == GOLDEN.read_text()
 
 
+def test_what_may_hold_a_key_is_taken_off_before_anything_reads_it() -> None:
+    listener = snapshot.render(BUSY).listeners.items[0]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    taken = manager["early_header_mutation_extensions"][0]["typed_config"]["mutations"]
+    assert {"remove": "proxy-authorization"} in taken
+
+
 def test_equal_state_gives_an_equal_version() -> None:
     other = replace(BUSY, endpoints=(CHAT, PRICE, DELAY), revoked=("k_leaked", "k_old"))
     assert snapshot.render(other) == snapshot.render(BUSY)

@@ -125,6 +125,16 @@ class Page:
             raise CannotDo(_said(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
+    def resize(self, width: int, height: int) -> None:
+        """Make the window as large as this, in pixels: a phone is 390 x 844."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
     def screenshot(self, path: Path) -> Path:
         """Write what the window shows as a PNG file."""
         taken = self._call("Page.captureScreenshot", format="png")
@@ -149,13 +159,7 @@ class Page:
         for domain in ("Page", "Network", "Runtime", "Log"):
             self._call(f"{domain}.enable")
         self._call("Page.setLifecycleEventsEnabled", enabled=True)
-        self._call(
-            "Emulation.setDeviceMetricsOverride",
-            width=WIDTH,
-            height=HEIGHT,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
+        self.resize(WIDTH, HEIGHT)
         # Of several pages, one would have the focus, and the others' timers go slowly.
         self._call("Emulation.setFocusEmulationEnabled", enabled=True)
         self._attach_parts(self._session)

@@ -12,8 +12,10 @@ from tests.journeys.postgres_stand import Databases
 
 # The files that take longest, begun first: else one process works while the others have nothing.
 LONGEST = (
-    *("test_demo", "test_product_burst", "test_product_chat", "test_product_external"),
-    *("test_product_secrets", "test_product_canary", "test_product_kills"),
+    *("test_demo", "test_openai_batches", "test_product_flow", "test_product_batches"),
+    *("test_workspaces", "test_batchrunner", "test_product_burst", "test_product_chat"),
+    *("test_product_external", "test_product_secrets", "test_product_canary"),
+    *("test_product_kills", "test_console"),
     *("test_usage_exact", "test_leaks", "test_product_node"),
     *("test_product_serving", "test_product_backup", "test_kill_paused", "test_product_trace"),
     *("test_kill_jobs", "test_kill_traffic", "test_kill_storm", "test_kill_deployments"),

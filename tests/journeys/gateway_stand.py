@@ -142,9 +142,10 @@ class Gateway:
         *,
         lives_s: int = 600,
         is_run: bool = False,
+        page: str | None = None,
     ) -> str:
         end = datetime.now(UTC) + timedelta(seconds=lives_s)
-        return tokens.mint(self.ring, Claims(principal, team, key_id, end, is_run))
+        return tokens.mint(self.ring, Claims(principal, team, key_id, end, is_run, page))
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.state.port, timeout=20)

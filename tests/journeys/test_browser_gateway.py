@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from plinth.domain.traffic import cookie_name, tracking_authority, tracking_origin
+from plinth.domain.web_page import page_authority
 from plinth.gateway.state import Writers
 from tests.journeys.gateway_stand import INFER, Answer, Gateway, running_gateway
 
@@ -27,7 +28,7 @@ def gateway(free_port: Callable[[], int]) -> Iterator[Gateway]:
 
 
 def cookie(gateway: Gateway, key: str | None = None) -> str:
-    value = (key or gateway.key()).removeprefix("plk_")
+    value = (key or gateway.key(page="mlflow")).removeprefix("plk_")
     return f"theme=dark; {cookie_name(gateway.state.port)}={value}"
 
 
@@ -64,7 +65,7 @@ def test_a_cookie_is_as_good_as_the_key_that_it_holds(gateway: Gateway) -> None:
     assert headers["x-mlflow-workspace"] == "team-ops"
     assert headers["x-plinth-principal"] == "p_ann"
     assert browse(gateway, WRITE, method="POST").status == 200
-    bob = cookie(gateway, gateway.key("p_bob"))
+    bob = cookie(gateway, gateway.key("p_bob", page="mlflow"))
     assert browse(gateway, cookie=bob).status == 200
     assert browse(gateway, WRITE, method="POST", cookie=bob).status == 403
     assert gateway.records()[0].key_id == "k_1"
@@ -90,16 +91,20 @@ def test_only_the_control_plane_gives_and_takes_cookies(gateway: Gateway) -> Non
 
 
 def _bad_cookies(gateway: Gateway) -> dict[str, str]:
-    name, good = cookie_name(gateway.state.port), gateway.key().removeprefix("plk_")
+    name = cookie_name(gateway.state.port)
+    good = gateway.key(page="mlflow").removeprefix("plk_")
     return {
         "none": "a=b",
         "empty": f"{name}=",
-        "expired": cookie(gateway, gateway.key(lives_s=-12)),
-        "revoked": cookie(gateway, gateway.key(key_id="k_gone")),
+        "expired": cookie(gateway, gateway.key(page="mlflow", lives_s=-12)),
+        "revoked": cookie(gateway, gateway.key(page="mlflow", key_id="k_gone")),
         "changed": f"{name}={good[:60]}{'A' if good[60] != 'A' else 'B'}{good[61:]}",
         "with its prefix": f"{name}=plk_{good}",
         "of another port": f"__Host-plinth-1={good}",
         "of another name": f"__Host-plinth={good}",
+        "of another page": cookie(gateway, gateway.key(page="console")),
+        "of a page of a similar name": cookie(gateway, gateway.key(page="mlflo")),
+        "of no page": cookie(gateway, gateway.key()),
     }
 
 
@@ -223,3 +228,54 @@ def test_nobody_says_of_itself_that_it_is_a_browser_or_where_it_is(gateway: Gate
     assert headers["x-mlflow-workspace"] == "team-ops"
     assert "6.6.6.6" not in headers["x-forwarded-for"]
     assert not {"x-forwarded-host", "x-forwarded-prefix", "forwarded"} & set(headers)
+
+
+@pytest.mark.parametrize("page", ["console", "mlflow", "ann-ws"])
+def test_a_browser_s_key_counts_at_no_other_address_wherever_it_stands(
+    gateway: Gateway, page: str
+) -> None:
+    key = gateway.key(page=page)
+    port = gateway.state.port
+    for place in ("mlflow", "console", "bob-ws"):
+        host = page_authority(place, port)
+        stolen = {"cookie": cookie(gateway, key)}
+        answer = browse(gateway, "/", host=host, **stolen)
+        assert answer.status == (200 if place == page else 401), place
+        bearer = {"cookie": "", "authorization": f"Bearer {key}"}
+        assert browse(gateway, "/", host=host, **bearer).status == (200 if place == page else 401)
+    for path in ("/api/v1/runs", INFER, "/v2", "/api/2.0/mlflow/runs/get"):
+        assert gateway.ask(path, key).status == 401, path
+
+
+def test_the_console_is_a_page_of_its_own(gateway: Gateway) -> None:
+    host = page_authority("console", gateway.state.port)
+    signed_in = {"cookie": cookie(gateway, gateway.key(page="console"))}
+    for path, there in (("/", "/console/"), ("/runs/r_1?x=2", "/console/runs/r_1?x=2")):
+        seen = browse(gateway, path, OPENING, host=host, **signed_in).json
+        assert (seen["server"], seen["path"]) == ("control", there)
+        assert "cookie" in {name.lower() for name in seen["headers"]}
+    # The interface for programs is not below it, with whatever path.
+    for path in ("/api/v1/runs", "/../api/v1/runs", "/%2e%2e/api/v1/runs", "//api/v1/runs"):
+        answer = browse(gateway, path, host=host, **signed_in)
+        assert answer.status == 400 or answer.json["path"].startswith("/console/"), path
+    own = f"http://{host}"
+    assert browse(gateway, "/stop", OURS, method="POST", host=host, **signed_in).status == 200
+    for said in ({**OURS, "origin": tracking_origin(gateway.state.port)}, _site("same-site"), {}):
+        answer = browse(gateway, "/stop", said, method="POST", host=host, **signed_in)
+        assert answer.status == 403, said
+    answer = browse(gateway, "/x", {**OURS, "origin": own}, method="POST", host=host, **signed_in)
+    assert answer.status == 200
+
+
+def test_the_plain_address_leads_a_browser_to_the_console(gateway: Gateway) -> None:
+    port = gateway.state.port
+    people = {"accept": "text/html,application/xhtml+xml;q=0.9"}
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}"):
+        answer = browse(gateway, "/", OPENING, host=host, **people)
+        assert answer.status == 303
+        assert answer.headers["location"] == f"http://{page_authority('console', port)}/"
+        # A program, any other address and any other way to ask still need a key.
+        assert browse(gateway, "/", {}, host=host).status == 401
+        assert browse(gateway, "/x", OPENING, host=host, **people).status == 401
+        assert browse(gateway, "/", OPENING, host=host, method="POST", **people).status == 401
+    assert browse(gateway, "/", OPENING, host="evil.example", **people).status == 401

@@ -197,7 +197,7 @@ def test_an_old_response_keeps_its_version_when_another_is_deployed_and_all_is_d
     assert story.trace() == before
     plinth.cli("delete", "scale")
     plinth.cli("delete", story.job["id"])
-    assert plinth.cli("list", "--json").json == {"endpoints": [], "runs": []}
+    assert plinth.cli("list", "--json").json == {"endpoints": [], "runs": [], "workspaces": []}
     assert not (plinth.home.runs / story.deployment).exists()
     with pytest.raises(NotFound):
         plinth.client.run(story.deployment)

@@ -12,6 +12,8 @@ from tests.control import test_retention, test_rotation, test_trace
 from tests.control import test_secrets as test_secret_service
 from tests.control.endpoints import test_reconciler as test_endpoint_reconciler
 from tests.control.endpoints import test_service as test_endpoint_service
+from tests.control.openai_batches import test_reconciler as test_batch_reconciler
+from tests.control.openai_batches import test_service as test_batch_service
 from tests.control.plane import Plane, make_plane
 from tests.control.runs import test_reconciler as test_run_reconciler
 from tests.control.runs import test_service as test_run_service
@@ -25,6 +27,8 @@ from tests.store import (
     test_identities,
     test_leases,
     test_lineage,
+    test_openai_batches,
+    test_openai_files,
     test_prices,
     test_relocation,
     test_runs,
@@ -36,6 +40,7 @@ from tests.store import (
 
 # Fixtures that tests of this suite bring along.
 service = test_identities.service
+chat = test_batch_reconciler.chat
 
 
 @pytest.fixture
@@ -60,6 +65,8 @@ TestEvents = suite(test_events, "database")
 TestIdentities = suite(test_identities, "database")
 TestLeases = suite(test_leases, "database")
 TestLineage = suite(test_lineage, "database")
+TestOpenaiBatches = suite(test_openai_batches, "database")
+TestOpenaiFiles = suite(test_openai_files, "database")
 TestPrices = suite(test_prices, "database")
 TestRelocation = suite(test_relocation, "database")
 TestRuns = suite(test_runs, "database")
@@ -67,6 +74,8 @@ TestSchema = suite(test_schema, "database")
 TestSecrets = suite(test_secrets, "database")
 TestSession = suite(test_session, "database")
 TestTables = suite(test_tables, "database")
+TestBatchReconciler = suite(test_batch_reconciler, "chat")
+TestBatchService = suite(test_batch_service, "plane")
 TestEndpointReconciler = suite(test_endpoint_reconciler, "plane")
 TestEndpointService = suite(test_endpoint_service, "plane")
 TestModelLineage = suite(test_model_lineage, "plane")

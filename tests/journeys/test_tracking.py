@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from plinth.domain.workload import parse_model
+from plinth.domain.workload_fields import parse_model
 from plinth.kit.errors import Conflict, Invalid, NotFound, TooLarge
 from plinth.kit.home import Home
 from plinth.tracking.artifacts import Limits, fetch_folder

@@ -11,6 +11,8 @@ from plinth.planning.rules import RULES_OF
 from plinth.planning.rules.general import availability_relaxed
 from plinth.planning.rules.place import region_survived, zones_survived
 from plinth.planning.rules.protect import real_data_guarded
+from tests.control.plane import make_plane
+from tests.control.workspaces.session import opened, workspace
 from tests.planning.rules.placed import application, need, place, with_facts
 
 
@@ -81,3 +83,16 @@ def test_exploration_is_asked_nothing_about_zones() -> None:
     asked = {rule.id for rule in RULES_OF["explore"]}
     assert {"E0", "E0.data"} <= asked
     assert not asked & {"H4", "H4.zones", "H4.regions"}
+
+
+def test_the_time_to_the_first_cell_is_measured_from_the_start_of_the_session() -> None:
+    with make_plane() as plane:
+        found = opened(plane)
+        began = plane.run(str(found.run)).created_at
+        plane.says(first_cell_at=plane.clock.now())
+        cell_s = (plane.clock.now() - began).total_seconds()
+        plane.until(lambda: workspace(plane).activity.first_cell_s is not None)
+        activity = workspace(plane).activity
+        assert activity.first_cell_s == pytest.approx(cell_s)
+        assert activity.ready_s is not None
+        assert 0 < activity.ready_s <= cell_s

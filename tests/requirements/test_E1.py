@@ -1,12 +1,20 @@
-"""E1: exploration is transient: its compute starts and stops on demand.
+"""E1: exploration is transient: its compute starts and stops on demand, and files stay.
 
-The running half (workspaces that start, stop and keep files) is not here yet; this is the advice.
+What is advised, and what a workspace does; tests/journeys/test_workspaces.py has real ones.
 """
 
 from __future__ import annotations
 
 from plinth.domain.plan import Outcome
 from plinth.planning.rules.explore import compute_transient
+from tests.control.plane import TEAM, make_plane
+from tests.control.workspaces.session import (
+    opened,
+    stop,
+    until_open,
+    until_stopped,
+    workspace,
+)
 from tests.planning.rules.placed import need, place
 
 EXPLORE = {"explore": {"demand": {"users": 5, "hours": 80}}}
@@ -33,3 +41,33 @@ def test_where_the_fact_is_missing_it_says_which_and_where() -> None:
     assert said is not None
     assert said.outcome is Outcome.UNKNOWN
     assert "`compute.ephemeral` is missing in platforms/foundry-hub.yaml" in said.reason
+
+
+def test_a_workspace_s_compute_lasts_as_long_as_its_session_and_its_files_longer() -> None:
+    with make_plane() as plane:
+        run = opened(plane).run
+        personal = plane.home.files / TEAM / "people" / plane.actor().principal.id
+        (personal / "notes.txt").write_text("kept")
+        stop(plane)
+        until_stopped(plane)
+        plane.parts.metering.collect()
+        used = [each.quantity for each in plane.context.ledger.records()]
+        for _ in range(50):
+            plane.step(10)
+            plane.parts.metering.collect()
+        assert [each.quantity for each in plane.context.ledger.records()] == used
+        plane.open()
+        assert until_open(plane).run != run
+        assert (personal / "notes.txt").read_text() == "kept"
+
+
+def test_idle_it_stops_by_itself_and_busy_it_never_does() -> None:
+    with make_plane() as plane:
+        opened(plane, idle_stop="60s")
+        kernel = {"name": "a.ipynb", "state": "busy", "active_at": plane.clock.now()}
+        plane.says(kernels=[kernel])
+        for _ in range(30):
+            plane.step(10)
+        assert workspace(plane).reason == "Busy"
+        plane.says(kernels=[])
+        assert until_stopped(plane, "IdleStopped").desired == "stop"

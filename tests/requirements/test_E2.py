@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
 from plinth.domain.plan import Outcome
+from plinth.domain.workspace import PROFILES, GpuUse, Workspace
 from plinth.planning.rules.explore import gpu_on_demand, gpu_time_limited
 from tests.planning.rules.placed import application, apply, need, place, tried, with_facts
 
@@ -52,3 +56,25 @@ def test_without_a_gpu_nothing_is_asked() -> None:
     plain = need(part="explore", explore={})
     for ask in (gpu_on_demand, gpu_time_limited):
         assert ask(plain, place("azureml-compute-instance")) is None
+
+
+def workspace(**fields: object) -> Workspace:
+    return Workspace.model_validate({"kind": "workspace", "name": "lab", **fields})
+
+
+def test_a_workspace_has_sizes_and_keeps_all_but_its_size_when_it_gets_another() -> None:
+    small = workspace(data={"flights": "flights@1"}, shared=True)
+    sizes = {
+        name: small.resized(name, GpuUse(reason="tune", max_time=3600.0) if gpu else None).resources
+        for name, gpu in ((each, "accelerator" in size) for each, size in PROFILES.items())
+    }
+    assert len({(each.cpu, each.memory, each.accelerator) for each in sizes.values()}) == 5
+    assert small.resized("large").data == small.data
+
+
+def test_a_gpu_workspace_without_a_reason_and_a_time_is_rejected() -> None:
+    with pytest.raises(ValidationError, match="for a reason and a time"):
+        workspace(profile="gpu")
+    with pytest.raises(ValidationError, match="max_time"):
+        workspace(profile="gpu", gpu={"reason": "tune"})
+    assert workspace(profile="gpu", gpu={"reason": "tune", "max_time": "4h"}).longest_s == 14400

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
+from tests.control.flows.stand import apply_flow, serves
 from tests.control.plane import TEAM, Plane, make_plane
+from tests.control.workspaces.session import opened
 
 
 @pytest.fixture
@@ -51,3 +54,24 @@ def test_every_attempt_logs_to_the_same_run_and_its_end_is_told(plane: Plane) ->
     plane.world.end(f"{run}.0.2")
     plane.until(lambda: plane.run(run).closed)
     assert plane.tracking.finished[first["MLFLOW_RUN_ID"]] == ["FINISHED"]
+
+
+def test_a_flow_finds_mlflows_address_its_run_and_its_experiment(plane: Plane) -> None:
+    run = str(apply_flow(plane).deployment)
+    plane.until(lambda: serves(plane, run))
+    variables = plane.world.replicas[f"{run}.0.1"].spec.variables
+    assert variables["MLFLOW_TRACKING_URI"] == plane.context.address
+    assert variables["MLFLOW_EXPERIMENT_NAME"] == "answers"
+    assert variables["MLFLOW_RUN_ID"] == plane.run(run).tracking_run
+
+
+def test_a_notebook_finds_mlflow_as_a_job_does_and_begins_its_own_runs(plane: Plane) -> None:
+    run = str(opened(plane, name="lab").run)
+    variables = dict(plane.world.replicas[f"{run}.0.1"].spec.variables)
+    assert variables["MLFLOW_TRACKING_URI"] == plane.context.address
+    assert variables["MLFLOW_EXPERIMENT_NAME"] == "lab"
+    assert "MLFLOW_RUN_ID" not in variables
+    assert json.loads(variables["MLFLOW_RUN_CONTEXT"])["plinth.run"] == run
+    claims = plane.context.claims_of(variables["MLFLOW_TRACKING_TOKEN"])
+    assert claims is not None
+    assert (claims.team, claims.is_run) == (TEAM, True)

@@ -1,15 +1,28 @@
 """H12: batches of foundation models go to the Batch API: its limits, its day, its price.
 
-What is tested here is the advice. That Plinth itself answers `/v1/batches` is another matter.
+The advice, and Plinth's own `/v1/files` and `/v1/batches` in front of any model. With the official
+client, kills and the bill: tests/journeys/test_openai_batches.py.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from plinth.domain.access import Role
 from plinth.domain.application import Application
 from plinth.domain.plan import Outcome
 from plinth.planning.rules.batch import hosted_batch_fits
+from tests.api.service import TEAM, make_service
+from tests.control.openai_batches.batches import (
+    CHAT,
+    EXTERNAL,
+    lines,
+    stored,
+    unit_of,
+    until_sent,
+    write_results,
+)
 from tests.planning.rules.placed import application, need, need_of, place, tried, with_facts
 
 BATCH_API = place("azure-openai-batch", tier="batch", model="gpt-4o", cpu=0, memory=0)
@@ -63,3 +76,26 @@ def test_a_missing_fact_is_unknown_and_is_named() -> None:
 def test_a_model_of_ones_own_raises_no_question() -> None:
     assert hosted_batch_fits(need(part="batch"), place("azureml-batch-endpoint")) is None
     assert hosted_batch_fits(need_of(asking(), "batch"), place("azureml-batch-endpoint")) is None
+
+
+def test_a_file_of_requests_becomes_a_file_of_answers_by_openais_own_addresses() -> None:
+    with make_service() as service:
+        plane = service.plane
+        plane.apply(name="chat", external=EXTERNAL)
+        key = service.caller(Role.CONTRIBUTOR, TEAM, home_team=TEAM)
+        content = "".join(f"{json.dumps(each)}\n" for each in lines(3)).encode()
+        form = {"files": {"file": ("in.jsonl", content)}, "data": {"purpose": "batch"}}
+        file = service.call(key, "POST", "/openai/files", **form).json()["id"]
+        asked = {"input_file_id": file, "endpoint": CHAT, "completion_window": "24h"}
+        batch = service.call(key, "POST", "/openai/batches", json=asked).json()["id"]
+        until_sent(plane, batch)
+        write_results(plane, batch, good=[1, 3], bad=[2])
+        plane.world.end(unit_of(plane, batch))
+        plane.until(lambda: stored(plane, batch).has_ended)
+        done = service.call(key, "GET", f"/openai/batches/{batch}").json()
+        assert (done["status"], done["request_counts"]["completed"]) == ("completed", 2)
+        answers = service.call(key, "GET", f"/openai/files/{done['output_file_id']}/content")
+        found = [json.loads(line)["custom_id"] for line in answers.text.splitlines()]
+        assert found == ["c-1", "c-3"]
+        # Nothing is left that runs.
+        assert all(each.phase.is_final for each in plane.world.replicas.values())

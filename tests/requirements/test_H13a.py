@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from plinth.catalog.platforms import find_facts
 from plinth.domain.application import Application
 from plinth.domain.plan import Outcome
 from plinth.planning.rules.batch import inputs_are_shared_out, run_is_done_in_time
+from plinth.runtimes.batchrunner.work import Index, portions
 from tests.planning.rules.placed import application, need, need_of, place, tried
 
 ENDPOINT = place("azureml-batch-endpoint")
@@ -119,3 +121,19 @@ def test_a_run_of_which_nobody_said_how_long_it_takes_is_unknown() -> None:
         "whether a run is done in 8h 00m is not known; `batch.demand.duration` would say it, or "
         "`rows` with `rows_per_second`"
     )
+
+
+def test_this_machine_shares_mini_batches_among_worker_processes() -> None:
+    indexes = {0: Index(0, 1000), 1: Index(1, 1), 2: Index(2, 0)}
+    shared = portions(indexes, [], size=100, workers=4)
+    batches = [(one.file, at) for one in shared for at in range(one.first, one.last + 1)]
+    assert batches == [*((0, at) for at in range(10)), (1, 0)]
+    assert len(shared) >= 4
+    assert find_facts("local").batch.mini_batches
+
+
+def test_what_is_finished_on_this_machine_survives_whatever_is_killed() -> None:
+    indexes = {0: Index(0, 30)}
+    left = portions(indexes, [(0, 0), (0, 2)], size=10, workers=1)
+    assert [(one.first, one.last) for one in left] == [(1, 1)]
+    assert find_facts("local").batch.resumes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from plinth.domain.batch import BatchInference
+from plinth.domain.need import needs_of
 from plinth.domain.plan import Outcome
 from plinth.planning.rules.batch import compute_is_transient
 from tests.planning.rules.placed import need, place, with_facts
@@ -81,3 +83,13 @@ def test_more_hours_than_a_month_has_are_those_of_several_machines() -> None:
     assert said.reason == (
         "its machines stay, and are busy 83,333 h of a month, as much as 115 machines have"
     )
+
+
+def test_this_machine_runs_a_batch_and_nothing_before_and_after_it() -> None:
+    batch = BatchInference(kind="batch", name="nightly", model="models:/m@champion", data="rows")
+    (asked,) = needs_of(batch)
+    said = compute_is_transient(asked, place("local", "local"))
+    assert said is not None
+    assert said.outcome is Outcome.OK
+    # It ends by itself and has no key: see tests/journeys/test_product_batches.py for its bill.
+    assert (batch.ends, batch.calls, batch.key_s) == (True, False, 0.0)

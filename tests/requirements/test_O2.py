@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from plinth.control.planning import PlanRefused
 from plinth.domain.plan import Outcome
 from plinth.planning.rules.flow import no_accelerator
+from tests.control.flows.stand import apply_flow
+from tests.control.plane import make_plane
 from tests.planning.rules.placed import application, need, need_of, place, tried
 
 WITH_GPU = application("flow", flow={"resources": {"accelerator": "A100:2"}})
@@ -33,3 +36,11 @@ def test_a_flow_that_asks_for_a_gpu_is_rejected(platform: str, end: str) -> None
     then = tried(no_accelerator, WITH_GPU, place(platform), "flow")
     assert then is not None
     assert then.outcome is Outcome.OK
+
+
+def test_a_flow_that_is_applied_with_a_gpu_is_refused_and_nothing_is_written() -> None:
+    with make_plane() as plane:
+        with pytest.raises(PlanRefused, match="so it would stand idle") as caught:
+            apply_flow(plane, resources={"accelerator": "A100"})
+        assert "O2" in caught.value.rules
+        assert plane.endpoint("answers") is None

@@ -7,6 +7,8 @@ import pytest
 from plinth.domain.application import Application
 from plinth.domain.plan import Outcome
 from plinth.planning.rules.flow import tool_is_hosted
+from plinth.runtimes.runtime import load_runtimes
+from tests.control.flows.stand import flow_of
 from tests.planning.rules.placed import application, need, need_of, place, tried
 
 ENDS = "; the prompt flow service ends on 2027-04-20, then Microsoft Agent Framework"
@@ -121,3 +123,11 @@ def test_a_missing_fact_is_unknown_and_is_named(tool: str, platform: str, fact: 
 
 def test_another_function_is_written_for_no_tool() -> None:
     assert tool_is_hosted(need(part="online"), place("aks")) is None
+
+
+def test_a_prompt_flow_is_run_by_its_makers_own_executor_and_an_app_as_it_is() -> None:
+    runtimes = load_runtimes()
+    executor = runtimes[flow_of(app=None).runtime]
+    assert any(each.startswith("promptflow-core==") for each in executor.packages)
+    host = runtimes[flow_of(app="agent:graph").runtime]
+    assert host.formats == ("asgi-app",)

@@ -75,7 +75,10 @@ def test_every_address_but_health_and_signing_in_needs_a_key() -> None:
     (who,) = render(BUSY).filters.items
     rules: list[dict[str, Any]] = who["typed_config"]["rules"]
     is_open = [rule["match"]["path"] for rule in rules if "requires" not in rule]
-    assert is_open == ["/health", "/sign-in"]
+    # Of `/` only what a browser opens, which is led to the console's own sign-in.
+    assert is_open == ["/health", "/", "/sign-in"]
+    (front,) = [rule["match"] for rule in rules if rule["match"].get("path") == "/"]
+    assert len(front["headers"]) == 3
     # Whatever no other rule names.
     assert rules[-1]["match"] == {"prefix": "/"}
     assert "requires" in rules[-1]

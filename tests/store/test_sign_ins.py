@@ -16,7 +16,12 @@ def make(connection: Connection, digest: str = CODE) -> SignIn:
     holder = principal_in(connection, "research")
     key = add_key(connection, principal=holder, label="x", expires_at=later(900), now=NOW)
     made = SignIn(
-        digest=digest, principal=holder.id, key=key.id, created_at=NOW, expires_at=later(90)
+        digest=digest,
+        principal=holder.id,
+        key=key.id,
+        page="mlflow",
+        created_at=NOW,
+        expires_at=later(90),
     )
     add_sign_in(connection, made)
     return made
@@ -26,8 +31,8 @@ def test_a_link_is_used_once(database: Database) -> None:
     with database.write() as connection:
         made = make(connection)
         assert find_sign_in(connection, CODE) == made
-        assert use_sign_in(connection, CODE, later(89))
-        assert not use_sign_in(connection, CODE, later(89))
+        assert use_sign_in(connection, CODE, "mlflow", later(89))
+        assert not use_sign_in(connection, CODE, "mlflow", later(89))
         found = find_sign_in(connection, CODE)
         assert found is not None
         assert found.used_at == later(89)
@@ -36,12 +41,20 @@ def test_a_link_is_used_once(database: Database) -> None:
 def test_a_link_that_expired_or_was_never_made_is_not_used(database: Database) -> None:
     with database.write() as connection:
         make(connection)
-        assert not use_sign_in(connection, CODE, later(90))
-        assert not use_sign_in(connection, "b" * 64, NOW)
+        assert not use_sign_in(connection, CODE, "mlflow", later(90))
+        assert not use_sign_in(connection, "b" * 64, "mlflow", NOW)
         found = find_sign_in(connection, CODE)
         assert found is not None
         assert found.used_at is None
         assert find_sign_in(connection, "b" * 64) is None
+
+
+def test_a_link_is_none_on_another_page(database: Database) -> None:
+    with database.write() as connection:
+        make(connection)
+        for page in ("console", "mlflo", ""):
+            assert not use_sign_in(connection, CODE, page, NOW)
+        assert use_sign_in(connection, CODE, "mlflow", NOW)
 
 
 def test_a_use_that_is_rolled_back_never_happened(database: Database) -> None:
@@ -49,12 +62,12 @@ def test_a_use_that_is_rolled_back_never_happened(database: Database) -> None:
         make(connection)
     try:
         with database.write() as connection:
-            assert use_sign_in(connection, CODE, NOW)
+            assert use_sign_in(connection, CODE, "mlflow", NOW)
             raise RuntimeError("killed before the commit")
     except RuntimeError:
         pass
     with database.write() as connection:
-        assert use_sign_in(connection, CODE, NOW)
+        assert use_sign_in(connection, CODE, "mlflow", NOW)
 
 
 def test_with_a_key_go_the_browsers_that_signed_in_by_it(database: Database) -> None:

@@ -40,5 +40,5 @@ def test_times_compare_as_moments_whatever_their_zone(database: Database) -> Non
 
 def test_every_row_that_is_reconciled_has_a_lease() -> None:
     leased = {t.name for t in metadata.tables.values() if "lease_token" in t.c}
-    assert leased == {"run", "endpoint"}
+    assert leased == {"run", "endpoint", "openai_batch", "workspace"}
     assert all({"due_at", "lease_until"} <= set(metadata.tables[name].c.keys()) for name in leased)

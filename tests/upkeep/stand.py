@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import insert, update
 
-from plinth.control.preparation import code_key, data_key, diff_key
+from plinth.control.data_folder import data_key
+from plinth.control.preparation import code_key, diff_key
 from plinth.domain.usage import Meter, UsageRecord
 from plinth.kit.files import write_json
 from plinth.kit.home import Home

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from plinth.kit.home import Home
 from plinth.upkeep.references import needed_files, storage_roots
+from tests.control.openai_batches.batches import put
 from tests.upkeep.stand import full_home
 
 
@@ -22,6 +23,13 @@ def test_files_elsewhere_are_left_out() -> None:
             connection.exec_driver_sql("update data_version set uri = 's3://bucket/x'")
         names = needed_files(plane.home, plane.home.database)
         assert [name.split("/")[1] for name in names] == ["code", "diffs"]
+
+
+def test_files_of_openais_api_are_named() -> None:
+    with full_home() as plane:
+        file = put(plane, b"{}\n")
+        names = needed_files(plane.home, plane.home.database)
+        assert f"storage/files/{file.team}/{file.id}/content" in names
 
 
 def test_a_folder_with_odd_characters_is_known_in_both_forms() -> None:

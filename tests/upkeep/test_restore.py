@@ -20,8 +20,8 @@ import pytest
 from sqlalchemy import select
 
 from plinth.catalog.imports import load_imports, save_import
+from plinth.control.data_folder import data_key
 from plinth.control.identities import make_first
-from plinth.control.preparation import data_key
 from plinth.domain.run import Phase
 from plinth.kit.clock import from_text
 from plinth.kit.errors import Conflict, Invalid, PlinthError, Temporary

@@ -27,7 +27,9 @@ from plinth.domain.document import MAX_CHARACTERS, MAX_DEPTH
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import Accelerator, ResourceRequest
 from plinth.domain.serving import Capacity, External, Health, Limit, Timeouts
-from plinth.domain.workload import RESERVED_VARIABLES, EndpointDeployment, Environment
+from plinth.domain.workload import EndpointDeployment
+from plinth.domain.workload_fields import RESERVED_VARIABLES, Environment
+from plinth.domain.workspace import GpuUse, Schedule
 
 # Sections after the kinds: the path of the field and the type that stands there.
 PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -41,6 +43,8 @@ PARTS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("limits", Limit),
     ("timeouts", Timeouts),
     ("health", Health),
+    ("schedule", Schedule),
+    ("gpu", GpuUse),
     ("data.NAME", Data),
     ("weights", Weights),
     ("explore", Explore),
@@ -88,6 +92,38 @@ match:
   green: {x-variant: green}
 limits:
   - {each: team, requests_per_minute: 600}
+""",
+    "flow": """\
+kind: flow
+name: answers
+code: answers
+environment:
+  packages: [beautifulsoup4==4.14.3]
+limits:
+  - {each: key, requests_per_minute: 60}
+""",
+    "batch": """\
+kind: batch
+name: score-flights
+model: models:/flights-delay@champion
+files: ["months/*.parquet"]
+keep: [id]
+mini_batch: 20000
+workers: 2
+error_threshold: 1%
+""",
+    "workspace": """\
+kind: workspace
+name: lab
+profile: small
+environment:
+  packages: [pandas, scikit-learn]
+data:
+  flights: flights@3
+idle_stop: 30m
+schedule:
+  stop_at: "19:00"
+  timezone: Europe/Berlin
 """,
     "application": """\
 kind: application

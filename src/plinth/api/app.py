@@ -20,14 +20,18 @@ from starlette.routing import BaseRoute
 from plinth import __version__
 from plinth.api import (
     audit,
+    batches,
     bill,
     datasets,
     endpoints,
+    flows,
     gateway,
     identities,
     members,
     metrics,
     node,
+    openai_batches,
+    openai_files,
     openai_models,
     runs,
     secrets,
@@ -35,8 +39,13 @@ from plinth.api import (
     snapshots,
     trace,
     usage,
+    workspace_page,
+    workspaces,
 )
 from plinth.api.caller import refusal_of
+from plinth.api.console.app import PREFIX as CONSOLE_PREFIX
+from plinth.api.console.app import create_console
+from plinth.api.openai_errors import in_openais_shape, status_of
 from plinth.api.uploads import Uploads
 from plinth.control.context import Context
 from plinth.control.status import Parts
@@ -50,7 +59,8 @@ PREFIX = "/api/v1"
 # More would be read by nobody.
 _MOST_MISTAKES = 20
 ROUTERS = (
-    *(runs, endpoints, openai_models, identities, sign_in, members, audit),
+    *(runs, endpoints, flows, identities, sign_in, members, audit),
+    *(openai_models, openai_files, openai_batches, workspaces, batches),
     *(datasets, secrets, snapshots, trace, usage, bill, node),
     *(gateway, metrics),
 )
@@ -82,6 +92,7 @@ def create_app(
     app.state.context = context
     app.state.parts = parts
     app.state.uploads = Uploads(context.home, name)
+    app.mount(CONSOLE_PREFIX, create_console(context, parts))
     app.add_exception_handler(PlinthError, _plinth_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -97,6 +108,7 @@ def _routes() -> list[BaseRoute]:
     for module in ROUTERS:
         router.include_router(module.router, prefix=PREFIX)
     router.include_router(sign_in.pages)
+    router.include_router(workspace_page.pages)
     router.include_router(node.pages)
     return router.routes
 
@@ -108,14 +120,16 @@ class _Refusal(JSONResponse):
         return json.dumps(content).encode()
 
 
-def _answer(status: int, code: str, message: str, hint: str | None = None) -> JSONResponse:
+def _answer(
+    status: int, code: str, message: str, hint: str | None = None, *, to: Request
+) -> JSONResponse:
     body: dict[str, Any] = {"error": {"code": code, "message": message, "hint": hint}}
-    return _Refusal(body, status_code=status)
+    return _Refusal(in_openais_shape(to, body, status), status_of(to, status))
 
 
 async def _plinth_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PlinthError)
-    answer = _Refusal(error.to_json(), status_code=error.status)
+    answer = _Refusal(in_openais_shape(request, error.to_json(), error.status), error.status)
     if refused := refusal_of(request, error):
         # After the answer was sent: how long it takes must not tell what is hidden from what is not
         # there.
@@ -126,14 +140,14 @@ async def _plinth_error(request: Request, error: Exception) -> JSONResponse:
     return answer
 
 
-async def _validation_error(_request: Request, error: Exception) -> JSONResponse:
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     mistakes = [_mistake(each["loc"], each["msg"]) for each in found[:_MOST_MISTAKES]]
     if len(found) > _MOST_MISTAKES:
         mistakes.append(f"and {len(found) - _MOST_MISTAKES} more mistakes")
     hint = "send each field as it says; what is not named is not accepted"
-    return _answer(422, "malformed", "; ".join(mistakes), hint)
+    return _answer(422, "malformed", "; ".join(mistakes), hint, to=request)
 
 
 def _mistake(place: Sequence[int | str], words: str) -> str:
@@ -146,10 +160,10 @@ def _mistake(place: Sequence[int | str], words: str) -> str:
     return f"{excerpt('.'.join(map(str, within)))}: {said}"
 
 
-async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    answer = _answer(error.status_code, code, str(error.detail))
+    answer = _answer(error.status_code, code, str(error.detail), to=request)
     answer.headers.update(error.headers or {})
     return answer
 
@@ -157,5 +171,9 @@ async def _http_error(_request: Request, error: Exception) -> JSONResponse:
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _answer(
-        500, "internal", "Plinth made a mistake; it is written in its log", "`plinth logs control`"
+        500,
+        "internal",
+        "Plinth made a mistake; it is written in its log",
+        "`plinth logs control`",
+        to=request,
     )

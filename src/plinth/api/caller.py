@@ -11,12 +11,13 @@ from fastapi import Depends, Request
 from sqlalchemy import Connection
 
 from plinth.access.rbac import decide, decide_grant
-from plinth.access.tokens import Claims, verify
+from plinth.access.tokens import PREFIX, Claims, verify
 from plinth.api.uploads import Uploads
 from plinth.control.context import Context
 from plinth.control.planning import PlanRefused, refusal_by_plan
 from plinth.domain.access import Action, Actor, Grant, Principal, PrincipalKind, Resource
 from plinth.domain.model import DataVersion
+from plinth.domain.traffic import cookie_name
 from plinth.kit.clock import Clock
 from plinth.kit.errors import Denied, NotFound, PlinthError, Unauthenticated
 from plinth.kit.excerpt import excerpt
@@ -148,14 +149,41 @@ def get_uploads(request: Request) -> Uploads:
 
 
 def get_caller(request: Request, context: Annotated[Context, Depends(get_context)]) -> Caller:
-    """Verify the key. Raises Unauthenticated when there is none, or when it does not hold."""
-    token = _key_of(request)
+    """Verify the key. Raises Unauthenticated when there is none, or when it does not hold.
+
+    A browser's key does not hold here, wherever it stands.
+    """
+    return _caller(request, context, _key_of(request), None)
+
+
+def caller_of_page(request: Request, context: Context, page: str) -> Caller:
+    """Return who asks by the cookie that they have for `page`; as `get_caller` where there is none.
+
+    Only for what the gateway routes from that page's own host.
+    """
+    cookie = request.cookies.get(cookie_name(context.port))
+    if not cookie:
+        raise Unauthenticated(
+            "this browser is not signed in", hint=f"`plinth open {page}`", code="key_missing"
+        )
+    return _caller(request, context, PREFIX + cookie, page)
+
+
+def _caller(request: Request, context: Context, token: str, page: str | None) -> Caller:
     try:
         claims = verify(context.keyring, token, context.clock.now())
     except Unauthenticated as err:
         if err.code == "key_expired":
             _refuse_key(request, context, verify(context.keyring, token, _LONG_AGO), err)
         raise
+    if claims.page != page:
+        raise Unauthenticated(
+            "this key counts only on the page that a browser signed in to"
+            if claims.page is not None
+            else "this is no browser's key",
+            hint="`plinth keys create` makes a key for programs, `plinth open` signs a browser in",
+            code="key_of_page",
+        )
     with context.database.read() as connection:
         actor = load_actor(connection, claims.principal, claims.key_id)
     if actor is None:

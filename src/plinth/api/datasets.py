@@ -20,11 +20,20 @@ from plinth.api.caller import (
 )
 from plinth.api.uploads import Upload
 from plinth.control.context import Context
+from plinth.control.data_folder import check_file_name, files_of
 from plinth.control.datasets import NewData, add_version, change_between, stored_at
+from plinth.control.many_files import (
+    Digest,
+    FileList,
+    NamedFile,
+    keep_file,
+    make_version,
+    missing_of,
+)
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Name
 from plinth.domain.model import DataVersion
-from plinth.domain.workload import parse_data
+from plinth.domain.workload_fields import parse_data
 from plinth.kit.errors import Invalid, NotFound
 from plinth.kit.excerpt import excerpt
 from plinth.storage.tabular import inspect
@@ -75,6 +84,58 @@ async def add(
         return await asyncio.to_thread(_store, request, context, data, upload)
 
 
+@router.post("/data/{name}/missing", **needs(Action.WRITE, "data"))
+def missing(
+    name: Name, wanted: FileList, context: ContextDep, caller: CallerDep, *, team: str | None = None
+) -> dict[str, Any]:
+    """Say which files of a version to come have not been sent yet, by their digests."""
+    owner = _may_write(context, caller, name, team)
+    return {"missing": missing_of(context, owner, wanted.files)}
+
+
+@router.put("/data/{name}/files/{digest}", **needs(Action.WRITE, "data"))
+async def put_file(
+    name: Name,
+    digest: Digest,
+    request: Request,
+    context: ContextDep,
+    caller: CallerDep,
+    *,
+    uploads: UploadsDep,
+    file_name: str,
+    team: str | None = None,
+) -> dict[str, Any]:
+    """Take one file of a version to come, and say what is in it."""
+    file = NamedFile(name=check_file_name(file_name), digest=digest)
+    owner = await asyncio.to_thread(_may_write, context, caller, name, team)
+    async with uploads.receive(request, most_bytes=MOST_DATA_BYTES) as upload:
+        if upload.digest != digest:
+            raise Invalid(
+                f"`{excerpt(file_name)}`: what came has the digest {upload.digest[:12]}, not "
+                f"{digest[:12]}",
+                hint="it changed while it was sent; send it again",
+            )
+        resource = Resource(kind="data", team=owner, name=name)
+        require_again(request, context, Action.WRITE, resource, absent=no_team(owner))
+        found = await asyncio.to_thread(keep_file, context, owner, file, upload.path)
+    return found.model_dump(mode="json")
+
+
+@router.post("/data/{name}/versions", **needs(Action.WRITE, "data"))
+def add_many(
+    name: Name, wanted: FileList, context: ContextDep, caller: CallerDep, *, team: str | None = None
+) -> dict[str, Any]:
+    """Make files that were sent the next version; the same files are the version they were."""
+    owner = _may_write(context, caller, name, team)
+    data, table = make_version(context, owner, name, wanted)
+    with context.database.write() as connection:
+        version, is_new = add_version(connection, context, caller.actor, data, table)
+        if is_new:
+            subject = f"data/{version.name}@{version.version}"
+            caller.note(connection, "add", subject, team=version.team, digest=version.digest)
+    return {**version.model_dump(mode="json"), "added": is_new}
+
+
 @router.get("/data", **needs(Action.READ, "data"))
 def list_all(context: ContextDep, caller: CallerDep) -> list[dict[str, Any]]:
     """List the data versions that the caller may see."""
@@ -95,7 +156,8 @@ def get(
     """Show a data version, the newest if none is given."""
     owner = team or caller.actor.principal.team
     found = find_data(context, caller, owner, name, version)
-    return found.model_dump(mode="json")
+    files = [each.model_dump(mode="json") for each in files_of(context, found)]
+    return {**found.model_dump(mode="json"), "files": files}
 
 
 @router.get("/data/{name}/diff", **needs(Action.READ, "data"))
@@ -164,6 +226,15 @@ def find_data(
     if found is None:
         raise absent
     return found
+
+
+def _may_write(context: Context, caller: Caller, name: str, team: str | None) -> str:
+    """Return the team that is to own a dataset, when the caller may write there."""
+    owner = team or caller.actor.principal.team
+    resource = Resource(kind="data", team=owner, name=name)
+    caller.require(Action.WRITE, resource, absent=no_team(owner))
+    require_team(context, owner)
+    return owner
 
 
 def _store(request: Request, context: Context, data: NewData, upload: Upload) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from plinth.control.published import Published
 from plinth.control.secrets import secret_version
 from plinth.domain.run import Phase
 from plinth.domain.traffic import Deployment, EndpointRoute
-from plinth.domain.workload import EndpointDeployment
+from plinth.domain.workload import ServedDeployment
 from plinth.store.endpoints import StoredEndpoint
 from plinth.store.events import list_events
 from plinth.store.runs import StoredRun, find_run, list_endpoint_runs
@@ -84,6 +84,7 @@ def summary(
     addresses = _addresses(context, endpoint.name, protocol)
     fields = {"name", "team", "desired", "serving", "next", "reason", "message"}
     return {
+        "kind": endpoint.workload.kind,
         **endpoint.model_dump(
             mode="json", include=fields | {"created_at", "created_by", "updated_at"}
         ),
@@ -132,7 +133,8 @@ def _deployments(view: _View) -> dict[str, dict[str, Any]]:
     endpoint = view.endpoint
     shares, mirror = _shares(endpoint), policy_of(endpoint).mirror
     # Beside those of the file, what still answers while none of them does.
-    ones = {**in_effect(endpoint).by_name(), **endpoint.workload.by_name()}
+    ones: dict[str, ServedDeployment] = dict(in_effect(endpoint).by_name())
+    ones.update(endpoint.workload.by_name())
     return {
         name: {
             **(_external(view, name, one) if one.external else _hosted(view, name)),
@@ -158,12 +160,20 @@ def _hosted(view: _View, name: str) -> dict[str, Any]:
         "ready": runs and view.is_routed and routed(endpoint).get(name) == endpoint.serving[name],
         "message": shown.message if shown is not None else "none of its runs serves",
         "model": model.model_dump(mode="json") if model is not None else None,
+        "code": _code(shown),
         "external": None,
         "health": None,
     }
 
 
-def _external(view: _View, name: str, one: EndpointDeployment) -> dict[str, Any]:
+def _code(run: StoredRun | None) -> str | None:
+    """Return what of a flow serves: the beginning of its code's digest."""
+    if run is None or run.code_digest is None:
+        return None
+    return f"code {run.code_digest[:12]}"
+
+
+def _external(view: _View, name: str, one: ServedDeployment) -> dict[str, Any]:
     external, endpoint = one.external, view.endpoint
     assert external is not None
     has_key = external.secret is None or (
@@ -188,6 +198,7 @@ def _external(view: _View, name: str, one: EndpointDeployment) -> dict[str, Any]
         "ready": is_ready,
         "message": f"served at {external.url}" if has_key else missing,
         "model": None,
+        "code": None,
         "external": external.model_dump(mode="json"),
         "health": health if endpoint.desired == "run" else None,
     }
@@ -228,6 +239,8 @@ def _plans(endpoint: StoredEndpoint, runs: list[StoredRun]) -> dict[str, Any]:
 
 def _addresses(context: Context, name: str, protocol: str) -> dict[str, str]:
     """Return where it is called, by the kind of client; the first is the usual one."""
+    if protocol == "flow":
+        return {"flow": f"{context.address}/flows/{name}"}
     if protocol == "open-inference":
         return {"open-inference": f"{context.address}/v2/models/{name}"}
     return {

@@ -41,7 +41,11 @@ def apply(
     team = workload.team or ""
     # Over the network, so before the transaction.
     hosted = resolve(context, workload)
-    models = {name: f"{one.model.name}/{one.model.version}" for name, one in hosted.items()}
+    models = {
+        name: f"{one.model.name}/{one.model.version}"
+        for name, one in hosted.items()
+        if one.model is not None
+    }
     with context.database.write() as connection:
         applied = apply_endpoint(connection, context, caller.actor, workload, hosted)
         if applied.changed:

@@ -26,7 +26,7 @@ from plinth.control.runs.service import (
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Declared
 from plinth.domain.model import CodeOrigin
-from plinth.domain.workload import Endpoint, Job
+from plinth.domain.workload import Job
 from plinth.kit.errors import NotFound
 from plinth.store.events import list_events
 from plinth.store.runs import (
@@ -93,11 +93,14 @@ def list_all(
     *,
     kind: str | None = None,
     active: bool = False,
+    ends: bool = False,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[dict[str, Any]]:
-    """List the runs that the caller may see, newest first."""
+    """List the runs that the caller may see, newest first; `ends`: of jobs and their like only."""
     with context.database.read() as connection:
-        runs = list_runs(connection, kind=kind, active=active, teams=caller.teams, limit=limit)
+        runs = list_runs(
+            connection, kind=kind, active=active, ends=ends, teams=caller.teams, limit=limit
+        )
     return [summary(run) for run in runs if caller.may(Action.READ, _resource(run))]
 
 
@@ -178,7 +181,7 @@ def summary(run: StoredRun) -> dict[str, Any]:
 
 def describe(connection: Connection, caller: Caller, run: StoredRun) -> dict[str, Any]:
     """Return a run with all that belongs to it; of each replica the newest attempts."""
-    replicas = run.workload.replicas if isinstance(run.workload, Endpoint) else 1
+    replicas = run.workload.instances
     attempts = list_newest_attempts(connection, run.id, replicas=replicas, newest=_MOST_ATTEMPTS)
     shown = {"replica", "number", "phase", "started_at", "ended_at"}
     shown |= {"exit_code", "reason", "isolation"}
@@ -187,6 +190,8 @@ def describe(connection: Connection, caller: Caller, run: StoredRun) -> dict[str
         **summary(run),
         "workload": run.workload.model_dump(mode="json"),
         "model": run.model.model_dump(mode="json") if run.model else None,
+        # As whom its requests stand in usage and bill.
+        "principal": run.principal,
         "code_digest": run.code_digest,
         "code": run.code.model_dump(mode="json") if run.code else None,
         **run.model_dump(

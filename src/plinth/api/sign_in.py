@@ -7,7 +7,7 @@ wants to see, because a browser keeps a cookie for the host that gave it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
@@ -22,6 +22,7 @@ from plinth.api.caller import (
     refusal,
     request_id_of,
 )
+from plinth.api.workspaces import require_visit
 from plinth.control.context import Context
 from plinth.control.sign_in import (
     LINK_S,
@@ -36,13 +37,15 @@ from plinth.control.status import Parts
 from plinth.domain.access import Action, Principal
 from plinth.domain.base import Declared
 from plinth.domain.traffic import SIGN_IN_PATH, SIGN_OUT_PATH, cookie_name
+from plinth.domain.web_page import CONSOLE, MLFLOW, page_of, workspace_of_page
+from plinth.kit.errors import NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.kit.page import HEADERS, Button, page
 from plinth.store.audit import Entry
 
 router = APIRouter(tags=["sign-in"])
 pages = APIRouter(include_in_schema=False)
 
-_OPEN = "plinth open mlflow"
 _PREFETCHES = ("sec-purpose", "purpose", "x-moz")
 _REFUSALS: Mapping[Refusal, tuple[int, str, str]] = {
     Refusal.UNKNOWN: (
@@ -71,16 +74,21 @@ _REFUSALS: Mapping[Refusal, tuple[int, str, str]] = {
 
 
 class Wanted(Declared):
-    """Which pages the person wants to see."""
+    """Which page the person wants to see, as the first label of its host."""
 
-    page: Literal["mlflow"] = "mlflow"
+    page: str = MLFLOW
 
 
 @router.post("/sign-in", **needs(Action.READ, "self"))
 def link(wanted: Wanted, context: ContextDep, caller: CallerDep) -> dict[str, Any]:
-    """Make a link that signs one browser in as the caller, once."""
+    """Make a link that signs one browser in as the caller, once, to one page."""
+    name = workspace_of_page(wanted.page)
+    if name is not None:
+        require_visit(context, caller, name)
+    elif wanted.page not in (MLFLOW, CONSOLE):
+        raise _no_page(wanted.page)
     with context.database.write() as connection:
-        made = make_link(connection, context, caller.actor, caller.key_id)
+        made = make_link(connection, context, caller.actor, caller.key_id, wanted.page)
         team = caller.actor.principal.team
         caller.note(connection, "create", f"sign-in/{wanted.page}", team=team)
     return made.model_dump(mode="json")
@@ -93,7 +101,7 @@ def sign_in(request: Request, context: ContextDep, code: Annotated[str, Query()]
     Only a person who opens the link uses it up; whoever looks ahead or previews it does not. When
     another page led here, the person is asked first: the link might be somebody else's.
     """
-    headers = request.headers
+    headers, place = request.headers, _page_of(request, context)
     is_opened = (
         headers.get("sec-fetch-mode") == "navigate"
         and headers.get("sec-fetch-dest") == "document"
@@ -110,22 +118,22 @@ def sign_in(request: Request, context: ContextDep, code: Annotated[str, Query()]
         holder = asked_by(connection, code)
     if holder is None:
         # Guessing takes no key, so it must not keep writers waiting.
-        return _refused(Refusal.UNKNOWN)
+        return _refused(Refusal.UNKNOWN, place)
     with context.database.write() as connection:
-        outcome = use_link(connection, context, code)
+        outcome = use_link(connection, context, code, place)
         if isinstance(outcome, SignedIn):
             _note(connection, request, context, outcome, "sign-in")
     if isinstance(outcome, Refusal):
         _note_refusal(request, context, holder, outcome)
-        return _refused(outcome)
+        return _refused(outcome, place)
     seconds = (outcome.key.expires_at - context.clock.now()).total_seconds()
     return _redirect("/", _cookie(context, outcome.cookie, int(seconds)))
 
 
 @pages.get(SIGN_OUT_PATH)
-def ask_sign_out() -> Response:
+def ask_sign_out(request: Request, context: ContextDep) -> Response:
     """Ask whether to sign out."""
-    text = "This browser then needs a new link from `plinth open mlflow`."
+    text = f"This browser then needs a new link from `{_opening(_page_of(request, context))}`."
     return _shown(200, page("Sign out of Plinth?", text, button=Button("Sign out", SIGN_OUT_PATH)))
 
 
@@ -133,13 +141,14 @@ def ask_sign_out() -> Response:
 def sign_out(request: Request, context: ContextDep) -> Response:
     """Revoke the browser's key and take its cookie away."""
     cookie = request.cookies.get(cookie_name(context.port), "")
+    place = _page_of(request, context)
     with context.database.write() as connection:
-        ended = end_sign_in(connection, context, cookie)
+        ended = end_sign_in(connection, context, cookie, place)
         if ended is not None:
             _note(connection, request, context, ended, "sign-out")
     context.hint()
     text = "On a terminal, this signs it in again:"
-    answer = _shown(200, page("This browser is signed out", text, command=_OPEN))
+    answer = _shown(200, page("This browser is signed out", text, command=_opening(place)))
     answer.headers["set-cookie"] = _cookie(context, "", 0)
     return answer
 
@@ -174,9 +183,25 @@ def _note_refusal(request: Request, context: Context, holder: Principal, why: Re
     parts.refusals.note(refusal(entry, f"link_{why}", _REFUSALS[why][1]))
 
 
-def _refused(why: Refusal) -> Response:
+def _page_of(request: Request, context: Context) -> str:
+    """Return the page at whose host this was asked; the gateway asks here for no other host."""
+    return page_of(request.headers.get("host", ""), context.port) or MLFLOW
+
+
+def _opening(place: str) -> str:
+    return f"plinth open {place}"
+
+
+def _no_page(name: str) -> NotFound:
+    return NotFound(
+        f"there is no page `{excerpt(name)}`",
+        hint=f"`plinth open {MLFLOW}` and `plinth open {CONSOLE}` show one",
+    )
+
+
+def _refused(why: Refusal, place: str) -> Response:
     status, title, text = _REFUSALS[why]
-    return _shown(status, page(title, text, command=_OPEN))
+    return _shown(status, page(title, text, command=_opening(place)))
 
 
 def _shown(status: int, text: str) -> Response:

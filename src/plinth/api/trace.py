@@ -14,7 +14,7 @@ from plinth.control.lineage import lineage_of_data, lineage_of_model, resource_o
 from plinth.control.trace import find_trace, no_response
 from plinth.domain.access import Action, Resource
 from plinth.domain.usage import UsageRecord
-from plinth.domain.workload import parse_model
+from plinth.domain.workload_fields import parse_model
 from plinth.kit.errors import Invalid, NotFound
 from plinth.kit.excerpt import excerpt
 from plinth.store.runs import StoredRun

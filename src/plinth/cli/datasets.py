@@ -10,7 +10,9 @@ import typer
 from plinth.cli.output import age, console, note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.verb import verbs
-from plinth.domain.workload import parse_data
+from plinth.client.client import Client, Json
+from plinth.client.data_files import find_files, send_files
+from plinth.domain.workload_fields import parse_data
 from plinth.kit.errors import Invalid
 from plinth.kit.units import format_bytes
 
@@ -47,19 +49,24 @@ def list_data(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
 
 def add_data(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV or JSONL")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="Parquet, CSV or JSONL; or a pattern")
+    ],
     *,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Also files that are empty or have other columns")
+    ] = False,
     team: TeamOption = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Add a file as the next version of a dataset. The same bytes stay one version."""
-    if not file.is_file():
-        raise Invalid(
-            f"`{file}` is not a file", hint="give the path of a Parquet, CSV or JSONL file"
-        )
-    with connect(home) as client, console(to_stderr=True).status(f"uploading {file.name}"):
-        version = client.add_data(name, file, team=team)
+    """Add a file, or many, as the next version of a dataset. The same bytes stay one version.
+
+    Many files, or a pattern like `'in/*.csv'`, are one version with one listing; their columns are
+    the same unless `--as-is` is given.
+    """
+    with connect(home) as client:
+        version = _send(client, name, files, team=team, as_is=as_is)
     if as_json:
         print_json(version)
         return
@@ -91,6 +98,12 @@ def show_data(
         console().print(f"  {field:<10}  {version[field]}", markup=False)
     rows = [[column["name"], column["type"]] for column in version["columns"]]
     print_table(["COLUMN", "TYPE"], rows, empty="no columns")
+    if version["file_name"] == "files.json":
+        rows = [
+            [f["name"], f["rows"], format_bytes(f["size_bytes"]), f["digest"][:12], f["problem"]]
+            for f in version["files"]
+        ]
+        print_table(["FILE", ">ROWS", ">SIZE", "DIGEST", "WHY"], rows, empty="no files")
 
 
 def diff_data(
@@ -158,6 +171,27 @@ def list_models(*, as_json: JsonOption = False, home: HomeOption = None) -> None
         rows,
         empty="no models yet; a job registers one with `mlflow.register_model`",
     )
+
+
+def _send(client: Client, name: str, files: list[str], *, team: str | None, as_is: bool) -> Json:
+    if len(files) == 1 and not as_is and not set(files[0]) & set("*?["):
+        file = Path(files[0])
+        if not file.is_file():
+            raise Invalid(
+                f"`{file}` is not a file", hint="give the path of a Parquet, CSV or JSONL file"
+            )
+        with console(to_stderr=True).status(f"uploading {file.name}"):
+            return client.add_data(name, file, team=team)
+    found = find_files(files, Path.cwd())
+    with console(to_stderr=True).status("reading the files") as status:
+        return send_files(
+            client,
+            name,
+            found,
+            team=team,
+            as_is=as_is,
+            told=lambda sent, of: status.update(f"{sent:,} of {of:,} files are there"),
+        )
 
 
 COMMANDS = {

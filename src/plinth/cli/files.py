@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from plinth.domain.application import Application, Declaration
+from plinth.domain.dag import flow_problems
 from plinth.domain.document import MAX_CHARACTERS
+from plinth.domain.flow import PromptFlow
 from plinth.domain.load import load_workload
-from plinth.domain.workload import Endpoint, Environment, Job
+from plinth.domain.workload import KINDS, AnyWorkload, Job
+from plinth.domain.workload_fields import Environment
+from plinth.domain.workspace import Workspace
 from plinth.kit.errors import Invalid
+from plinth.kit.files import read_text_below
 
+WithCode = TypeVar("WithCode", Job, PromptFlow, Workspace)
+_KINDS = " or ".join(f"`{kind}`" for kind in KINDS)
 # More than the loader accepts, so that it can say that the file is too large.
 _MOST_BYTES = 1_000_000
 
 
-def read_workload(file: Path, team: str | None) -> Job | Endpoint:
+def read_workload(file: Path, team: str | None) -> AnyWorkload:
     """Return the workload that the file declares; `team` is put in the place of the file's.
 
     Raises LoadError with every mistake of the file, Invalid when it cannot be read or is of a kind
@@ -26,7 +34,7 @@ def read_workload(file: Path, team: str | None) -> Job | Endpoint:
     if isinstance(workload, Application):
         raise Invalid(
             f"`{file}` declares an application, which is planned and not started as a whole; "
-            "accepted here: a file of kind `job` or `endpoint`",
+            f"accepted here: a file of kind {_KINDS}",
             hint=f"`plinth plan {file}` says where each of its parts fits",
         )
     return workload
@@ -60,16 +68,31 @@ def check_beside(workload: Declaration, file: Path) -> None:
     """Raise Invalid when what the file names beside it is missing or wrong."""
     if isinstance(workload, Job):
         with_packages(workload, file)
-        folder = file.parent / workload.code
-        if not folder.is_dir():
-            raise Invalid(
-                f"`code`: `{folder}` is not a folder",
-                hint=f"the path is relative to `{file.parent}`",
-            )
+        _folder_beside(workload.code, file)
+    elif isinstance(workload, PromptFlow):
+        flow = with_packages(workload, file)
+        _check_flow(flow, _folder_beside(flow.code, file))
 
 
-def with_packages(job: Job, file: Path) -> Job:
-    """Return the job with the lines of its requirements file in the file's place."""
+def _folder_beside(code: str, file: Path) -> Path:
+    folder = file.parent / code
+    if not folder.is_dir():
+        raise Invalid(
+            f"`code`: `{folder}` is not a folder",
+            hint=f"the path is relative to `{file.parent}`",
+        )
+    return folder
+
+
+def _check_flow(flow: PromptFlow, folder: Path) -> None:
+    """Raise Invalid with everything that keeps the folder from running as this flow."""
+    found = flow_problems(flow.app, flow.connections, lambda name: read_text_below(folder, name))
+    if found:
+        raise Invalid("\n".join(found), hint=f"correct what is in `{folder}`")
+
+
+def with_packages(job: WithCode, file: Path) -> WithCode:
+    """Return the job, or the flow, with the lines of its requirements file in the file's place."""
     if job.environment.file is None:
         return job
     path = file.parent / job.environment.file

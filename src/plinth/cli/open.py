@@ -7,8 +7,7 @@ import sys
 import webbrowser
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -16,18 +15,16 @@ import typer
 from plinth.cli.output import note, print_json
 from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.verb import verb
+from plinth.domain.web_page import MLFLOW
 
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
-class Page(StrEnum):
-    """What can be opened."""
-
-    MLFLOW = "mlflow"
-
-
 def open_page(
-    page: Annotated[Page, typer.Argument(metavar="PAGE", help="What to show")] = Page.MLFLOW,
+    page: Annotated[
+        str,
+        typer.Argument(metavar="PAGE", help="What to show: `mlflow`, `console`, `WORKSPACE-ws`"),
+    ] = MLFLOW,
     *,
     only_print: Annotated[
         bool, typer.Option("--print", help="Print the link and open nothing")
@@ -40,16 +37,23 @@ def open_page(
     The browser stays signed in for some hours as the holder of your key. Over SSH, and where there
     is no display, the link is printed.
     """
+    # The gateway's own pages name the whole host.
+    name = page.partition(".localhost")[0]
     with connect(home) as client:
-        link = client.sign_in(page.value)
-    url = str(link["url"])
+        link = client.sign_in(name)
     if as_json:
         print_json(link)
         return
+    show_link(name, link, only_print=only_print)
+
+
+def show_link(name: str, link: Mapping[str, Any], *, only_print: bool) -> None:
+    """Open the link in this machine's browser, or print it where the person has none here."""
+    url = str(link["url"])
     left = datetime.fromisoformat(link["expires_at"]) - datetime.now(UTC)
     once = f"works once, in the next {left.total_seconds():.0f} s"
     if not only_print and has_browser(os.environ, sys.platform) and webbrowser.open(url):
-        note(f"{page.value} opens in your browser; `plinth open --print` prints a link instead")
+        note(f"{name} opens in your browser; `plinth open --print` prints a link instead")
         return
     sys.stdout.write(url + "\n")
     note(f"the link {once}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ Json = dict[str, Any]
 _WELL = ("healthy", "unknown")
 
 
-def show_run(run: Json) -> None:
+def show_run(run: Json, *, of_batch: Callable[[Json], None] | None = None) -> None:
     """Print a run with its plan, its attempts and its history."""
     _heading(f"{run['kind']} {run['name']}", run["id"])
     facts = [
@@ -20,6 +21,7 @@ def show_run(run: Json) -> None:
         ("created", f"{run['created_at']} by {run['created_by']}"),
         ("took", age(run["started_at"], run["ended_at"]) if run["started_at"] else "-"),
         ("exit code", run["exit_code"]),
+        ("calls as", run.get("principal")),
         ("MLflow run", run["tracking_run"]),
         ("code", run["code_digest"]),
         *code_facts(run["code"]),
@@ -28,6 +30,8 @@ def show_run(run: Json) -> None:
         described = f"{version['name']}@{version['version']} ({version['rows']:,} rows)"
         facts.append((f"data {name}", described))
     _facts(facts)
+    if of_batch is not None:
+        of_batch(run)
     _heading("Attempts")
     rows = [
         [
@@ -93,7 +97,7 @@ def health_of(one: Json) -> str:
 
 def show_endpoint(endpoint: Json) -> None:
     """Print an endpoint with its deployments, its runs, their plans and its history."""
-    _heading(f"endpoint {endpoint['name']}")
+    _heading(f"{endpoint['kind']} {endpoint['name']}")
     addresses = endpoint["addresses"]
     _facts(
         [
@@ -154,7 +158,7 @@ def served_by(one: Json) -> str | None:
     """Return what a deployment is: a model's version, or the host that serves it."""
     external = one["external"]
     if external is None:
-        return _model(one["model"])
+        return _model(one["model"]) or one.get("code")
     return str(urlsplit(external["url"]).hostname)
 
 

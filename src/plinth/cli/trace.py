@@ -16,7 +16,7 @@ from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.show import code_facts
 from plinth.cli.verb import group, verb
 from plinth.client.client import Json
-from plinth.domain.workload import ModelName, parse_model
+from plinth.domain.workload_fields import ModelName, parse_model
 from plinth.kit.errors import Invalid, NotFound
 from plinth.kit.excerpt import excerpt
 
@@ -79,6 +79,9 @@ def model(
     root = _tree(f"model {version['name']} version {version['version']}{aliases}")
     _add_origin(_add(root, "came from"), found["came_from"], found["run_by"])
     _add_deployments(root, found["deployments"])
+    if found["batches"]:
+        answered = _add(root, f"in {counted(len(found['batches']), 'run')} of batches")
+        _add_runs(answered, found["batches"])
     console().print(root)
 
 
@@ -99,15 +102,25 @@ def data(
         print_json(found)
         return
     root = _tree(_data_words(found["data"]))
-    runs = _add(root, f"read by {counted(len(found['runs']), 'job')}")
-    for run in found["runs"]:
-        what = f"run {run['run']} of job {run['name']}: {run['phase']}"
-        _add(runs, f"{what}, by {_who(run['created_by'])} at {_time(run['created_at'])}")
+    maker = found["made_by"]
+    if maker is not None:
+        what = f"made by run {maker['run']} of batch {maker['name']}"
+        made = _add(root, f"{what}, by {_who(maker['created_by'])} at {_time(maker['created_at'])}")
+        _add(made, f"model {maker['model']} version {maker['version']}")
+        for each in maker["data"].values():
+            _add(made, f"data {each}")
+    _add_runs(_add(root, f"read by {counted(len(found['runs']), 'run')}"), found["runs"])
     models = _add(root, f"in {counted(len(found['models']), 'model version')}")
     for each in found["models"]:
         _add(models, f"{each['name']} version {each['version']}")
     _add_deployments(root, found["deployments"])
     console().print(root)
+
+
+def _add_runs(branch: Any, runs: list[Json]) -> None:
+    for run in runs:
+        what = f"run {run['run']} of {run['kind']} {run['name']}: {run['phase']}"
+        _add(branch, f"{what}, by {_who(run['created_by'])} at {_time(run['created_at'])}")
 
 
 def _id(text: str) -> str:
@@ -162,6 +175,10 @@ def _print_trace(found: Json) -> None:
         _add(deployment, f"deleted at {_time(found['deleted_at'])}")
     approver = found["approved_by"]
     _add(deployment, f"approved by {_who(approver)}" if approver else "no approval was asked")
+    if found.get("code_digest") is not None:
+        branch = _add(root, f"code {found['code_digest'][:12]}")
+        for name, value in code_facts(found["code"]):
+            _add(branch, f"{name} {value}")
     version, origin = found["model"], found["lineage"]
     if version is not None:
         asked = f", asked for as {origin['reference']}" if origin else ""

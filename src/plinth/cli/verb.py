@@ -10,6 +10,8 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+_BRACES = str.maketrans("", "", "{}")
+
 
 class Plain(TyperCommand):
     """A command whose usage names what it needs as it is: `FILE`, where typer writes `{FILE}`."""
@@ -19,7 +21,7 @@ class Plain(TyperCommand):
         hidden = [each for each in self.get_params(ctx) if getattr(each, "hidden", False)]
         unsaid = {piece for each in hidden for piece in each.get_usage_pieces(ctx)}
         pieces = super().collect_usage_pieces(ctx)
-        return [piece.strip("{}") for piece in pieces if piece not in unsaid]
+        return [piece.translate(_BRACES) for piece in pieces if piece not in unsaid]
 
 
 def verb(function: Callable[..., Any], name: str) -> Any:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from plinth.cli.files import read_workload, with_packages
+from plinth.cli.code import put_code
+from plinth.cli.files import check_beside, read_workload, with_packages
 from plinth.cli.log_piece import print_piece
-from plinth.cli.output import age, console, counted, note, print_json, print_table
+from plinth.cli.output import age, console, note, print_json, print_table, words
 from plinth.cli.session import HomeOption, JsonOption, connect, open_home
 from plinth.cli.show import (
     served_by,
@@ -21,11 +23,14 @@ from plinth.cli.show import (
     state_of,
     troubles_of,
 )
+from plinth.cli.show_batch import show_batch
 from plinth.cli.verb import verb
+from plinth.cli.workspace import remove as remove_workspace
+from plinth.cli.workspace import show_workspace
+from plinth.cli.workspace import stop as stop_workspace
 from plinth.client.client import Client, Json
-from plinth.client.git import Origin, find_origin, listed_names
-from plinth.domain.workload import Endpoint, Job
-from plinth.kit.archive import pack
+from plinth.domain.flow import PromptFlow
+from plinth.domain.workload import ENDING_KINDS, Endpoint, Job
 from plinth.kit.errors import Invalid, NotFound, PlinthError, Temporary
 from plinth.kit.excerpt import excerpt
 
@@ -114,17 +119,18 @@ def apply(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Serve models from an endpoint's file, and wait until they answer.
+    """Serve models from an endpoint's file, or a flow from its own, and wait until they answer.
 
     An alias (`models:/NAME@champion`) is resolved now. What serves goes on serving until the new
     deployment has answered its model's input example through the gateway. What only the traffic,
-    the limits or the timeouts say takes effect at once and restarts nothing.
+    the limits or the timeouts say takes effect at once and restarts nothing. Of a flow the folder
+    is uploaded as it is now.
     """
     workload = read_workload(file, team)
-    if not isinstance(workload, Endpoint):
+    if not isinstance(workload, Endpoint | PromptFlow):
         raise Invalid(f"`{file}` declares a {workload.kind}", hint=f"`plinth run {file}` runs it")
     with connect(home) as client:
-        applied = client.apply(workload)
+        applied = _apply(client, workload, file)
         for each in applied.get("warnings", ()):
             note(f"warning: {each}")
         shown = applied
@@ -136,7 +142,8 @@ def apply(
         note(f"accepted; `plinth get {workload.name}` shows how it stands")
     else:
         note(f"ready: {shown['message'].partition(': ')[2] or shown['message']}")
-        note(f"endpoint `{workload.name}` serves {_what(shown)} at {shown['url']}")
+        serves = "answers" if shown["kind"] == "flow" else f"serves {_what(shown)}"
+        note(f"{shown['kind']} `{workload.name}` {serves} at {shown['url']}")
         if _trouble(shown):
             note(f"warning: {_trouble(shown)}")
 
@@ -144,14 +151,15 @@ def apply(
 def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
     """List runs and endpoints, newest first."""
     with connect(home) as client:
-        endpoints, runs = client.endpoints(), client.runs(kind="job")
+        endpoints, runs = client.endpoints(), client.runs(ends=True)
+        workspaces = client.workspaces()
     if as_json:
-        print_json({"endpoints": endpoints, "runs": runs})
+        print_json({"endpoints": endpoints, "workspaces": workspaces, "runs": runs})
         return
     rows = [
         [
             e["name"],
-            "endpoint",
+            e["kind"],
             e["team"],
             state_of(e),
             age(e["created_at"]),
@@ -161,8 +169,19 @@ def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
     ]
     rows += [
         [
+            w["name"],
+            w["kind"],
+            w["team"],
+            words(w["reason"]),
+            age(w["created_at"]),
+            w["message"].partition("\n")[0],
+        ]
+        for w in workspaces
+    ]
+    rows += [
+        [
             r["id"],
-            f"job {r['name']}",
+            f"{r['kind']} {r['name']}",
             r["team"],
             r["phase"],
             age(r["created_at"]),
@@ -188,12 +207,16 @@ def get(target: TargetArgument, *, as_json: JsonOption = False, home: HomeOption
     """Show one run or endpoint with its plan, its attempts and its history."""
     with connect(home) as client:
         kind, found = _find(client, target)
+        if found["kind"] == "batch":
+            found = client.batch(found["id"])
     if as_json:
         print_json(found)
     elif kind == "endpoint":
         show_endpoint(found)
+    elif kind == "workspace":
+        show_workspace(found)
     else:
-        show_run(found)
+        show_run(found, of_batch=show_batch if found["kind"] == "batch" else None)
 
 
 def logs(
@@ -230,7 +253,7 @@ def logs(
                 print_piece(content.lstrip(b"\0"), 0, len(content))
             return
         kind, found = _find(client, target)
-        run_id = found["id"] if kind == "run" else _deployment_of(found, deployment)
+        run_id = _printing(kind, found, deployment)
         if follow and attempt is None and kind == "run":
             _follow(client, run_id, quiet=False)
             return
@@ -254,6 +277,9 @@ def stop(target: TargetArgument, *, as_json: JsonOption = False, home: HomeOptio
     """
     with connect(home) as client:
         kind, found = _find(client, target)
+        if kind == "workspace":
+            stop_workspace(target, as_json=as_json, home=home)
+            return
         if kind == "run":
             client.stop_run(found["id"])
             found = _until(lambda: client.run(found["id"]), lambda r: r["phase"] in _FINAL)
@@ -275,6 +301,9 @@ def delete(target: TargetArgument, *, as_json: JsonOption = False, home: HomeOpt
     """
     with connect(home) as client:
         kind, found = _find(client, target)
+        if kind == "workspace":
+            remove_workspace(target, as_json=as_json, home=home)
+            return
         if kind == "run":
             client.delete_run(found["id"])
             name = found["id"]
@@ -290,42 +319,35 @@ def delete(target: TargetArgument, *, as_json: JsonOption = False, home: HomeOpt
 
 def _submit(client: Client, job: Job, folder: Path, team: str) -> Json:
     """Upload the code, and what git says of where it came from; submit the job."""
-    code = pack(folder)
-    origin = find_origin(folder)
-    client.put_code(code.digest, code.content, team=team)
-    if origin is None:
-        return client.submit(job, code_digest=code.digest)
-    if origin.diff is not None and origin.code.diff_digest is not None:
-        client.put_diff(origin.code.diff_digest, origin.diff, team=team)
-    if origin.untracked:
-        note(_kept(origin))
-    if origin.code.note is not None:
-        note(f"note: {origin.code.note}")
-    return client.submit(job, code_digest=code.digest, code=origin.code)
+    digest, origin = put_code(client, folder, team)
+    return client.submit(job, code_digest=digest, code=origin)
 
 
-def _kept(origin: Origin) -> str:
-    shown = listed_names(origin.untracked)
-    return (
-        f"keeps the difference to commit {origin.code.commit[:7]}: {origin.changed} changed and "
-        f"{counted(len(origin.untracked), 'untracked file')} ({shown}); list a file in "
-        "`.gitignore` to leave it out"
-    )
+def _apply(client: Client, workload: Endpoint | PromptFlow, file: Path) -> Json:
+    """Write the intent to serve what the file says; a flow's folder is uploaded first."""
+    if isinstance(workload, Endpoint):
+        return client.apply(workload)
+    flow, folder = with_packages(workload, file), file.parent / workload.code
+    check_beside(flow, file)
+    owner = flow.team or client.whoami()["principal"]["team"]
+    digest, origin = put_code(client, folder, owner)
+    return client.apply_flow(flow, code_digest=digest, code=origin)
 
 
 def _find(client: Client, target: str) -> tuple[str, Json]:
     """Return what a name means: a run's id, an endpoint, or a job's newest run."""
     if target.startswith("r_"):
         return "run", client.run(target)
-    try:
+    with suppress(NotFound):
         return "endpoint", client.endpoint(target)
-    except NotFound:
-        runs = client.runs(limit=1000)
+    with suppress(NotFound):
+        return "workspace", client.workspace(target)
+    runs = client.runs(limit=1000)
     for candidate in runs:
-        if candidate["name"] == target and candidate["kind"] == "job":
+        if candidate["name"] == target and candidate["kind"] in ENDING_KINDS:
             return "run", client.run(candidate["id"])
     raise NotFound(
-        f"there is no run, job or endpoint `{excerpt(target)}`",
+        f"there is no run, job, endpoint or workspace `{excerpt(target)}`",
         hint="`plinth list` shows what there is",
     )
 
@@ -381,7 +403,9 @@ def _patiently(look: Callable[[], T], run_id: str) -> T:
         time.sleep(_POLL_S)
 
 
-def _wait_ready(client: Client, workload: Endpoint, applied: Json, *, quiet: bool) -> Json:
+def _wait_ready(
+    client: Client, workload: Endpoint | PromptFlow, applied: Json, *, quiet: bool
+) -> Json:
     shown = None
     longest_s = max(one.ready_timeout for one in workload.by_name().values())
     ends_at = time.monotonic() + longest_s + _PREPARING_S
@@ -453,6 +477,13 @@ def _until(look: Any, is_done: Any) -> Any:
 
 def _names(endpoints: list[Json]) -> set[str]:
     return {endpoint["name"] for endpoint in endpoints}
+
+
+def _printing(kind: str, found: Json, deployment: str | None) -> str:
+    """Return the run whose output is meant."""
+    if kind == "endpoint":
+        return _deployment_of(found, deployment)
+    return str(found["id" if kind == "run" else "run"])
 
 
 def _deployment_of(endpoint: Json, name: str | None) -> str:

@@ -11,8 +11,11 @@ from urllib.parse import quote
 
 import httpx
 
+from plinth.domain.batch import BatchInference
+from plinth.domain.flow import FlowEvaluation, PromptFlow
 from plinth.domain.model import CodeOrigin
-from plinth.domain.workload import Endpoint, Job
+from plinth.domain.workload import AnyWorkload, Endpoint, Job
+from plinth.domain.workspace import Workspace
 from plinth.kit.errors import (
     Conflict,
     Denied,
@@ -91,10 +94,15 @@ class Client:
         return self._request("GET", _path("diffs", digest), params={"team": team}).content
 
     def runs(
-        self, *, kind: str | None = None, active: bool = False, limit: int = 100
+        self,
+        *,
+        kind: str | None = None,
+        active: bool = False,
+        ends: bool = False,
+        limit: int = 100,
     ) -> list[Json]:
-        """List runs, newest first."""
-        parameters: dict[str, Any] = {"active": active, "limit": limit}
+        """List runs, newest first; `ends`: only those of jobs and their like, no deployments."""
+        parameters: dict[str, Any] = {"active": active, "ends": ends, "limit": limit}
         if kind is not None:
             parameters["kind"] = kind
         return self._list("/runs", parameters)
@@ -131,6 +139,35 @@ class Client:
         path = _path("endpoints", endpoint.name, "check")
         return self._json("POST", path, json=_declared(endpoint))
 
+    def apply_flow(
+        self, flow: PromptFlow, *, code_digest: str, code: CodeOrigin | None = None
+    ) -> Json:
+        """Write the intent to serve a flow; `code_digest`: of its folder, uploaded before."""
+        body = _with_code(flow, code_digest, code)
+        return self._json("PUT", _path("flows", flow.name), json=body)
+
+    def evaluate_flow(
+        self, asked: FlowEvaluation, *, code_digest: str, code: CodeOrigin | None = None
+    ) -> Json:
+        """Write the intent to evaluate a flow over the rows in its folder; return the run."""
+        return self._json("POST", "/flow-evaluations", json=_with_code(asked, code_digest, code))
+
+    def flow_traces(self, name: str, *, limit: int = 20) -> list[Json]:
+        """List what a flow's newest requests did, newest first."""
+        return self._list(_path("flows", name, "traces"), {"limit": limit})
+
+    def flow_trace(self, name: str, trace_id: str) -> Json:
+        """Show what one request to a flow did, node by node."""
+        return self._json("GET", _path("flows", name, "traces", trace_id))
+
+    def ask_flow(self, name: str, body: Any) -> tuple[int, Json | str]:
+        """Send one input to a flow through the gateway; return the status and the answer."""
+        answer = self._http.post(f"{self.address}/flows/{name}/score", json=body, timeout=None)
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return answer.status_code, answer.text
+
     def endpoints(self) -> list[Json]:
         """List endpoints."""
         return self._list("/endpoints")
@@ -146,6 +183,37 @@ class Client:
     def delete_endpoint(self, name: str) -> Json:
         """Ask an endpoint to stop and to be forgotten."""
         return self._json("DELETE", _path("endpoints", name))
+
+    # -- workspaces -----------------------------------------------------------------------------
+
+    def workspace_up(self, workspace: Workspace) -> Json:
+        """Write the intent to have a workspace open; return it with `changed`."""
+        return self._json("PUT", _path("workspaces", workspace.name), json=_declared(workspace))
+
+    def workspaces(self) -> list[Json]:
+        """List workspaces."""
+        return self._list("/workspaces")
+
+    def workspace(self, name: str) -> Json:
+        """Show a workspace."""
+        return self._json("GET", _path("workspaces", name))
+
+    def start_workspace(self, name: str) -> Json:
+        """Open a workspace again, as its file says."""
+        return self._json("POST", _path("workspaces", name, "start"))
+
+    def stop_workspace(self, name: str, *, force: bool = False) -> Json:
+        """Ask a workspace to stop; with `force` also while a cell runs."""
+        return self._json("POST", _path("workspaces", name, "stop"), json={"force": force})
+
+    def resize_workspace(self, name: str, profile: str, gpu: Mapping[str, Any] | None) -> Json:
+        """Give a workspace that is not open another size."""
+        body = {"profile": profile, "gpu": gpu}
+        return self._json("POST", _path("workspaces", name, "resize"), json=body)
+
+    def delete_workspace(self, name: str, *, force: bool = False) -> Json:
+        """Ask a workspace to stop and its name to be forgotten; its files stay."""
+        return self._json("DELETE", _path("workspaces", name), params={"force": force})
 
     # -- identities -----------------------------------------------------------------------------
 
@@ -240,6 +308,60 @@ class Client:
             return self._json(
                 "PUT", _path("data", name), params=parameters, content=_chunks(stream)
             )
+
+    def submit_batch(self, batch: BatchInference) -> Json:
+        """Write the intent to answer many rows; return the run."""
+        return self._json("POST", "/batches", json=_declared(batch))
+
+    def batch(self, run_id: str) -> Json:
+        """Show a batch: its run, and how far it is."""
+        return self._json("GET", _path("batches", run_id))
+
+    def batch_files(self, run_id: str) -> Json:
+        """List the files that a batch has finished so far."""
+        return self._json("GET", _path("batches", run_id, "files"))
+
+    def fetch_batch_file(self, run_id: str, name: str, target: Path) -> None:
+        """Bring one file of a batch; `target` is there whole or not at all."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.partial")
+        path = _path("batches", run_id, "files", *name.split("/"))
+        try:
+            with self._http.stream("GET", path) as answer, partial.open("wb") as file:
+                if not answer.is_success:
+                    answer.read()
+                    raise _error_of(answer)
+                for piece in answer.iter_bytes():
+                    file.write(piece)
+            partial.replace(target)
+        except httpx.HTTPError as err:
+            raise Temporary(f"the call to {self.address} broke off: {err}") from err
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def missing_files(self, name: str, files: Mapping[str, str], *, team: str | None) -> list[str]:
+        """Return the digests of those files (name -> digest) that were not sent yet."""
+        body = {"files": _named(files)}
+        path, params = _path("data", name, "missing"), _given(team=team)
+        found: list[str] = self._json("POST", path, json=body, params=params)["missing"]
+        return found
+
+    def put_data_file(
+        self, name: str, digest: str, path: Path, *, file_name: str, team: str | None
+    ) -> Json:
+        """Upload one file of a version to come under its digest; return what is in it."""
+        parameters = {"file_name": file_name} | _given(team=team)
+        target = _path("data", name, "files", digest)
+        with path.open("rb") as stream:
+            return self._json("PUT", target, params=parameters, content=_chunks(stream))
+
+    def add_data_files(
+        self, name: str, files: Mapping[str, str], *, as_is: bool = False, team: str | None = None
+    ) -> Json:
+        """Make files that were sent (name -> digest) the next version of a dataset."""
+        body = {"files": _named(files), "as_is": as_is}
+        path = _path("data", name, "versions")
+        return self._json("POST", path, json=body, params=_given(team=team))
 
     def data(self) -> list[Json]:
         """List data versions."""
@@ -393,9 +515,20 @@ class Client:
         raise _error_of(answer)
 
 
-def _declared(workload: Job | Endpoint) -> Json:
+def _with_code(
+    workload: PromptFlow | FlowEvaluation, code_digest: str, code: CodeOrigin | None
+) -> Json:
+    origin = code.model_dump(mode="json") if code is not None else None
+    return {"workload": _declared(workload), "code_digest": code_digest, "code": origin}
+
+
+def _declared(workload: AnyWorkload) -> Json:
     # Only what the file says: what is left out stays the server's default, and says so.
     return {"kind": workload.kind, **workload.model_dump(mode="json", exclude_unset=True)}
+
+
+def _named(files: Mapping[str, str]) -> list[Json]:
+    return [{"name": name, "digest": digest} for name, digest in files.items()]
 
 
 def _given(**parameters: Any) -> Json:

@@ -52,16 +52,23 @@ class Builder:
             raise self._pending(spec.digest, "building the environment", "building_environment")
         return built
 
-    def fetch(self, folder: Path, label: str, download: Callable[[], object]) -> None:
+    def fetch(
+        self,
+        folder: Path,
+        label: str,
+        download: Callable[[], object],
+        *,
+        what: str = "fetching the model",
+    ) -> None:
         """Return if `folder` is there; else start `download`, which makes it, and raise Temporary.
 
-        Raises what the download raised, once.
+        `what` is done, for people. Raises what the download raised, once.
         """
         if folder.exists():
             return
         self._work(str(folder), label, lambda _say: download())
         if not folder.exists():
-            raise self._pending(str(folder), "fetching the model", "fetching_model")
+            raise self._pending(str(folder), what, what.replace(" the ", "_").replace(" ", "_"))
 
     def progress(self) -> dict[str, str]:
         """Return what is being made: for whom -> which step."""

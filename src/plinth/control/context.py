@@ -60,10 +60,15 @@ class Context:
         """Where everything is reached: the gateway's address."""
         return f"http://127.0.0.1:{self.port}"
 
-    def mint(self, principal: Principal, key_id: str, expires_at: datetime) -> str:
-        """Return the key whose row is `key_id`; each call signs anew, the row stays one."""
+    def mint(
+        self, principal: Principal, key_id: str, expires_at: datetime, *, page: str | None = None
+    ) -> str:
+        """Return the key whose row is `key_id`; each call signs anew, the row stays one.
+
+        `page`: where it counts, when it is a browser's.
+        """
         is_run = principal.kind is PrincipalKind.RUN
-        claims = Claims(principal.id, principal.team, key_id, expires_at, is_run)
+        claims = Claims(principal.id, principal.team, key_id, expires_at, is_run, page)
         return mint(self.keyring, claims)
 
     def claims_of(self, token: str) -> Claims | None:

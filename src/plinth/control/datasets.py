@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from plinth.control.context import Context
-from plinth.control.preparation import data_key
+from plinth.control.data_folder import data_key
 from plinth.domain.access import Actor
 from plinth.domain.base import Declared
 from plinth.domain.model import Column, DataVersion

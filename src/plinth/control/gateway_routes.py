@@ -35,6 +35,8 @@ def route_json(route: EndpointRoute) -> dict[str, Any]:
 def _addresses(route: EndpointRoute) -> tuple[str, ...]:
     if route.protocol == "openai":
         return (f"/v1 with model `{route.name}`", f"/openai/deployments/{route.name}")
+    if route.protocol == "flow":
+        return (f"/flows/{route.name}",)
     return (f"/v2/models/{route.name}",)
 
 

@@ -13,17 +13,19 @@ from plinth.control.context import PLATFORM_PRINCIPAL, Context
 from plinth.control.endpoints.routing import in_effect, policy_of, protocol_of, routed
 from plinth.control.preparation import socket_of
 from plinth.control.secrets import secret_version
+from plinth.control.workspaces.service import session_of
 from plinth.domain.access import Grant
 from plinth.domain.run import Phase
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway.credentials import folder as credentials_folder
-from plinth.gateway.state import GatewayState, Writers
+from plinth.gateway.state import GatewayState, WorkspaceRoute, Writers
 from plinth.gateway.way_back import mark_of
 from plinth.kit.files import read_json
 from plinth.kit.home import Home
 from plinth.store.endpoints import StoredEndpoint, list_endpoints
 from plinth.store.identities import list_grants, list_revoked, list_teams
 from plinth.store.runs import ActiveDeployment, list_active_deployments
+from plinth.store.workspaces import list_workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def read_rows(connection: Connection, context: Context) -> Rows:
         revoked=tuple(list_revoked(connection, context.clock.now())),
         platform=PLATFORM_PRINCIPAL,
         writers=tuple(_writers(team.name, grants) for team in list_teams(connection)),
+        workspaces=tuple(_workspaces(connection, context, grants)),
         control_planes=_control_planes(home),
         # Made only where there is one: it is not below the home.
         credentials=str(credentials_folder(home.gateway)) if credentials else "",
@@ -155,6 +158,20 @@ def _control_planes(home: Home) -> tuple[str, ...]:
     """Return the units that `plinth up` started last, of which not all need run this code yet."""
     node = read_json(home.node_file) or {}
     return Home.control_planes(int(node.get("control_planes", 1)))
+
+
+def _workspaces(
+    connection: Connection, context: Context, grants: list[Grant]
+) -> Iterable[WorkspaceRoute]:
+    """Yield every workspace, with where it listens while it is open, and who may visit it."""
+    for each in list_workspaces(connection):
+        run = session_of(connection, each)
+        is_open = run is not None and run.phase is Phase.RUNNING and each.desired == "run"
+        socket = str(socket_of(context, run.id, 0)) if run is not None and is_open else None
+        if each.workload.shared:
+            yield WorkspaceRoute(each.name, socket, *writers_of(each.team, grants))
+        else:
+            yield WorkspaceRoute(each.name, socket, (each.owner,))
 
 
 def _writers(team: str, grants: list[Grant]) -> Writers:

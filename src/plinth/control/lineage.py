@@ -18,12 +18,19 @@ from plinth.domain.access import Resource
 from plinth.domain.base import Declared
 from plinth.domain.model import DataVersion, Lineage, ModelVersion
 from plinth.domain.run import Phase
-from plinth.domain.workload import Job, ModelName
+from plinth.domain.workload import Job
+from plinth.domain.workload_fields import ModelName
 from plinth.kit.errors import NotFound
 from plinth.store.data_versions import find_data_version
 from plinth.store.endpoints import find_endpoint
 from plinth.store.identities import find_principal
-from plinth.store.lineage import list_deployments_from, list_deployments_of, list_readers_of
+from plinth.store.lineage import (
+    find_maker_of,
+    list_batches_of,
+    list_deployments_from,
+    list_deployments_of,
+    list_readers_of,
+)
 from plinth.store.runs import StoredRun, find_kept_run
 from plinth.tracking.mlflow import TrackedRun
 
@@ -58,29 +65,47 @@ class Served(Declared):
 
 
 class Reader(Declared):
-    """A job that was given a data version."""
+    """A job or a batch that read a data version, or a batch that a model version answered."""
 
     run: str
     name: str
+    kind: str = "job"
     phase: Phase
     created_by: Person
     created_at: datetime
     deleted_at: datetime | None
 
 
+class Maker(Declared):
+    """The batch whose output a data version is, with the model and the data that it read."""
+
+    run: str
+    name: str
+    model: str
+    version: int
+    data: dict[str, str]
+    created_by: Person
+    created_at: datetime
+
+
 class ModelLineage(Declared):
-    """A model version both ways: what it came from, and its deployments, newest first."""
+    """A model version both ways: what it came from, its deployments and batches, newest first."""
 
     model: ModelVersion
     came_from: Lineage
     run_by: Person | None
     deployments: tuple[Served, ...]
+    batches: tuple[Reader, ...] = ()
 
 
 class DataLineage(Declared):
-    """What was made of a data version: jobs, the models they logged, and their deployments."""
+    """A data version both ways: the batch that made it, if one did; and what was made of it.
+
+    That is jobs and batches, the models they logged, and their deployments.
+    """
 
     data: DataVersion
+    made_by: Maker | None = None
     runs: tuple[Reader, ...]
     models: tuple[ModelVersion, ...]
     deployments: tuple[Served, ...]
@@ -192,6 +217,11 @@ def lineage_of_model(
             came_from=came_from,
             run_by=person(connection, came_from.run_by) if came_from.run_by else None,
             deployments=_served_to(connection, deployments, sees),
+            batches=tuple(
+                _reader(connection, run)
+                for run in list_batches_of(connection, model)
+                if sees(resource_of(run))
+            ),
         )
 
 
@@ -205,8 +235,10 @@ def lineage_of_data(
         deployments = list_deployments_from(connection, data)
         logged = {run.tracking_run for run in readers if run.tracking_run is not None}
         deployed = {(run.model.name, run.model.version) for run in deployments if run.model}
+        maker = find_maker_of(connection, data)
         return DataLineage(
             data=data,
+            made_by=_maker(connection, maker) if maker and sees(resource_of(maker)) else None,
             runs=tuple(_reader(connection, run) for run in readers if sees(resource_of(run))),
             models=tuple(
                 model
@@ -246,10 +278,24 @@ def _served(connection: Connection, run: StoredRun) -> Served:
     )
 
 
+def _maker(connection: Connection, run: StoredRun) -> Maker:
+    assert run.model is not None  # A batch has one.
+    return Maker(
+        run=run.id,
+        name=run.workload.name,
+        model=run.model.name,
+        version=run.model.version,
+        data={name: f"{each.name}@{each.version}" for name, each in run.data.items()},
+        created_by=person(connection, run.created_by),
+        created_at=run.created_at,
+    )
+
+
 def _reader(connection: Connection, run: StoredRun) -> Reader:
     return Reader(
         run=run.id,
         name=run.workload.name,
+        kind=run.workload.kind,
         phase=run.phase,
         created_by=person(connection, run.created_by),
         created_at=run.created_at,

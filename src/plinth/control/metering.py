@@ -14,7 +14,7 @@ from plinth.control.context import Context
 from plinth.control.duties import Duty
 from plinth.control.requests import DOUBTS, read_request, read_shadow
 from plinth.domain.usage import Meter
-from plinth.domain.workload import Job
+from plinth.domain.workload import SERVED_KINDS
 from plinth.gateway.admin import Admin
 from plinth.kit.home import Home
 from plinth.metering.engine_usage import ReplicaSpan, record_usage, usage_of
@@ -215,14 +215,13 @@ def span_of(attempt: Attempt, run: StoredRun) -> ReplicaSpan:
     assert attempt.started_at is not None
     chosen = run.plan.chosen
     resources = run.workload.resources
-    is_job = isinstance(run.workload, Job)
     return ReplicaSpan(
         run=run.id,
         replica=attempt.replica,
         attempt=attempt.number,
-        meter=Meter.TRAINING_SECONDS if is_job else Meter.SERVING_SECONDS,
+        meter=Meter.TRAINING_SECONDS if run.workload.ends else Meter.SERVING_SECONDS,
         team=run.team,
-        workload=f"{run.workload.kind}/{run.workload.name}",
+        workload=f"{_billed_as(run)}/{run.workload.name}",
         started_at=attempt.started_at,
         # Not the clock: it may have ended while nobody looked.
         seen_at=max(attempt.started_at, attempt.seen_at or attempt.started_at),
@@ -232,6 +231,11 @@ def span_of(attempt: Attempt, run: StoredRun) -> ReplicaSpan:
         cpu=resources.cpu,
         memory_bytes=resources.memory,
     )
+
+
+def _billed_as(run: StoredRun) -> str:
+    # What a flow takes stands beside its requests, which the gateway knows as an endpoint's.
+    return "endpoint" if run.workload.kind in SERVED_KINDS else run.workload.kind
 
 
 def _warn(path: Path, found: Collected) -> None:

@@ -14,8 +14,9 @@ from plinth.catalog.machine import LOCAL
 from plinth.catalog.platforms import load_platforms, platform_names
 from plinth.control.context import Context
 from plinth.domain.access import Principal
+from plinth.domain.application import Application
 from plinth.domain.plan import Candidate, Outcome, Plan, Verdict
-from plinth.domain.workload import Endpoint, Job
+from plinth.domain.workload import Endpoint, Workload
 from plinth.kit.errors import Invalid, Temporary
 from plinth.planning.context import Context as PlanningContext
 from plinth.planning.explain import NoPlatformFits, nearest_change, no_platform_fits
@@ -49,7 +50,7 @@ class PlanRefused(NoPlatformFits):
         self.reason = f"no platform fits {subject}: {said or 'none is configured'}"
 
 
-def plan_or_refuse(context: Context, workload: Job | Endpoint) -> Plan:
+def plan_or_refuse(context: Context, workload: Workload) -> Plan:
     """Return the plan. Raises PlanRefused with each candidate's reasons.
 
     Raises Invalid when the home's inventory was damaged, and for a region, or group of regions,
@@ -166,7 +167,7 @@ def _what_holds(context: Context) -> PlanningContext:
     )
 
 
-def _with_known_names(workload: Job | Endpoint) -> Job | Endpoint:
+def _with_known_names(workload: Workload) -> Workload:
     """Return it with regions as the catalog spells them, read only where it names one.
 
     Raises Invalid, with the nearest name, for one that nobody knows.
@@ -177,10 +178,10 @@ def _with_known_names(workload: Job | Endpoint) -> Job | Endpoint:
     # Which platforms there are is a rule's question, so the one that is asked for is let through.
     platforms = () if wanted.platform is None else (wanted.platform,)
     known = with_known_names(workload, Catalog(), platforms)
-    return known if isinstance(known, Job | Endpoint) else workload
+    return workload if isinstance(known, Application) else known
 
 
-def _spelled(workload: Job | Endpoint) -> Job | Endpoint:
+def _spelled(workload: Workload) -> Workload:
     """Return what was accepted once, names as they are where nobody knows them any more."""
     try:
         return _with_known_names(workload)
@@ -213,5 +214,5 @@ def _is_compliance(verdict: Verdict) -> bool:
     return verdict.rule.partition(".")[0] == _COMPLIANCE
 
 
-def _subject(workload: Job | Endpoint) -> str:
+def _subject(workload: Workload) -> str:
     return f"{workload.kind}/{workload.name}"

@@ -17,14 +17,20 @@ from typing import Any
 import yaml
 
 from plinth.control.context import Context
+from plinth.control.data_folder import find_local
+from plinth.control.model_form import answers_as_onnx, form_folder, runtime_of_onnx
 from plinth.control.tags import tags_of
+from plinth.control.workspaces.variables import for_notebooks
 from plinth.domain.model import ModelVersion
-from plinth.domain.workload import Endpoint, Environment, Job
+from plinth.domain.workload import Endpoint, Job
+from plinth.domain.workload_fields import Environment, WorkloadBase
+from plinth.domain.workspace import Workspace
 from plinth.engines.base import Mount, ReplicaSpec
+from plinth.environments.environments import BuiltEnvironment
 from plinth.environments.requirement import packages_for_model
 from plinth.environments.spec import EnvironmentSpec, this_python
 from plinth.kit.archive import unpack
-from plinth.kit.errors import Permanent
+from plinth.kit.errors import Permanent, PlinthError, Temporary
 from plinth.kit.files import make_private
 from plinth.kit.ids import digest_of
 from plinth.runtimes.runtime import Runtime
@@ -43,6 +49,7 @@ class Prepared:
     variables: dict[str, str]
     folder: str
     mounts: tuple[Mount, ...]
+    own_ports: tuple[int, ...] = ()
 
 
 def code_key(team: str, digest: str) -> str:
@@ -91,19 +98,16 @@ def prepare_job(context: Context, run: StoredRun, job: Job) -> Prepared:
         archive = context.storage.local_path(code_key(run.team, run.code_digest))
         if archive is None:
             raise Permanent(f"the code snapshot {run.code_digest[:12]} is not in the storage")
-    folder = _make_folder(context, run, archive)
+    folder = make_folder(context, run, archive)
     work = folder / "work"
-    variables = _base_variables(environment.folder, folder, job.resources.cpu)
+    variables = base_variables(environment.folder, folder, job.resources.cpu)
     variables |= job.variables
     mounts = [Mount(str(environment.folder)), Mount(str(folder), writable=True)]
     for name, version in run.data.items():
-        path = context.storage.local_path(data_key(version.team, version.name, version.digest))
-        if path is None:
-            raise Permanent(f"the data version {version.name}@{version.version} is not local")
-        file = path / version.file_name
-        mounts.append(Mount(str(path)))
+        local = find_local(context, version)
+        mounts.append(Mount(str(local.folder)))
         prefix = f"PLINTH_DATA_{name.upper().replace('-', '_')}"
-        variables[prefix] = str(file)
+        variables[prefix] = str(local.path)
         variables[f"{prefix}_VERSION"] = str(version.version)
         variables[f"{prefix}_DIGEST"] = version.digest
         variables[f"{prefix}_URI"] = version.uri
@@ -124,23 +128,42 @@ def prepare_endpoint(context: Context, run: StoredRun, endpoint: Endpoint) -> Pr
         lambda: context.tracking.download_model(version.team, version, model),
     )
     check_format(model, runtime, context.runtimes)
-    spec = serving_environment(model, runtime)
-    environment = context.builder.need(spec, f"endpoint {endpoint.name}")
-    folder = _make_folder(context, run, None)
-    variables = _base_variables(environment.folder, folder, endpoint.resources.cpu)
+    environment, form = _environment_and_form(context, endpoint, model, runtime)
+    folder = make_folder(context, run, None)
+    variables = base_variables(environment.folder, folder, endpoint.resources.cpu)
     variables |= runtime.variables_for(
         python=environment.python, model=model, name=endpoint.name, version=str(version.version)
     )
     command = runtime.command_for(
         python=environment.python, model=model, name=endpoint.name, version=str(version.version)
     )
+    command += () if form is None else ("--form", str(form))
     mounts = (
         Mount(str(environment.folder)),
         Mount(str(runtime.folder)),
         Mount(str(model)),
+        *(() if form is None else (Mount(str(form)),)),
         Mount(str(folder), writable=True),
     )
     return Prepared(command, variables, str(folder), mounts)
+
+
+def _environment_and_form(
+    context: Context, endpoint: Endpoint, model: Path, runtime: Runtime
+) -> tuple[BuiltEnvironment, Path | None]:
+    """Return the environment of a server, and the model's ONNX form where that is to answer."""
+    spec, label = serving_environment(model, runtime), f"endpoint {endpoint.name}"
+    if runtime.takes_form and answers_as_onnx(model):
+        packages = (*spec.packages, *runtime_of_onnx())
+        try:
+            both = context.builder.need(replace(spec, packages=packages), label)
+        except Temporary:
+            raise
+        except PlinthError:
+            # Where both cannot be installed together, the model answers as it is.
+            return context.builder.need(spec, label), None
+        return both, form_folder(model)
+    return context.builder.need(spec, label), None
 
 
 def environment_of(environment: Environment) -> EnvironmentSpec:
@@ -184,17 +207,11 @@ def serving_environment(model: Path, runtime: Runtime) -> EnvironmentSpec:
     return EnvironmentSpec(packages=(*packages, *runtime.packages), python=this_python())
 
 
-def data_key(team: str, name: str, digest: str) -> str:
-    """Return the folder of a data version in the storage."""
-    return f"data/{team}/{name}/{digest}"
-
-
 def replica_spec(
     context: Context, run: StoredRun, prepared: Prepared, *, replica: int, number: int
 ) -> ReplicaSpec:
     """Return the whole order for one attempt, without its key."""
     workload = run.workload
-    is_job = isinstance(workload, Job)
     return ReplicaSpec(
         run=run.id,
         replica=replica,
@@ -203,17 +220,18 @@ def replica_spec(
         variables=prepared.variables,
         folder=prepared.folder,
         mounts=prepared.mounts,
-        socket=None if is_job else str(socket_of(context, run.id, replica)),
+        socket=None if workload.ends else str(socket_of(context, run.id, replica)),
         gateway_port=context.port,
-        network=workload.network if isinstance(workload, Job) else "gateway",
+        network=workload.reaches,
         isolation=workload.requirements.isolation,
         memory_bytes=_memory_limit(workload),
         grace_s=workload.grace,
+        own_ports=prepared.own_ports,
     )
 
 
 def with_key(context: Context, spec: ReplicaSpec, run: StoredRun, key: str) -> ReplicaSpec:
-    """Return a job's order with what lets it speak to the gateway in its own name."""
+    """Return an order with what lets it speak to the gateway in its own name."""
     variables = dict(spec.variables) | {
         "PLINTH_ADDRESS": context.address,
         "PLINTH_KEY": key,
@@ -233,6 +251,8 @@ def with_key(context: Context, spec: ReplicaSpec, run: StoredRun, key: str) -> R
             # The page behind the address that it would print is not served yet.
             "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         }
+    if isinstance(run.workload, Workspace):
+        variables |= for_notebooks(context.address, key, run)
     return replace(spec, variables=variables)
 
 
@@ -245,7 +265,7 @@ def _described(model: Path) -> dict[str, Any]:
     return described if isinstance(described, dict) else {}
 
 
-def _make_folder(context: Context, run: StoredRun, code: Path | None) -> Path:
+def make_folder(context: Context, run: StoredRun, code: Path | None) -> Path:
     """Return the run's folder with `work`, `home` and `tmp`; made beside, then renamed.
 
     What is there is left alone: it is the run's own, and an earlier attempt may have put links
@@ -271,13 +291,14 @@ def _make_folder(context: Context, run: StoredRun, code: Path | None) -> Path:
     return folder
 
 
-def _memory_limit(workload: Job | Endpoint) -> int | None:
+def _memory_limit(workload: WorkloadBase) -> int | None:
     # Only a stated size is a limit; the default is a size for planning.
     stated = "memory" in workload.resources.model_fields_set
     return workload.resources.memory if stated else None
 
 
-def _base_variables(environment: Path, folder: Path, cpu: float) -> dict[str, str]:
+def base_variables(environment: Path, folder: Path, cpu: float) -> dict[str, str]:
+    """Return the variables that every process gets: where its files are, how many threads."""
     threads = str(max(1, round(cpu)))
     return {
         "PATH": f"{environment / 'bin'}:/usr/local/bin:/usr/bin:/bin",

@@ -117,6 +117,11 @@ def sum_up(
     return {name: _traffic(found[name], reached) for name in sorted(found)}
 
 
+def newest_records(log: Path) -> list[AccessRecord]:
+    """Return what the newest 4 MiB of the log hold, oldest first."""
+    return parse(_newest(log)[0])[0]
+
+
 def total(traffic: Iterable[Traffic], seconds: float) -> Traffic:
     """Return the traffic of all endpoints together."""
     parts = list(traffic)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
 
+from plinth.domain.request_batch import is_sender
 from plinth.domain.token_count import TokenCount
 from plinth.domain.tokens import TokenMeter
 from plinth.domain.usage import Meter
@@ -16,6 +17,8 @@ from plinth.gateway.access_log import AccessRecord, parse
 from plinth.metering.counters import Family, Kind, Series, observed
 from plinth.metering.journal import Line, UsageDraft
 
+# What passes by itself: `runtimes/requestrunner` sends it again.
+_PASSING = frozenset((HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS))
 _METERS = {
     TokenMeter.INPUT: Meter.INPUT_TOKENS,
     TokenMeter.OUTPUT: Meter.OUTPUT_TOKENS,
@@ -90,7 +93,8 @@ def read_request(line: bytes) -> Line:
         return Line(counts={_series(OTHERS, code=_code(record)): 1.0})
     tokens = record.tokens
     counts = {**_traffic(record), **_token_counts(record, tokens)}
-    if record.team is None or not record.was_served:
+    is_again = is_sender(record.principal) and _is_asked_again(record)
+    if record.team is None or not record.was_served or is_again:
         return Line(counts=counts)
     return Line(_drafts(record, tokens, team=record.team), counts)
 
@@ -141,7 +145,7 @@ def _drafts(
             ended_at=ended_at,
             principal=None if is_shadow else record.principal,
             run=None if external else record.deployment,
-            request_id=copy_id if is_shadow else record.request_id,
+            request_id=copy_id if is_shadow else _request_id(record),
             replica=replica,
             deployment=external,
             model=record.answered,
@@ -150,6 +154,26 @@ def _drafts(
         )
         for meter, quantity in quantities.items()
     )
+
+
+def _is_asked_again(record: AccessRecord) -> bool:
+    """Tell whether the sender of a batch asks this again: only the last answer is charged."""
+    is_whole = not record.flags
+    has_failed = record.code in _PASSING or record.code >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return not is_whole or has_failed
+
+
+def _request_id(record: AccessRecord) -> str:
+    """Return what the ledger knows a request by: what it has under that name already is not added.
+
+    The sender of a batch may send a line twice, when it was killed between the answer and its own
+    note of it. It says which line that is, and the ledger counts it once. Others are not believed:
+    who says the same of each request would be charged for one.
+    """
+    is_own = (record.line or "").startswith(f"{record.principal}-")
+    if record.line is not None and is_own and is_sender(record.principal):
+        return record.line
+    return record.request_id
 
 
 def _quantities(tokens: TokenCount | None) -> dict[Meter, int]:

@@ -17,7 +17,8 @@ from plinth.access.tokens import PREFIX
 from plinth.control.context import Context
 from plinth.domain.access import Actor, Principal, PrincipalKind
 from plinth.domain.base import Declared
-from plinth.domain.traffic import SIGN_IN_PATH, tracking_origin
+from plinth.domain.traffic import SIGN_IN_PATH
+from plinth.domain.web_page import page_origin
 from plinth.kit.errors import Denied
 from plinth.kit.ids import digest_of
 from plinth.store.identities import (
@@ -60,8 +61,13 @@ class Refusal(StrEnum):
     REVOKED = "revoked"
 
 
-def make_link(connection: Connection, context: Context, actor: Actor, key_id: str) -> Link:
-    """Make a link for the holder of the key. Raises Denied for a run, and for a browser's key.
+def make_link(
+    connection: Connection, context: Context, actor: Actor, key_id: str, page: str
+) -> Link:
+    """Make a link to a page for the holder of the key.
+
+    Whether they may see the page is the caller's to know. Raises Denied for a run, and for a
+    browser's key.
 
     A run ends and its key with it; a browser that could sign in others would never be out.
     """
@@ -80,23 +86,24 @@ def make_link(connection: Connection, context: Context, actor: Actor, key_id: st
         digest=_digest(code),
         principal=actor.principal.id,
         key=key_id,
+        page=page,
         created_at=now,
         expires_at=expires_at,
     )
     add_sign_in(connection, sign_in)
-    address = f"{tracking_origin(context.port)}{SIGN_IN_PATH}?{urlencode({'code': code})}"
+    address = f"{page_origin(page, context.port)}{SIGN_IN_PATH}?{urlencode({'code': code})}"
     return Link(url=address, expires_at=expires_at)
 
 
-def use_link(connection: Connection, context: Context, code: str) -> SignedIn | Refusal:
-    """Use a link up and make the browser's key, both in the caller's transaction.
+def use_link(connection: Connection, context: Context, code: str, page: str) -> SignedIn | Refusal:
+    """Use a link up on its page and make the browser's key, both in the caller's transaction.
 
     The key holds for the hours of the setting, and no longer than the one that asked for the link.
     """
     now = context.clock.now()
     digest = _digest(code[:_LONGEST_CODE])
-    if not use_sign_in(connection, digest, now):
-        return _why_not(find_sign_in(connection, digest))
+    if not use_sign_in(connection, digest, page, now):
+        return _why_not(find_sign_in(connection, digest), page)
     sign_in = find_sign_in(connection, digest)
     assert sign_in is not None
     parent = find_key(connection, sign_in.key)
@@ -112,14 +119,16 @@ def use_link(connection: Connection, context: Context, code: str) -> SignedIn | 
         now=now,
     )
     note_made(connection, digest, key.id)
-    token = context.mint(actor.principal, key.id, key.expires_at)
+    token = context.mint(actor.principal, key.id, key.expires_at, page=page)
     return SignedIn(actor=actor, key=key, cookie=token.removeprefix(PREFIX))
 
 
-def end_sign_in(connection: Connection, context: Context, cookie: str) -> SignedIn | None:
-    """Revoke the key in a browser's cookie; None when it is no browser's, or not valid any more."""
+def end_sign_in(
+    connection: Connection, context: Context, cookie: str, page: str
+) -> SignedIn | None:
+    """Revoke the key in a page's cookie; None when it is no browser's, or not valid any more."""
     claims = context.claims_of(PREFIX + cookie)
-    if claims is None:
+    if claims is None or claims.page != page:
         return None
     actor = load_actor(connection, claims.principal, claims.key_id)
     if actor is None:
@@ -141,7 +150,7 @@ def _digest(code: str) -> str:
     return digest_of(code.encode())
 
 
-def _why_not(sign_in: SignIn | None) -> Refusal:
-    if sign_in is None:
+def _why_not(sign_in: SignIn | None, page: str) -> Refusal:
+    if sign_in is None or sign_in.page != page:
         return Refusal.UNKNOWN
     return Refusal.USED if sign_in.used_at is not None else Refusal.EXPIRED

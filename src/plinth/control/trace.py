@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 from plinth.control.context import Context
 from plinth.control.lineage import Person, person
 from plinth.domain.base import Declared
-from plinth.domain.model import Lineage, ModelVersion
+from plinth.domain.model import CodeOrigin, Lineage, ModelVersion
 from plinth.domain.usage import UsageRecord
-from plinth.domain.workload import Endpoint
 from plinth.kit.errors import NotFound
 from plinth.kit.excerpt import excerpt
 from plinth.store.runs import StoredRun, find_attempt_at, find_kept_run
@@ -24,7 +23,7 @@ class Trace(Declared):
     `id`: the `x-plinth-id` that the caller got. `team`: whose endpoint it is. `deployment`: the run
     that served, `unit`: its replica's process, `RUN.REPLICA.ATTEMPT`. `deleted_at`: when the
     deployment was deleted. `approved_by` None: no approval was asked. `run_by`: who submitted the
-    job of `lineage.run`.
+    job of `lineage.run`. `code`, `code_digest`: of a flow, which has no model.
     """
 
     id: str
@@ -42,6 +41,8 @@ class Trace(Declared):
     unit: str | None
     model: ModelVersion | None
     lineage: Lineage | None
+    code_digest: str | None = None
+    code: CodeOrigin | None = None
     run_by: Person | None
 
 
@@ -120,6 +121,8 @@ def _trace(connection: Connection, record: UsageRecord, run: StoredRun) -> Trace
         unit=f"{run.id}.{replica}.{attempt.number}" if attempt else None,
         model=run.model,
         lineage=run.lineage,
+        code_digest=run.code_digest,
+        code=run.code,
         run_by=person(connection, run_by) if run_by else None,
     )
 
@@ -128,5 +131,5 @@ def _replica(record: UsageRecord, run: StoredRun) -> int | None:
     if record.replica is not None:
         return record.replica
     # Logs of an earlier version do not say which; where there was one, it was that.
-    is_alone = isinstance(run.workload, Endpoint) and run.workload.replicas == 1
+    is_alone = not run.workload.ends and run.workload.instances == 1
     return 0 if is_alone else None

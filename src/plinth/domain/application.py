@@ -15,7 +15,7 @@ from plinth.domain.base import Declared, Name, TeamName
 from plinth.domain.platform import Hours, ModelFormat
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import Bytes, Count, ResourceRequest, Seconds, check_number
-from plinth.domain.workload import KINDS, Endpoint, Job
+from plinth.domain.workload import KINDS, AnyWorkload
 
 Number = Annotated[float, BeforeValidator(check_number), Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[Number, Field(le=1_000_000)]
@@ -315,6 +315,6 @@ class Application(Declared):
 
 
 PARTS = ("explore", "train", "tune", "batch", "online", "flow")
-# Everything that a person declares in a file; only jobs and endpoints are also run.
-Declaration: TypeAlias = Job | Endpoint | Application
+# Everything that a person declares in a file; an application is only planned.
+Declaration: TypeAlias = AnyWorkload | Application
 DECLARATIONS: Mapping[str, type[Declaration]] = {**KINDS, "application": Application}

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 from plinth.domain.address import check_not_ourselves, check_written
-from plinth.domain.workload import Endpoint, EndpointDeployment
+from plinth.domain.workload import Endpoint, EndpointDeployment, ServedDeployment
 from plinth.kit.errors import Invalid
 from plinth.kit.excerpt import excerpt
 
-CallersProtocol = Literal["open-inference", "openai"]
+CallersProtocol = Literal["open-inference", "openai", "flow"]
 
 
 def check_file(
@@ -47,10 +47,9 @@ def check_runtime(
     one: EndpointDeployment, speaks: Mapping[str, CallersProtocol], field: str = "runtime"
 ) -> None:
     """Raise Invalid when there is no runtime of the name that the file gives in `field`."""
-    if one.runtime not in speaks:
-        raise Invalid(
-            f"`{field}` is `{excerpt(one.runtime)}`; there are {', '.join(sorted(speaks))}"
-        )
+    known = sorted(name for name, spoken in speaks.items() if spoken != "flow")
+    if one.runtime not in known:
+        raise Invalid(f"`{field}` is `{excerpt(one.runtime)}`; there are {', '.join(known)}")
 
 
 def check_protocols(endpoint: Endpoint, speaks: Mapping[str, CallersProtocol]) -> None:
@@ -66,7 +65,7 @@ def check_protocols(endpoint: Endpoint, speaks: Mapping[str, CallersProtocol]) -
         )
 
 
-def spoken_by(one: EndpointDeployment, speaks: Mapping[str, CallersProtocol]) -> CallersProtocol:
+def spoken_by(one: ServedDeployment, speaks: Mapping[str, CallersProtocol]) -> CallersProtocol:
     """Return what callers of one deployment speak; OpenAI and Azure OpenAI are translated."""
     if one.external is not None:
         return "open-inference" if one.external.protocol == "open-inference" else "openai"

@@ -17,8 +17,21 @@ class Column(Declared):
     type: str
 
 
+class DataFile(Declared):
+    """One file of a data version. `rows` None: they could not be counted; `problem` says why."""
+
+    name: str
+    digest: str
+    size_bytes: int
+    rows: int | None = None
+    problem: str | None = None
+
+
 class DataVersion(Declared):
-    """One immutable version of a dataset: a digest of the bytes and the URI that holds them."""
+    """One immutable version of a dataset: a digest of the bytes and the URI that holds them.
+
+    Of many files: `digest` is that of their names and digests, `file_name` is `files.json`.
+    """
 
     team: str
     name: str

@@ -27,11 +27,15 @@ from plinth.domain.application import (
     Train,
     TrainDemand,
 )
+from plinth.domain.batch import BatchInference
+from plinth.domain.flow import FlowEvaluation, PromptFlow
 from plinth.domain.model_server import MODEL_SERVERS
 from plinth.domain.platform import Function, ModelFormat
+from plinth.domain.request_batch import RequestBatch
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import ResourceRequest
-from plinth.domain.workload import Endpoint, Job
+from plinth.domain.workload import AnyWorkload, Endpoint, Job
+from plinth.domain.workspace import Workspace
 
 _HOUR_S = 3600.0
 FUNCTIONS: Mapping[str, Function] = {
@@ -165,13 +169,21 @@ class Need:
         return any(each.production for each in self.data.values())
 
 
-def needs_of(workload: Job | Endpoint | Application) -> tuple[Need, ...]:
+def needs_of(workload: AnyWorkload | Application) -> tuple[Need, ...]:
     """Return what each function of a workload needs, in the order of the guidance.
 
     Of an endpoint: what each deployment needs that is a model of our own, in the file's order.
     """
     if isinstance(workload, Job):
         return (_of_job(workload),)
+    if isinstance(workload, PromptFlow | FlowEvaluation):
+        return (_of_flow(workload),)
+    if isinstance(workload, BatchInference):
+        return (_of_batch(workload),)
+    if isinstance(workload, RequestBatch):
+        return (_of_requests(workload),)
+    if isinstance(workload, Workspace):
+        return (_of_workspace(workload),)
     if isinstance(workload, Endpoint):
         deployments = workload.by_name().items()
         return tuple(need_of(workload, name) for name, one in deployments if one.external is None)
@@ -187,6 +199,59 @@ def _of_job(job: Job) -> Need:
         resources=job.resources,
         team=job.team,
         network=job.network,
+    )
+
+
+def _of_batch(batch: BatchInference) -> Need:
+    return Need(
+        name=batch.name,
+        kind=batch.kind,
+        function="batch",
+        requirements=batch.requirements,
+        resources=batch.resources,
+        team=batch.team,
+        # Plinth's registry is MLflow's: what answers is a model in MLflow's format.
+        format="mlflow-pyfunc",
+    )
+
+
+def _of_requests(requests: RequestBatch) -> Need:
+    return Need(
+        name=requests.name,
+        kind=requests.kind,
+        function="batch",
+        requirements=requests.requirements,
+        resources=requests.resources,
+        team=requests.team,
+    )
+
+
+def _of_workspace(workspace: Workspace) -> Need:
+    gpu = workspace.gpu
+    return Need(
+        name=workspace.name,
+        kind=workspace.kind,
+        function="explore",
+        requirements=workspace.requirements,
+        resources=workspace.resources,
+        team=workspace.team,
+        network=workspace.network,
+        gpu_reason=None if gpu is None else gpu.reason,
+        gpu_hours=None if gpu is None else gpu.max_time / _HOUR_S,
+        team_share=True,
+        tool=workspace.tool,
+    )
+
+
+def _of_flow(flow: PromptFlow | FlowEvaluation) -> Need:
+    return Need(
+        name=flow.name,
+        kind=flow.kind,
+        function="flow",
+        requirements=flow.requirements,
+        resources=flow.resources,
+        team=flow.team,
+        network=flow.network,
     )
 
 

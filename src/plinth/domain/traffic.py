@@ -6,14 +6,12 @@ from typing import Literal
 
 from plinth.domain.base import Declared, Name, TeamName
 from plinth.domain.serving import MAIN, External, TrafficPolicy
+from plinth.domain.web_page import MLFLOW, page_authority, page_origin
 
-# MLflow's own name, so that its pages are an origin of their own: to a browser, what runs there is
-# a stranger to everything else of Plinth. `*.localhost` is this machine, without any set-up.
 TRACKING_HOST = "mlflow.localhost"
 # Where a browser signs in and out, on the host of the pages that it wants to see.
 SIGN_IN_PATH = "/sign-in"
 SIGN_OUT_PATH = "/sign-out"
-_HTTP_PORT = 80
 
 
 class Upstream(Declared):
@@ -48,7 +46,7 @@ class EndpointRoute(Declared):
 
     name: Name
     team: TeamName
-    protocol: Literal["open-inference", "openai"] = "open-inference"
+    protocol: Literal["open-inference", "openai", "flow"] = "open-inference"
     deployments: tuple[Deployment, ...] = ()
     candidates: tuple[Deployment, ...] = ()
     policy: TrafficPolicy = TrafficPolicy()
@@ -85,12 +83,12 @@ class EndpointRoute(Declared):
 
 def tracking_authority(port: int) -> str:
     """Return what a browser sends as the host when it asks for MLflow's pages."""
-    return TRACKING_HOST if port == _HTTP_PORT else f"{TRACKING_HOST}:{port}"
+    return page_authority(MLFLOW, port)
 
 
 def tracking_origin(port: int) -> str:
     """Return the origin of MLflow's pages, behind the gateway that listens on `port`."""
-    return f"http://{tracking_authority(port)}"
+    return page_origin(MLFLOW, port)
 
 
 def cookie_name(port: int) -> str:

@@ -28,6 +28,7 @@ class ReplicaSpec:
 
     `socket`: the Unix socket it serves on, already listening, passed as file descriptor 3.
     `isolation`: the lowest level that is acceptable; None takes the best the engine has.
+    `own_ports`: TCP ports that it may listen on and connect to, to speak to itself.
     `memory_bytes`: None is no limit. `network`: `gateway` reaches only the gateway's port.
     """
 
@@ -44,6 +45,7 @@ class ReplicaSpec:
     isolation: int | None = None
     memory_bytes: int | None = None
     grace_s: float = 10.0
+    own_ports: tuple[int, ...] = ()
 
 
 class Engine(Protocol):

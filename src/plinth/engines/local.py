@@ -37,7 +37,7 @@ class LocalEngine:
         """What this machine supports. Raises Temporary when the agent is not there."""
         level = self._agent.ping().isolation_level
         return Capability(
-            functions=("train", "online"),
+            functions=("explore", "train", "batch", "online"),
             isolation=level,
             scale_to_zero=False,
             interruptible=False,
@@ -94,6 +94,7 @@ def _unit_of(spec: ReplicaSpec, unit: str) -> UnitSpec:
         connect_ports=ports if spec.network == "gateway" else None,
         # While Envoy is away, whoever took its port would be sent everybody's keys.
         refuse_ports=ports,
+        own_ports=spec.own_ports,
     )
     return UnitSpec(
         id=unit,

@@ -54,7 +54,8 @@ class AccessRecord:
     `answered`: as the answer names it. `usage`: the object that the provider reported. `events`: of
     a stream, how many passed. `max_tokens`: as the caller wrote it. `reservation`: the guard's.
     `unserved`: why we answered in a deployment's place, which an inner part of the gateway did.
-    `owner`: of a copied request, the team of the endpoint, which is charged for it.
+    `owner`: of a copied request, the team of the endpoint, which is charged for it. `line`: which
+    of its requests it is, as the caller says: the same for each time that it is sent.
     """
 
     request_id: str
@@ -85,6 +86,7 @@ class AccessRecord:
     reservation: str | None = None
     unserved: str | None = None
     owner: str | None = None
+    line: str | None = None
 
     @property
     def external(self) -> str | None:
@@ -217,6 +219,7 @@ def _record(line: bytes) -> AccessRecord | None:
             reservation=_text(value.get("rid")),
             unserved=_text(value.get("unserved")) if _is_inner(value) else None,
             owner=_text(value.get("owner")),
+            line=_text(value.get("line")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
         return None

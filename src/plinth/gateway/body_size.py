@@ -10,7 +10,8 @@ from plinth.domain.serving import TrafficPolicy
 from plinth.gateway.envoy_types import Json, config
 
 TOO_LARGE_POLICY, OWN_SIZE_POLICY = "too-large", "too-large-here"
-_MODELS = "/v2/models/"
+# Addresses of models, and of flows.
+_PREFIXES = ("/v2/models/", "/flows/")
 
 
 def usual_size() -> Json:
@@ -25,7 +26,7 @@ def too_large(most: int, name: str) -> Json:
     """
     within = {"name": "content-length", "range_match": {"start": 0, "end": most + 1}}
     rules = [
-        {"url_path": {"path": {"prefix": _MODELS}}},
+        {"or_rules": {"rules": [{"url_path": {"path": {"prefix": each}}} for each in _PREFIXES]}},
         {"header": {"name": ":method", "string_match": {"exact": "POST"}}},
         {"not_rule": {"header": within}},
     ]
@@ -33,10 +34,13 @@ def too_large(most: int, name: str) -> Json:
     return {name: {"permissions": [permission], "principals": [{"any": True}]}}
 
 
-def own_size(filter_name: str, most: int) -> Json:
-    """Return the settings of a route with a size of its own; nothing where it is the usual one."""
+def own_size(filter_name: str, most: int, beside: Json) -> Json:
+    """Return the settings of a route with a size of its own; nothing where it is the usual one.
+
+    `beside`: the other rules of that filter, which hold here too.
+    """
     if most == TrafficPolicy().max_body:
         return {}
-    rules = {"action": "DENY", "policies": too_large(most, OWN_SIZE_POLICY)}
+    rules = {"action": "DENY", "policies": {**beside, **too_large(most, OWN_SIZE_POLICY)}}
     kind = "extensions.filters.http.rbac.v3.RBACPerRoute"
     return {filter_name: config(kind, rbac={"rules": rules})}

@@ -2,28 +2,32 @@
 
 A browser sends its cookie with whatever any page has it ask for. So a request that is known by its
 cookie must come from our own page, as the browser itself says in headers that no page can set.
-The cookie holds a key without its prefix, and everything that holds for keys holds for it.
+The cookie holds a key without its prefix, which names the one page that it counts on: at any other
+address, in a cookie or in a header, it is nobody's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plinth.domain.traffic import (
-    SIGN_IN_PATH,
-    cookie_name,
-    tracking_authority,
-    tracking_origin,
-)
+from plinth.domain.traffic import SIGN_IN_PATH, cookie_name
+from plinth.domain.web_page import authority_pattern, page_origin
 from plinth.gateway.body_size import usual_size
-from plinth.gateway.envoy_types import Json, typed
+from plinth.gateway.envoy_types import Json, config, typed
 
 PAGE = "plinth.page"
 STRANGE_PAGE_POLICY = "strange-page"
+OTHER_PAGE_POLICY = "other-page"
 # The key once more, where it came as a cookie.
 BROWSER_HEADER = "x-plinth-browser"
+# The page that a browser's key counts on, wherever it stood.
+PAGE_HEADER = "x-plinth-page"
+PAGE_OF_KEY = {"header_name": PAGE_HEADER, "claim_name": "h"}
+# Whoever opens the plain address is led to the console.
+FRONT_PATH = "/"
 
 _RBAC = "extensions.filters.http.rbac.v3.RBAC"
+_PER_ROUTE = "extensions.filters.http.rbac.v3.RBACPerRoute"
 _SITE, _MODE, _TARGET = "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest"
 
 
@@ -38,11 +42,11 @@ def read_cookie(claims: Json, port: int) -> Json:
 
 
 def cookie_rules(port: int, *, without: Sequence[str], provider: str) -> list[Json]:
-    """Return the rules that let a cookie count: on MLflow's own host, without any header of these.
+    """Return the rules that let a cookie count: on a page's host, without any header of these.
 
     Whoever follows the link to sign in has neither.
     """
-    host = _is(":authority", tracking_authority(port))
+    host = _matching(":authority", authority_pattern(port))
     absent = [{"name": name, "present_match": True, "invert_match": True} for name in without]
     return [
         {"match": {"path": SIGN_IN_PATH, "headers": [host]}},
@@ -53,17 +57,54 @@ def cookie_rules(port: int, *, without: Sequence[str], provider: str) -> list[Js
     ]
 
 
-def page_filter(port: int) -> Json:
+def front_rules(port: int) -> list[Json]:
+    """Return the rules for whoever opens the plain address in a browser: no key is needed."""
+    return [{"match": front_match(port)}]
+
+
+def front_match(port: int) -> Json:
+    """Match a browser that opens the plain address itself; programs are told that there is none."""
+    hosts = rf"(?:127\.0\.0\.1|localhost):{port}"
+    headers = [
+        _is(":method", "GET"),
+        _matching(":authority", hosts),
+        {"name": "accept", "string_match": {"contains": "text/html"}},
+    ]
+    return {"path": FRONT_PATH, "headers": headers}
+
+
+def page_filter() -> Json:
     """Return the filter that refuses what a strange page made a signed-in browser ask.
 
-    And what is too large for every model, since one filter more costs every request.
+    Where no page is, every browser is refused. And what is too large for every model, since one
+    filter more costs every request.
     """
-    policy = {
-        "permissions": [_none_of(_permitted()), *_never(port)],
-        "principals": [{"header": {"name": BROWSER_HEADER, "present_match": True}}],
-    }
-    policies = {STRANGE_PAGE_POLICY: policy, **usual_size()}
+    policies = {**no_page(), **usual_size()}
     return typed(PAGE, _RBAC, rules={"action": "DENY", "policies": policies})
+
+
+def no_page() -> Json:
+    """Return the rule, by its name, of an address that is no page: no browser's key counts."""
+    return {OTHER_PAGE_POLICY: {"permissions": [{"any": True}], "principals": [_browser()]}}
+
+
+def own_page(page: str, port: int) -> Json:
+    """Return the settings of a page's host: who signed in here, asked by this page itself."""
+    other = {"and_ids": {"ids": [_browser(), {"not_id": {"header": _is(PAGE_HEADER, page)}}]}}
+    policies = {
+        OTHER_PAGE_POLICY: {"permissions": [{"any": True}], "principals": [other]},
+        STRANGE_PAGE_POLICY: {
+            "permissions": [_none_of(_permitted()), *_never(page_origin(page, port))],
+            "principals": [_browser()],
+        },
+    }
+    return {PAGE: config(_PER_ROUTE, rbac={"rules": {"action": "DENY", "policies": policies}})}
+
+
+def _browser() -> Json:
+    """Match whoever came with a browser's key, or with any key in a cookie."""
+    names = (BROWSER_HEADER, PAGE_HEADER)
+    return {"or_ids": {"ids": [{"header": {"name": n, "present_match": True}} for n in names]}}
 
 
 def _permitted() -> list[Json]:
@@ -79,10 +120,10 @@ def _permitted() -> list[Json]:
     return [_all(reads, ours), opens, _header(_SITE, "same-origin")]
 
 
-def _never(port: int) -> list[Json]:
+def _never(own: str) -> list[Json]:
     """Return what is refused in any case: another origin, and an upgrade that names none."""
     origin = {"header": {"name": "origin", "present_match": True}}
-    foreign = _all(origin, {"not_rule": _header("origin", tracking_origin(port))})
+    foreign = _all(origin, {"not_rule": _header("origin", own)})
     # Browsers name no site when they open a WebSocket, but always the origin.
     upgrade = {"header": {"name": "upgrade", "present_match": True}}
     return [foreign, _all(upgrade, {"not_rule": origin})]
@@ -90,6 +131,10 @@ def _never(port: int) -> list[Json]:
 
 def _is(name: str, value: str) -> Json:
     return {"name": name, "string_match": {"exact": value}}
+
+
+def _matching(name: str, expression: str) -> Json:
+    return {"name": name, "string_match": {"safe_regex": {"regex": expression}}}
 
 
 def _header(name: str, value: str) -> Json:

@@ -18,6 +18,7 @@ from plinth.gateway.protobuf import Piece
 from plinth.gateway.shadow import shadow_clusters
 from plinth.gateway.spill import inner_cluster, spill_clusters
 from plinth.gateway.state import GatewayState
+from plinth.gateway.workspace_routes import workspace_clusters
 
 # uvicorn closes a connection that is idle for 5 s. Envoy must be first: a request that is sent
 # into a connection just being closed is lost, and only some requests may be sent again.
@@ -33,6 +34,7 @@ def clusters(state: GatewayState, memory: Memory | None = None) -> list[Json]:
     }
     if state.is_guarded:
         found[GUARD_CLUSTER] = guard_cluster(state.socket(GUARD_CLUSTER))
+    found |= {each["name"]: each for each in workspace_clusters(state)}
     for endpoint in state.endpoints:
         found |= memory.recall("clusters", endpoint, partial(_of_endpoint, endpoint, state))
     return [found[name] for name in sorted(found)]

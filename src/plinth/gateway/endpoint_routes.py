@@ -35,6 +35,7 @@ class Address:
     `match`: of each route. `settings`: further fields of each route. `filters`: its settings of
     filters. `most`: bytes of a body that were held before an endpoint was known; None where it is
     no route's affair. `inherited`: how often a request is tried where a route says nothing.
+    `action`: what each route does otherwise than the endpoint's policy says.
     """
 
     match: Json
@@ -42,6 +43,7 @@ class Address:
     filters: Json = field(default_factory=dict)
     most: int | None = None
     inherited: Json | None = None
+    action: Json = field(default_factory=dict)
 
 
 def endpoint_routes(endpoint: EndpointRoute, address: Address) -> list[Json]:
@@ -59,6 +61,7 @@ def endpoint_routes(endpoint: EndpointRoute, address: Address) -> list[Json]:
     everybody = {**route, **_serving(endpoint, _target(endpoint, shares))}
     found = [*_testers(endpoint, route), *_pairs(endpoint, route), everybody]
     for each in found:
+        each["route"] |= address.action
         if each["route"]["retry_policy"] == address.inherited:
             del each["route"]["retry_policy"]
         elif not _has_replicas(endpoint):

@@ -11,7 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from plinth.gateway.browser import cookie_rules, page_filter, read_cookie
+from plinth.gateway.browser import (
+    PAGE_OF_KEY,
+    cookie_rules,
+    front_rules,
+    page_filter,
+    read_cookie,
+)
 from plinth.gateway.envoy_types import Json, config, file_source, typed
 from plinth.gateway.protobuf import Piece
 from plinth.gateway.state import Writers
@@ -42,7 +48,7 @@ _REMEMBERED_KEYS = 65_536
 _MOST_LISTED = 500
 
 
-def filters(folder: str, port: int) -> list[Json]:
+def filters(folder: str) -> list[Json]:
     """Return the filters in their order, without what changes while Envoy runs."""
     who = {
         "name": WHO,
@@ -55,7 +61,7 @@ def filters(folder: str, port: int) -> list[Json]:
     }
     # Closed unless a route opens it, so that a forgotten route is a refusal and not a hole.
     grants = typed(GRANTS, _RBAC, matcher=_matcher(deny="none"))
-    return [who, page_filter(port), typed(REVOCATION, _RBAC), grants]
+    return [who, page_filter(), typed(REVOCATION, _RBAC), grants]
 
 
 def verification(jwks: str, port: int) -> Json:
@@ -73,6 +79,7 @@ def verification(jwks: str, port: int) -> Json:
     }
     rules = [
         {"match": {"path": HEALTH_PATH}},
+        *front_rules(port),
         *cookie_rules(port, without=KEY_HEADERS, provider=_COOKIE),
         {"match": {"prefix": "/"}, "requires": {"provider_name": _KEY}},
     ]
@@ -95,6 +102,7 @@ def _claims(jwks: str) -> Json:
             {"header_name": RUN_HEADER, "claim_name": "run"},
             {"header_name": TEAM_HEADER, "claim_name": "t"},
             {"header_name": KEY_HEADER, "claim_name": "jti"},
+            PAGE_OF_KEY,
         ],
     }
 

@@ -26,6 +26,8 @@ LOG_FIELDS = {
     "principal": f"%REQ({PRINCIPAL_HEADER})%",
     "team": f"%REQ({TEAM_HEADER})%",
     "key": f"%REQ({KEY_HEADER})%",
+    # Which of its requests it is, as the caller says; believed of our own senders only.
+    "line": "%REQ(IDEMPOTENCY-KEY):64%",
     "route": "%ROUTE_NAME%",
     "cluster": "%UPSTREAM_CLUSTER%",
     "upstream": "%UPSTREAM_HOST%",
@@ -87,7 +89,7 @@ def _manager(state: GatewayState) -> Json:
 
 def _filters(state: GatewayState) -> list[Json]:
     """Return who calls, what is asked for, whether they may, and whether it is too much."""
-    *who, grants = filters(state.folder, state.port)
+    *who, grants = filters(state.folder)
     return [
         *who,
         # Behind the key: nobody without one has us hold and read a body.
@@ -128,7 +130,8 @@ def _distrust() -> Json:
 
     `x-request-id` identifies usage: a client that repeated one would be charged once.
     `x-envoy-*` would let a client choose retries and time limits. `x-forwarded-*` say where a
-    request came from: we say it.
+    request came from: we say it. `proxy-authorization` is for us at most, and may hold a caller's
+    key: no server behind us gets it.
     """
     return typed(
         "distrust",
@@ -138,6 +141,7 @@ def _distrust() -> Json:
             {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
             {"remove_on_match": {"key_matcher": {"prefix": "x-forwarded-"}}},
             {"remove": "forwarded"},
+            {"remove": "proxy-authorization"},
             {"remove": WORKSPACE_HEADER},
             {"remove": "x-request-id"},
             first_place(),

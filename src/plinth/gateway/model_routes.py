@@ -11,9 +11,10 @@ from functools import partial
 
 from plinth.domain.traffic import Deployment, EndpointRoute
 from plinth.gateway.body_size import own_size
-from plinth.gateway.browser import PAGE
+from plinth.gateway.browser import PAGE, no_page
 from plinth.gateway.endpoint_routes import Address, endpoint_routes, is_ready, usual_retry
 from plinth.gateway.envoy_types import Json
+from plinth.gateway.flow_routes import FLOWS_PATH, flow_place, flow_routes
 from plinth.gateway.guard_filter import without_guard
 from plinth.gateway.identity import KEY_HEADERS, allow_only
 from plinth.gateway.limits import without_limits
@@ -36,7 +37,11 @@ def model_tree(state: GatewayState, memory: Memory | None = None) -> dict[str, J
     memory = memory or Memory()
     found = {
         place: try_in_order(place, [refused])
-        for place, refused in ((_PLACE, _refused()), (CANDIDATES_PATH, _hidden()))
+        for place, refused in (
+            (_PLACE, _refused()),
+            (f"{FLOWS_PATH}/", _no_flow()),
+            (CANDIDATES_PATH, _hidden()),
+        )
     }
     for endpoint in state.endpoints:
         found |= memory.recall("tree", endpoint, partial(_branches, endpoint, state.platform))
@@ -49,6 +54,8 @@ def _branches(endpoint: EndpointRoute, platform: str) -> dict[str, Json]:
     # Another name may begin with this one.
     if endpoint.protocol == "open-inference":
         found[f"{_PLACE}{endpoint.name}"] = [*_endpoint(endpoint), _refused()]
+    if endpoint.protocol == "flow":
+        found[flow_place(endpoint.name)] = [*flow_routes(endpoint), _no_flow()]
     for candidate in endpoint.candidates:
         routes = _candidate(endpoint, candidate, platform)
         found[f"{CANDIDATES_PATH}/{candidate.id}/"] = [*routes, _hidden()]
@@ -57,6 +64,10 @@ def _branches(endpoint: EndpointRoute, platform: str) -> dict[str, Json]:
 
 def _refused() -> Json:
     return _refusal("endpoint", _PLACE)
+
+
+def _no_flow() -> Json:
+    return _refusal("endpoint", f"{FLOWS_PATH}/")
 
 
 def _hidden() -> Json:
@@ -78,7 +89,7 @@ def _endpoint(endpoint: EndpointRoute) -> list[Json]:
     granted = allow_only(endpoint.callers, endpoint.caller_teams)
     filters = {
         **granted,
-        **own_size(PAGE, endpoint.policy.max_body),
+        **own_size(PAGE, endpoint.policy.max_body, no_page()),
         **without_guard(),
         **without_limits(endpoint),
     }

@@ -20,7 +20,7 @@ from plinth.gateway.model_routes import NOTHING_GRANTED, sorted_endpoints
 from plinth.gateway.openai_filter import CALLER, run_part, told
 from plinth.gateway.places import endpoint_place
 from plinth.gateway.protobuf import Piece
-from plinth.gateway.route import by_method, to_control_as
+from plinth.gateway.route import by_method, to_control, to_control_as
 from plinth.gateway.state import GatewayState
 from plinth.gateway.told import body_words
 
@@ -33,6 +33,9 @@ _WORK = (
 )
 _LISTINGS = ("/v1/models", "/openai/models")
 _CONTROL_LISTING = "/api/v1/openai/models"
+# What the control plane keeps: files, and batches of requests that read and write them.
+_KEPT = ("files", "batches")
+_KEPT_BELOW = ("/v1", "/openai")
 # Envoy holds this much of a body by itself.
 _HELD_BYTES = 1_000_000
 _LEAST_BYTES = 4 * 2**20
@@ -55,6 +58,7 @@ def first_routes(state: GatewayState) -> list[Json]:
         *(_first_route(pattern, [small], unused) for pattern in _WORK),
         *({**_first_route(pattern, [], {**whole, **unused}), **words} for pattern in _WORK),
         *(_listing(path, len(state.control_planes)) for path in _LISTINGS),
+        *_kept_routes(len(state.control_planes)),
     ]
 
 
@@ -103,6 +107,20 @@ def _listing(path: str, count: int) -> Json:
         "route": to_control_as(_CONTROL_LISTING, count),
         "typed_per_filter_config": allow_all(),
     }
+
+
+def _kept_routes(count: int) -> list[Json]:
+    """Route to the control plane what is read and written there: the body is passed as it comes."""
+    found: list[Json] = []
+    for base in _KEPT_BELOW:
+        for kind in _KEPT:
+            match = {"path_separated_prefix": f"{base}/{kind}"}
+            route = {"name": kind, "typed_per_filter_config": allow_all()}
+            path = f"/api/v1/openai/{kind}"
+            read = {"match": {**match, **by_method("GET")}, "route": to_control_as(path, count)}
+            write = {**to_control(count), "prefix_rewrite": path}
+            found += [{**route, **read}, {**route, "match": match, "route": write}]
+    return found
 
 
 def _host(endpoint: EndpointRoute, most: int) -> Json:

@@ -6,9 +6,9 @@ A person whose browser asks for MLflow's pages gets a page.
 from __future__ import annotations
 
 from plinth.domain.serving import TrafficPolicy
-from plinth.domain.traffic import TRACKING_HOST
+from plinth.domain.web_page import PAGE_PATTERN
 from plinth.gateway.body_size import OWN_SIZE_POLICY, TOO_LARGE_POLICY
-from plinth.gateway.browser import STRANGE_PAGE_POLICY
+from plinth.gateway.browser import OTHER_PAGE_POLICY, STRANGE_PAGE_POLICY
 from plinth.gateway.envoy_types import Json, first_of, header
 from plinth.gateway.identity import (
     ID_HEADER,
@@ -71,7 +71,7 @@ def _about_keys() -> tuple[Reply, ...]:
     # Whatever it is, it may be somebody's secret: it is not repeated.
     strange = all_of([missing, any_of([sent(each) for each in KEY_HEADERS])])
     # RBAC answers 403, but a revoked key is nobody's key.
-    revoked = denied_by(REVOKED_POLICY)
+    revoked, other_page = denied_by(REVOKED_POLICY), denied_by(OTHER_PAGE_POLICY)
     damaged = "this key was not made by this Plinth, or it was changed or cut on its way"
     no_key = "what this request carries is no key of Plinth: those begin with `plk_`"
     return (
@@ -99,6 +99,14 @@ def _about_keys() -> tuple[Reply, ...]:
             filters=(revoked,),
             answer=401,
         ),
+        Reply(
+            403,
+            code="unauthenticated",
+            message="this is a browser's key, which counts on the page that it signed in to",
+            hint=_NEW_KEY,
+            filters=(other_page,),
+            answer=401,
+        ),
     )
 
 
@@ -119,7 +127,7 @@ def _about_grants() -> tuple[Reply, ...]:
             403,
             code="strange_page",
             message="another page made this browser ask, and who signed in did not",
-            hint="open MLflow's own page; programs send `Authorization: Bearer plk_...`",
+            hint="open the page itself; programs send `Authorization: Bearer plk_...`",
             filters=(strange_page,),
         ),
         Reply(
@@ -224,26 +232,29 @@ def _limit_reply() -> Reply:
 
 
 def _pages() -> list[Json]:
-    """Answer a person who is not signed in, or for whom MLflow does not answer."""
+    """Answer a person who is not signed in, or for whom nothing answers."""
     not_signed_in = page(
         "This browser is not signed in",
         "It never was, or its sign-in has ended. On a terminal, this signs it in:",
-        command="plinth open mlflow",
+        # The host is one of ours: it holds no sign of HTML.
+        command="plinth open %REQ(:AUTHORITY)%",
     )
     away = page(
-        "MLflow does not answer yet",
+        "This page does not answer yet",
         "It may still be starting. Try again in a moment; on a terminal, this shows what runs:",
         command="plinth status",
     )
     return [
         _page([status("EQ", 401)], 401, not_signed_in),
         _page([status("EQ", 403), denied_by(REVOKED_POLICY)], 401, not_signed_in),
+        _page([status("EQ", 403), denied_by(OTHER_PAGE_POLICY)], 401, not_signed_in),
         _page([status("EQ", 503)], 503, away),
     ]
 
 
 def _page(conditions: list[Json], code: int, text: str) -> Json:
-    host = {"name": ":authority", "string_match": {"prefix": TRACKING_HOST}}
+    expression = rf"{PAGE_PATTERN}\.localhost(?::\d+)?"
+    host = {"name": ":authority", "string_match": {"safe_regex": {"regex": expression}}}
     wanted = {"name": "accept", "string_match": {"contains": "text/html"}}
     headers = [{"header_filter": {"header": each}} for each in (host, wanted)]
     return {

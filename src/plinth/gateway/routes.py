@@ -21,11 +21,13 @@ from plinth.gateway.model_routes import (
 )
 from plinth.gateway.names import CANDIDATE_ROUTE, CONTROL, ENDPOINT_ROUTE
 from plinth.gateway.openai_routes import first_routes, openai_hosts
+from plinth.gateway.page_routes import console_host, front_route
 from plinth.gateway.places import INTERNAL_HEADERS, PLACE_HEADER
 from plinth.gateway.protobuf import Piece
 from plinth.gateway.route import UNSENT, answer, by_method, nothing, retry, to_control, try_in_order
 from plinth.gateway.state import GatewayState
 from plinth.gateway.tracking_routes import tracking_host, tracking_routes
+from plinth.gateway.workspace_routes import workspace_hosts
 
 __all__ = [
     "CANDIDATES_PATH",
@@ -63,7 +65,13 @@ def routes(state: GatewayState, memory: Memory | None = None) -> list[Json]:
         "@type": ROUTES,
         "name": ROUTE_CONFIGURATION,
         "vhost_header": PLACE_HEADER,
-        "virtual_hosts": [everything, pages, *openai_hosts(state, memory)],
+        "virtual_hosts": [
+            everything,
+            pages,
+            console_host(state),
+            *workspace_hosts(state),
+            *openai_hosts(state, memory),
+        ],
         "request_headers_to_remove": list(INTERNAL_HEADERS),
         "response_headers_to_remove": list(_LIMIT_HEADERS),
         "response_headers_to_add": [header(ID_HEADER, "%REQ(X-REQUEST-ID)%")],
@@ -110,6 +118,7 @@ def _pieces(found: Json) -> Json:
 def _rest(state: GatewayState) -> Json:
     found = [
         answer("health", {"path": HEALTH_PATH}, 200, {"status": "ok"}),
+        front_route(state.port),
         *_control_routes(len(state.control_planes)),
         *protocol_routes(),
         *tracking_routes(state.writers),

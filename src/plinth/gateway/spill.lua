@@ -7,6 +7,7 @@
 -- one, and `plain` that errors are one text there, as in the Open Inference Protocol.
 
 local UNSERVED = "x-plinth-unserved"
+-- However long a server asks for: a mistake of its must not end it here for days.
 local LONGEST_S = 3600
 -- So many attempts in a row must end in silence until a server is passed over, for so long.
 local MOST_SILENT = 3

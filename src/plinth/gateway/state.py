@@ -18,6 +18,19 @@ class Writers:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkspaceRoute:
+    """A workspace, and who may open its page: principals, and whole teams without their runs.
+
+    `socket`: where it listens; None: it is not open.
+    """
+
+    name: str
+    socket: str | None = None
+    principals: tuple[str, ...] = ()
+    teams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayState:
     """The whole state of one node's gateway, as plain values.
 
@@ -25,6 +38,7 @@ class GatewayState:
     `jwks`: the public signing keys, a JWKS document as text. `revoked`: ids of keys that are
     refused although they have not expired. `platform`: the principal that checks candidates.
     `writers`: by team, who may change what MLflow holds; in a team that is not named, only runs.
+    `workspaces`: by name, every one that there is.
     `credentials`: the folder of what external models ask for, a file for each deployment.
     `is_guarded`: whether the guard runs; only then is it asked.
     `allow_private_upstreams`: whether an external model may stand at a private address.
@@ -42,6 +56,7 @@ class GatewayState:
     endpoints: tuple[EndpointRoute, ...] = ()
     revoked: tuple[str, ...] = ()
     writers: tuple[Writers, ...] = ()
+    workspaces: tuple[WorkspaceRoute, ...] = ()
     control_planes: tuple[str, ...] = (CONTROL,)
     credentials: str = ""
     is_guarded: bool = False

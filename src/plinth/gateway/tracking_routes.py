@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plinth.domain.access import workspace_of
-from plinth.domain.traffic import (
-    SIGN_IN_PATH,
-    SIGN_OUT_PATH,
-    TRACKING_HOST,
-    tracking_authority,
-)
+from plinth.domain.traffic import TRACKING_HOST
+from plinth.domain.web_page import MLFLOW, page_authority
+from plinth.gateway.browser import own_page
 from plinth.gateway.envoy_types import Json, header
 from plinth.gateway.identity import KEY_HEADERS, TEAM_HEADER, allow_all, allow_writers
 from plinth.gateway.names import TRACKING
+from plinth.gateway.page_routes import sign_in_routes
 from plinth.gateway.places import host_place
-from plinth.gateway.route import UNSENT, answer, by_method, nothing, patient, retry, to_control
+from plinth.gateway.route import UNSENT, answer, by_method, nothing, patient, retry
 from plinth.gateway.state import GatewayState, Writers
 
 WORKSPACE_HEADER = "x-mlflow-workspace"
@@ -106,31 +104,19 @@ def tracking_routes(writers: Sequence[Writers]) -> list[Json]:
 
 def tracking_host(state: GatewayState) -> Json:
     """Return the virtual host of MLflow's pages, an origin of its own to every browser."""
-    domains = dict.fromkeys((tracking_authority(state.port), TRACKING_HOST))
+    domains = dict.fromkeys((page_authority(MLFLOW, state.port), TRACKING_HOST))
     return {
         "name": "mlflow",
         "domains": [host_place(domain) for domain in domains],
         "routes": [
-            *_sign_in_routes(len(state.control_planes)),
+            *sign_in_routes(len(state.control_planes)),
             *_page_routes(),
             *_interface(("ajax-api", "api"), state.writers),
             nothing(),
         ],
         "retry_policy": retry(f"{UNSENT},retriable-headers"),
+        "typed_per_filter_config": own_page(MLFLOW, state.port),
     }
-
-
-def _sign_in_routes(count: int) -> list[Json]:
-    """Route signing in and out to the control plane, which alone knows the codes."""
-    return [
-        {
-            "name": "sign-in",
-            "match": {"path": path},
-            "route": to_control(count),
-            "typed_per_filter_config": allow_all(),
-        }
-        for path in (SIGN_IN_PATH, SIGN_OUT_PATH)
-    ]
 
 
 def _page_routes() -> list[Json]:

@@ -38,6 +38,7 @@ CODES: Mapping[str, ErrorCode] = {
     "driver_missing": ErrorCode("-", "PostgreSQL's driver is not installed; the hint says how."),
     "failed": ErrorCode("400", "It failed; the message says how."),
     "file_exists": ErrorCode("409", "A backup takes no file's place; another name, or `--force`."),
+    "flow_failed": ErrorCode("-", "The flow answered an input with an error."),
     "gateway_refuses": ErrorCode("-", "The gateway refuses the endpoint; its routes stay."),
     "home_in_use": ErrorCode("409", "Plinth runs in that home; `plinth down`, or another home."),
     "home_not_empty": ErrorCode("409", "A backup is restored into an empty home only."),
@@ -49,6 +50,9 @@ CODES: Mapping[str, ErrorCode] = {
     "key_forged": ErrorCode("401", "The signature does not fit: it is no key of this Plinth."),
     "key_malformed": ErrorCode("401", "This is no key of Plinth; keys start with `plk_`."),
     "key_missing": ErrorCode("401", "The request has no key."),
+    "key_of_page": ErrorCode(
+        "401", "A browser's key counts on the page it signed in to, another key on no page."
+    ),
     "key_revoked": ErrorCode("401", "The key was revoked or its holder is gone."),
     "key_unknown_signer": ErrorCode("401", "The key was signed by a signing key that is gone."),
     "limit_reached": ErrorCode("429", "A limit is used up; `Retry-After` says when there is more."),
@@ -83,4 +87,7 @@ CODES: Mapping[str, ErrorCode] = {
     "unavailable": ErrorCode("502, 503", "Who should answer is away; again after a moment."),
     "upgrade_failed": ErrorCode("500", "MLflow could not upgrade its database; its words tell."),
     "upgrade_needed": ErrorCode("409", "`plinth upgrade` must bring MLflow's database forward."),
+    "workspace_busy": ErrorCode(
+        "409", "A cell runs in the workspace: wait for it, or stop it with `force`."
+    ),
 }

@@ -75,3 +75,18 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
         yield True
     finally:
         os.close(descriptor)
+
+
+def read_text_below(folder: Path, name: str, *, most_bytes: int = 4_000_000) -> str | None:
+    """Return the text of a file in `folder`; None where it is none, lies outside or is too large.
+
+    What is no UTF-8 in it is replaced.
+    """
+    root = folder.resolve()
+    try:
+        path = (root / name).resolve()
+        if not path.is_relative_to(root) or not path.is_file() or path.stat().st_size > most_bytes:
+            return None
+        return path.read_text(errors="replace")
+    except (OSError, ValueError):
+        return None

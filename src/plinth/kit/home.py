@@ -96,6 +96,16 @@ class Home:
         return self.root / "models"
 
     @property
+    def data(self) -> Path:
+        """Data versions of many files, gathered from the storage under their own names."""
+        return self.root / "data"
+
+    @property
+    def files(self) -> Path:
+        """What people keep in workspaces: their own folders and their team's."""
+        return self.root / "files"
+
+    @property
     def tracking(self) -> Path:
         """MLflow's database and artifacts."""
         return self.root / "mlflow"
@@ -122,6 +132,8 @@ class Home:
             self.storage,
             self.runs,
             self.models,
+            self.data,
+            self.files,
             self.tracking,
         )
 

@@ -53,7 +53,9 @@ def nearest_change(plan: Plan) -> str:
         failing = _with(candidate, Outcome.NOT_OK)
         remedies = [verdict.remedy for verdict in failing if verdict.remedy]
         if remedies and len(remedies) == len(failing):
-            return f"to run it on `{candidate.platform}`, set {' and '.join(remedies)}"
+            # Two rules may want the same.
+            wanted = " and ".join(dict.fromkeys(remedies))
+            return f"to run it on `{candidate.platform}`, set {wanted}"
     if not plan.rejected:
         return "no platform is configured; start one with `plinth up`"
     return "no change to the file admits a platform; add a platform that meets its requirements"

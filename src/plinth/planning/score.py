@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from plinth.domain.plan import Candidate, Outcome
 from plinth.domain.platform import Offer
-from plinth.domain.workload import Endpoint, Workload
+from plinth.domain.workload import Workload
 from plinth.planning.context import Context
 
 Score: TypeAlias = tuple[bool, Decimal, int, float, str, str, str]
@@ -52,5 +52,5 @@ def cost_per_hour(workload: Workload, offer: Offer) -> Decimal | None:
     """
     if offer.price_per_hour is None:
         return None
-    replicas = workload.replicas if isinstance(workload, Endpoint) else 1
+    replicas = workload.instances
     return offer.price_per_hour * replicas

@@ -19,6 +19,9 @@ from plinth.kit.errors import Invalid, NotFound
 _FOLDER = Path(__file__).parent
 CATALOG = _FOLDER / "catalog"
 _LISTS = ("formats", "packages", "command")
+# May be left out.
+_OPTIONAL = ("without_dependencies",)
+_FORM = "takes_form"
 _TEXTS = (
     *("name", "description", "protocol", "ready_path", "example_path", "metrics_path", "source"),
 )
@@ -31,7 +34,9 @@ class Runtime:
 
     `packages` are added to those of the model's own environment. `command` and `variables` are
     templates; the server gets its listening socket as file descriptor 3. `example_path` answers
-    `{"request", "expected"}`, or 404 where the model has no input example.
+    `{"request", "expected"}`, or 404 where the model has no input example. Of
+    `without_dependencies` only the packages themselves are installed. `takes_form`: with
+    `--form FOLDER` it answers by the model's ONNX form that lies there.
     """
 
     name: str
@@ -46,6 +51,8 @@ class Runtime:
     metrics_path: str
     source: str
     date: date
+    without_dependencies: tuple[str, ...] = ()
+    takes_form: bool = False
 
     def command_for(self, *, python: Path, model: Path, name: str, version: str) -> tuple[str, ...]:
         """Return the command that serves the model's folder under `name` and `version`."""
@@ -82,10 +89,12 @@ def load_runtimes(catalog: Path = CATALOG) -> dict[str, Runtime]:
 
 def find_runtime(runtimes: Mapping[str, Runtime], model_format: str) -> Runtime:
     """Return the first runtime that serves `model_format`. Raises NotFound."""
-    for runtime in runtimes.values():
+    # What hosts flows serves no models.
+    servers = [runtime for runtime in runtimes.values() if runtime.protocol != "flow"]
+    for runtime in servers:
         if model_format in runtime.formats:
             return runtime
-    known = sorted({name for runtime in runtimes.values() for name in runtime.formats})
+    known = sorted({name for runtime in servers for name in runtime.formats})
     raise NotFound(
         f"no runtime serves the model format `{model_format}`; served: {', '.join(known)}",
         hint="log the model with an MLflow flavor that has `python_function`",
@@ -102,16 +111,17 @@ def read_runtime(text: str, file_name: str) -> Runtime:
         raise Invalid(f"{file_name}: must be a mapping, got {type(document).__name__}")
     known = {field.name for field in fields(Runtime)}
     unknown = sorted(map(str, set(document) - known))
-    missing = sorted(known - set(document))
+    missing = sorted(known - set(document) - {*_OPTIONAL, _FORM})
     if unknown or missing:
         wrong = [f"unknown `{name}`" for name in unknown]
         wrong += [f"missing `{name}`" for name in missing]
         raise Invalid(f"{file_name}: {', '.join(wrong)}; fields: {', '.join(sorted(known))}")
     for name in _TEXTS:
         _expect(isinstance(document[name], str), file_name, name, "a text")
-    for name in _LISTS:
+    for name in (*_LISTS, *(each for each in _OPTIONAL if each in document)):
         _expect(_is_texts(document[name]), file_name, name, "a list of texts")
         document[name] = tuple(document[name])
+    _expect(isinstance(document.get(_FORM, False), bool), file_name, _FORM, "`true` or `false`")
     _expect(_is_variables(document["variables"]), file_name, "variables", "a mapping of texts")
     _expect(isinstance(document["date"], date), file_name, "date", "a date like 2026-01-31")
     for template in (*document["command"], *document["variables"].values()):

@@ -11,7 +11,7 @@ from pydantic import Field
 from sqlalchemy import Connection, Row, String, cast, delete, insert, select, update
 
 from plinth.domain.base import Declared
-from plinth.domain.workload import Endpoint
+from plinth.domain.workload import SERVED, Served
 from plinth.kit.ids import digest_of
 from plinth.store import tables
 from plinth.store.events import delete_events
@@ -31,8 +31,8 @@ class StoredEndpoint(Declared):
 
     name: str
     team: str
-    workload: Endpoint
-    before: Endpoint | None = None
+    workload: Served
+    before: Served | None = None
     desired: str = "run"
     serving: dict[str, str] = Field(default_factory=dict)
     next: dict[str, str] = Field(default_factory=dict)
@@ -102,7 +102,7 @@ def delete_endpoint(connection: Connection, name: str) -> None:
     delete_events(connection, f"endpoint/{name}")
 
 
-def file_json(workload: Endpoint) -> dict[str, Any]:
+def file_json(workload: Served) -> dict[str, Any]:
     """Return a file as its column keeps it.
 
     A size that was stated is a limit, a default is none: what was left out stays left out.
@@ -111,16 +111,16 @@ def file_json(workload: Endpoint) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4096)
-def _file_of(text: str | None) -> Endpoint | None:
+def _file_of(text: str | None) -> Served | None:
     """Read a file's column; the gateway's reconciler reads the same ones every second."""
     value = None if text is None else json.loads(text)
-    return None if value is None else Endpoint.model_validate(value)
+    return None if value is None else SERVED.validate_python(value)
 
 
 def _endpoint(row: Row[Any]) -> StoredEndpoint:
     fields = dict(row._mapping)
     files = {
-        name: None if fields[name] is None else Endpoint.model_validate(fields[name])
+        name: None if fields[name] is None else SERVED.validate_python(fields[name])
         for name in _FILES
     }
     return _stored(fields | files)

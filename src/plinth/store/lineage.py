@@ -18,21 +18,35 @@ def list_deployments_of(
 
     A version that was deleted in the registry and registered anew is another artifact: none of it.
     """
-    table = tables.run
-    is_it = (
-        table.c.model["name"].as_string() == model.name,
-        table.c.model["version"].as_integer() == model.version,
-        table.c.model["artifact_uri"].as_string() == model.artifact_uri,
-    )
-    return _newest(connection, "endpoint", model.team, limit, *is_it)
+    return _newest(connection, "endpoint", model.team, limit, *_is_model(model))
 
 
 def list_readers_of(
     connection: Connection, data: DataVersion, *, limit: int = 100
 ) -> list[StoredRun]:
-    """Return the newest `limit` jobs that were given a data version, newest first."""
-    runs = _newest(connection, "job", data.team, limit, _names_digest("data", data))
+    """Return the newest `limit` jobs and batches that read a data version, newest first."""
+    runs = [
+        run
+        for kind in ("job", "batch")
+        for run in _newest(connection, kind, data.team, limit, _names_digest("data", data))
+    ]
+    runs.sort(key=lambda run: run.created_at, reverse=True)
     return [run for run in runs if _has(run.data, data)]
+
+
+def list_batches_of(
+    connection: Connection, model: ModelVersion, *, limit: int = 100
+) -> list[StoredRun]:
+    """Return the newest `limit` batches that a model version answered, newest first."""
+    return _newest(connection, "batch", model.team, limit, *_is_model(model))
+
+
+def find_maker_of(connection: Connection, data: DataVersion) -> StoredRun | None:
+    """Return the batch whose output a data version is, also one that was deleted; else None."""
+    table = tables.run
+    query = select(table).where(table.c.principal == data.created_by, table.c.kind == "batch")
+    row = connection.execute(query).one_or_none()
+    return run_of(row) if row is not None else None
 
 
 def list_deployments_from(
@@ -41,6 +55,15 @@ def list_deployments_from(
     """Return the newest `limit` deployments of models that came from a data version."""
     runs = _newest(connection, "endpoint", data.team, limit, _names_digest("lineage", data))
     return [run for run in runs if run.lineage is not None and _has(run.lineage.data, data)]
+
+
+def _is_model(model: ModelVersion) -> tuple[ColumnElement[bool], ...]:
+    table = tables.run
+    return (
+        table.c.model["name"].as_string() == model.name,
+        table.c.model["version"].as_integer() == model.version,
+        table.c.model["artifact_uri"].as_string() == model.artifact_uri,
+    )
 
 
 def _has(versions: Mapping[str, DataVersion], data: DataVersion) -> bool:

@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy import JSON, Connection, Table, bindparam, delete, func, select, update
 
 from plinth.domain.run import ACTIVE, FINAL, Phase
+from plinth.domain.workload import SERVED_KINDS
 from plinth.store import tables
 from plinth.store.events import Event, add_event
 from plinth.store.tables import metadata
 
 REASON = "Restored"
-_LEASED = (tables.run, tables.endpoint)
+_LEASED = (tables.run, tables.endpoint, tables.openai_batch, tables.workspace)
 # What names a file of the home by its address.
 _ADDRESSES = (tables.data_version.c.uri,)
 
@@ -90,7 +91,9 @@ def _begin_deployments_anew(connection: Connection, runs: list[str]) -> None:
     run = tables.run
     connection.execute(
         update(run)
-        .where(run.c.id.in_(runs), run.c.kind == "endpoint", run.c.phase == Phase.STARTING.value)
+        .where(
+            run.c.id.in_(runs), run.c.kind.in_(SERVED_KINDS), run.c.phase == Phase.STARTING.value
+        )
         .values(phase=Phase.PENDING.value, started_at=None)
     )
 

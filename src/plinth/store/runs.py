@@ -13,7 +13,7 @@ from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.run import ACTIVE, FINAL, Observation, Phase, may_become
 from plinth.domain.serving import MAIN
-from plinth.domain.workload import WORKLOAD, Endpoint, Job
+from plinth.domain.workload import ENDING_KINDS, SERVED_KINDS, WORKLOAD, Workload
 from plinth.kit.errors import NotFound
 from plinth.kit.excerpt import excerpt
 from plinth.store import tables
@@ -30,7 +30,7 @@ class StoredRun(Declared):
 
     id: str
     team: str
-    workload: Job | Endpoint
+    workload: Workload
     code_digest: str | None
     model: ModelVersion | None
     data: dict[str, DataVersion]
@@ -126,12 +126,14 @@ def list_runs(
     *,
     kind: str | None = None,
     active: bool = False,
+    ends: bool = False,
     teams: Collection[str] | None = None,
     limit: int = 1000,
 ) -> list[StoredRun]:
     """Return the newest `limit` runs, newest first.
 
-    `active`: only those that have not ended. `teams`: only theirs; None: of every team.
+    `active`: only those that have not ended. `ends`: only of kinds that run to their end. `teams`:
+    only theirs; None: of every team.
     """
     table = tables.run
     query = select(table).order_by(table.c.created_at.desc(), table.c.id).limit(limit)
@@ -140,6 +142,8 @@ def list_runs(
         query = query.where(table.c.kind == kind)
     if active:
         query = query.where(table.c.phase.in_(ACTIVE))
+    if ends:
+        query = query.where(table.c.kind.in_(ENDING_KINDS))
     if teams is not None:
         query = query.where(table.c.team.in_(teams))
     return [run_of(row) for row in connection.execute(query)]
@@ -159,7 +163,7 @@ def list_endpoint_runs(
     """
     table = tables.run
     query = select(table).where(
-        table.c.kind == "endpoint",
+        table.c.kind.in_(SERVED_KINDS),
         table.c.team == team,
         table.c.name == endpoint,
         table.c.deleted_at.is_(None),
@@ -179,9 +183,11 @@ def list_active_deployments(connection: Connection) -> list[ActiveDeployment]:
             table.c.name.label("endpoint"),
             func.coalesce(table.c.deployment, MAIN).label("deployment"),
             table.c.phase,
-            table.c.workload["replicas"].as_integer().label("replicas"),
+            func.coalesce(table.c.workload["replicas"].as_integer(), 1).label("replicas"),
         )
-        .where(table.c.kind == "endpoint", table.c.deleted_at.is_(None), table.c.phase.in_(ACTIVE))
+        .where(
+            table.c.kind.in_(SERVED_KINDS), table.c.deleted_at.is_(None), table.c.phase.in_(ACTIVE)
+        )
         .order_by(table.c.created_at.desc(), table.c.id)
     )
     return [ActiveDeployment(**row._mapping) for row in connection.execute(query)]
@@ -357,7 +363,7 @@ def run_of(row: Row[Any]) -> StoredRun:
     """Return the run that a row of its table holds."""
     fields = {name: row._mapping[name] for name in StoredRun.model_fields}
     fields["workload"] = WORKLOAD.validate_python(fields["workload"])
-    if isinstance(fields["workload"], Endpoint):
+    if fields["workload"].kind in SERVED_KINDS:
         # Endpoints of an earlier version had one deployment, without a name.
         fields["deployment"] = fields["deployment"] or MAIN
     return StoredRun(**fields)

@@ -14,11 +14,15 @@ _KEPT = timedelta(days=2)
 
 
 class SignIn(Declared):
-    """A link that was handed out. `key` asked for it; `made` is the browser's key, once used."""
+    """A link that was handed out for a page.
+
+    `key` asked for it; `made` is the browser's key, once used.
+    """
 
     digest: str
     principal: str
     key: str
+    page: str
     made: str | None = None
     created_at: datetime
     expires_at: datetime
@@ -40,12 +44,20 @@ def find_sign_in(connection: Connection, digest: str) -> SignIn | None:
     return SignIn(**row._mapping) if row else None
 
 
-def use_sign_in(connection: Connection, digest: str, now: datetime) -> bool:
-    """Use a link up. False when it was used, has expired, or is none: of many at once one wins."""
+def use_sign_in(connection: Connection, digest: str, page: str, now: datetime) -> bool:
+    """Use a link up. False when it was used, has expired, or is none: of many at once one wins.
+
+    On another page than its own it is none.
+    """
     table = tables.sign_in
     changed = connection.execute(
         update(table)
-        .where(table.c.digest == digest, table.c.used_at.is_(None), table.c.expires_at > now)
+        .where(
+            table.c.digest == digest,
+            table.c.page == page,
+            table.c.used_at.is_(None),
+            table.c.expires_at > now,
+        )
         .values(used_at=now)
     )
     return changed.rowcount == 1

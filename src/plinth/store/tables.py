@@ -224,6 +224,79 @@ endpoint = Table(
     *_lease(),
 )
 
+workspace = Table(
+    "workspace",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("team", String(24), ForeignKey("team.name"), nullable=False, index=True),
+    Column("owner", String(12), ForeignKey("principal.id"), nullable=False),
+    Column("desired", String(8), nullable=False),
+    Column("workload", JSON, nullable=False),
+    # The run of its present session; None while it is stopped.
+    Column("run", String(12), nullable=True),
+    # What was seen of that session last: control/workspaces/activity.py.
+    Column("activity", JSON, nullable=False),
+    Column("reason", String(40), nullable=False),
+    Column("message", String(2000), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("created_by", String(12), nullable=False),
+    Column("updated_at", Utc, nullable=False),
+    *_lease(),
+)
+
+# Files of OpenAI's API: what batches read, and what they gave. The bytes lie in the storage.
+openai_file = Table(
+    "openai_file",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("team", String(24), ForeignKey("team.name"), nullable=False),
+    Column("purpose", String(20), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("size_bytes", _Long, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("created_by", String(12), nullable=False),
+    Column("expires_at", Utc, nullable=True, index=True),
+    Index(None, "team", "created_at", "id"),
+)
+
+openai_batch = Table(
+    "openai_batch",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("team", String(24), ForeignKey("team.name"), nullable=False),
+    # The address of every line; the model when all lines name one.
+    Column("endpoint", String(40), nullable=False),
+    Column("model", String(40), nullable=True),
+    Column("input_file", String(40), nullable=False),
+    Column("window", String(20), nullable=False),
+    Column("metadata", JSON, nullable=True),
+    Column("output_expires_s", Integer, nullable=True),
+    Column("status", String(12), nullable=False),
+    Column("errors", JSON, nullable=False),
+    # The run that sends the lines; None until they have been checked.
+    Column("run", String(12), nullable=True, index=True),
+    Column("output_file", String(40), nullable=True),
+    Column("error_file", String(40), nullable=True),
+    # When it came into each status.
+    Column("times", JSON, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("completed", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("usage", JSON, nullable=True),
+    Column("created_at", Utc, nullable=False),
+    Column("created_by", String(12), nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    *_lease(),
+    Index(None, "team", "created_at", "id"),
+    Index(
+        "ix_openai_batch_due_at",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
+
 data_version = Table(
     "data_version",
     metadata,
@@ -280,6 +353,8 @@ sign_in = Table(
     metadata,
     Column("digest", String(64), primary_key=True),
     Column("principal", String(12), ForeignKey("principal.id"), nullable=False),
+    # Where it signs a browser in: the first label of the page's host.
+    Column("page", String(63), nullable=False),
     # The key that asked for the link, and the browser's own that was made when it was used.
     Column("key", String(12), ForeignKey("key.id"), nullable=False, index=True),
     Column("made", String(12), ForeignKey("key.id"), nullable=True, index=True),

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from plinth.domain.access import workspace_of
 from plinth.domain.model import ModelVersion
-from plinth.domain.workload import ModelName
+from plinth.domain.workload_fields import ModelName
 from plinth.kit.clock import Clock, SystemClock
 from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
 from plinth.kit.excerpt import excerpt
@@ -28,6 +28,9 @@ from plinth.tracking.rest import API, Rest
 
 RUN_TAG = "plinth.run"
 _WORKSPACES = "/api/3.0/mlflow/workspaces"
+_TRACES = "/api/3.0/mlflow/traces"
+_TRACE_DATA = "/ajax-api/3.0/mlflow/get-trace-artifact"
+_TRACE_ID = re.compile(r"tr-[0-9a-f]{32}")
 _RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PAGE = 200
 
@@ -187,6 +190,59 @@ class Tracking:
             },
         )
 
+    def metric_history(
+        self, team: str, tracking_run_id: str, name: str
+    ) -> list[tuple[float, float]]:
+        """Return (step, value) of what was logged of a metric, in order; at most one page of it.
+
+        Without steps, as where every value has the same one, the first part counts the values.
+        """
+        parameters = {"run_id": tracking_run_id, "metric_key": name, "max_results": str(_PAGE)}
+        answer = self._rest.get(f"{API}/metrics/get-history", parameters, team=team)
+        logged = [
+            (float(each.get("step", 0)), float(each["value"]))
+            for each in answer.get("metrics", ())
+            if isinstance(each["value"], int | float) and math.isfinite(each["value"])
+        ]
+        if len({step for step, _ in logged}) == 1:
+            return [(float(index), value) for index, (_, value) in enumerate(logged)]
+        return sorted(logged)
+
+    def experiment_id(self, team: str, name: str) -> str | None:
+        """Return the id of a team's experiment, or None."""
+        found = self._experiment(team, name)
+        return None if found is None else str(found["experiment_id"])
+
+    def search_traces(self, team: str, experiment: str, limit: int) -> list[dict[str, Any]]:
+        """Return the newest traces of an experiment, newest first, without what their steps did.
+
+        Empty where there is no such experiment.
+        """
+        experiment_id = self.experiment_id(team, experiment)
+        if experiment_id is None:
+            return []
+        place = {"experiment_id": experiment_id}
+        body = {
+            "locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": place}],
+            "max_results": limit,
+            "order_by": ["timestamp_ms DESC"],
+        }
+        answer = self._rest.post(f"{_TRACES}/search", body, team=team)
+        return list(answer.get("traces", ()))
+
+    def find_trace(self, team: str, trace_id: str) -> dict[str, Any]:
+        """Return one trace, as `search_traces` does. Raises NotFound."""
+        if not _TRACE_ID.fullmatch(trace_id):
+            raise NotFound(f"there is no trace `{excerpt(trace_id)}`")
+        answer = self._rest.get(f"{_TRACES}/{trace_id}", team=team)
+        found: dict[str, Any] = answer["trace"]["trace_info"]
+        return found
+
+    def trace_spans(self, team: str, trace_id: str) -> list[dict[str, Any]]:
+        """Return what the steps of a trace did. Raises NotFound while that is not written."""
+        answer = self._rest.get(_TRACE_DATA, {"request_id": trace_id}, team=team)
+        return list(answer.get("spans", ()))
+
     def resolve_model(self, team: str, name: ModelName) -> ModelVersion:
         """Return the version that the reference means now.
 
@@ -246,6 +302,13 @@ class Tracking:
             f"it has {_listed(aliases)}",
             hint=hint or f"its newest version is `models:/{name.name}/{newest}`",
         )
+
+    def tag_model(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Set tags of a model version. Idempotent. Raises NotFound when it is gone."""
+        for key, value in tags.items():
+            body = {"name": version.name, "version": str(version.version)}
+            body |= {"key": key, "value": value}
+            self._rest.post(f"{API}/model-versions/set-tag", body, team=version.team)
 
     def list_models(self, team: str) -> list[ModelVersion]:
         """Return every version of every model of the team, by name and falling version."""

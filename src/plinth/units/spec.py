@@ -31,6 +31,7 @@ class Confinement:
     With ports given it may open no other kind of network socket and listen on no port that it
     chooses. At level 3, and at level 2 with a `socket`, it may still listen on one that the
     kernel chooses. The ports need level 2 and landlock's fourth ABI.
+    `own_ports`: TCP ports that it may listen on and connect to, whatever else it may not.
     `refuse_ports`: TCP ports that it may never listen on, not even with a free network: another's
     server may be away for a moment. Then it listens on ports 20000 to 29999, or where the kernel
     chooses.
@@ -41,6 +42,7 @@ class Confinement:
     write: tuple[str, ...] = ()
     connect_ports: tuple[int, ...] | None = None
     refuse_ports: tuple[int, ...] = ()
+    own_ports: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -57,6 +59,7 @@ class Confinement:
                 write=tuple(map(str, value.get("write", ()))),
                 connect_ports=None if ports is None else tuple(map(int, ports)),
                 refuse_ports=tuple(map(int, value.get("refuse_ports", ()))),
+                own_ports=tuple(map(int, value.get("own_ports", ()))),
             )
         except (TypeError, ValueError, AttributeError) as err:
             raise Invalid(f"`{value!r}` is not a confinement: {err}") from err

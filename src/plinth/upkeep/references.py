@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from plinth.access.master_key import key_file
+from plinth.control.openai_batches.preparation import file_key
 from plinth.control.preparation import code_key, diff_key
 from plinth.kit.home import Home
 from plinth.upkeep import databases
@@ -13,7 +14,7 @@ from plinth.upkeep.contents import name_in
 
 
 def needed_files(home: Home, store: Path) -> list[str]:
-    """Return the names, below the home, of the data, code and diffs in the rows of `store`.
+    """Return the names, below the home, of what the rows of `store` name: data, code, diffs, files.
 
     And of the master keys without which its secrets do not open.
 
@@ -35,6 +36,8 @@ def needed_files(home: Home, store: Path) -> list[str]:
         root = next((each for each in roots if str(uri).startswith(f"{each}/")), None)
         if root is not None:
             found.add(name_in(home, home.storage / str(uri).removeprefix(f"{root}/")))
+    for team, file_id in databases.ask(store, "select team, id from openai_file"):
+        found.add(name_in(home, home.storage / file_key(str(team), str(file_id))))
     for (master_key,) in databases.ask(
         store, "select distinct master_key from secret where master_key is not null"
     ):

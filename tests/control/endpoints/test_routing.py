@@ -84,6 +84,11 @@ def test_callers_of_openai_and_azure_say_the_same() -> None:
     azure = {"external": {"url": "https://x.openai.azure.com", "protocol": "azure-openai"}}
     file = endpoint_of(deployments={"a": ELSEWHERE, "b": azure}, failover=["a", "b"])
     assert protocol_of(file, runtimes) == "openai"
-    assert speaks(runtimes) == {"llmserver": "openai", "v2server": "open-inference"}
+    assert speaks(runtimes) == {
+        "asgihost": "flow",
+        "llmserver": "openai",
+        "promptflow": "flow",
+        "v2server": "open-inference",
+    }
     assert protocol_of(endpoint_of(), runtimes) == "open-inference"
     assert protocol_of(endpoint_of(external=OPEN["external"]), runtimes) == "open-inference"

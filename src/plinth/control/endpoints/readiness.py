@@ -90,7 +90,7 @@ class Readiness:
         base = f"{candidate}/v2/models/{run.workload.name}"
         chats = answers_vary(self._context, run)
         if self._ask("GET", f"{base}/ready").status != 200:
-            return "the model is loading"
+            return "the model is loading" if run.model is not None else "the flow is loading"
         example = self._ask("GET", f"{base}/example")
         if example.status == 404:
             return None

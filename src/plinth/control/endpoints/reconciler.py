@@ -15,7 +15,7 @@ from plinth.control.loop import Outcome
 from plinth.control.runs.service import forget_files, is_metered
 from plinth.domain.run import Phase
 from plinth.domain.serving import MAIN
-from plinth.domain.workload import Endpoint
+from plinth.domain.workload import Served
 from plinth.kit.errors import NotFound, PlinthError, Temporary
 from plinth.store import tables
 from plinth.store.endpoints import StoredEndpoint, delete_endpoint, find_endpoint
@@ -240,7 +240,7 @@ class _Move:
 
     serving: dict[str, str]
     following: dict[str, str]
-    before: Endpoint | None
+    before: Served | None
     is_new: bool
     is_failed: bool
     waits: bool

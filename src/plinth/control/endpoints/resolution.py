@@ -18,9 +18,10 @@ from plinth.control.lineage import find_lineage
 from plinth.control.planning import external_or_refuse, plan_or_refuse
 from plinth.control.secrets import secret_version
 from plinth.domain.endpoint_check import check_file, field_of
-from plinth.domain.model import Lineage, ModelVersion
+from plinth.domain.model import CodeOrigin, Lineage, ModelVersion
 from plinth.domain.plan import Plan
-from plinth.domain.workload import Endpoint, EndpointDeployment, parse_model
+from plinth.domain.workload import Endpoint, EndpointDeployment, Served
+from plinth.domain.workload_fields import parse_model
 from plinth.kit.errors import Conflict, Invalid, NotFound
 from plinth.kit.excerpt import excerpt
 from plinth.store.endpoints import StoredEndpoint, find_endpoint, list_endpoints
@@ -29,11 +30,16 @@ from plinth.store.identities import has_key, list_teams
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """What a deployment that Plinth serves comes from; an alias is a version here."""
+    """What a deployment that Plinth serves comes from; an alias is a version here.
 
-    model: ModelVersion
+    A flow has code and no model.
+    """
+
+    model: ModelVersion | None
     plan: Plan
     lineage: Lineage | None = None
+    code_digest: str | None = None
+    code: CodeOrigin | None = None
 
 
 def resolve(context: Context, workload: Endpoint) -> dict[str, Hosted]:
@@ -73,13 +79,13 @@ def check(context: Context, workload: Endpoint) -> None:
         port=context.port,
         allow_private=context.settings.allow_private_upstreams,
     )
-    _check_limits(context, workload)
+    check_limits(context, workload)
     for name, one in workload.by_name().items():
         if one.external is not None:
             _check_external(context, workload, name, one)
 
 
-def check_free(endpoint: StoredEndpoint | None, workload: Endpoint) -> None:
+def check_free(endpoint: StoredEndpoint | None, workload: Served) -> None:
     """Raise Conflict when another team has `endpoint` of that name, or it is being deleted."""
     if endpoint is not None and endpoint.team != (workload.team or ""):
         raise Conflict(
@@ -131,7 +137,7 @@ def users_of(connection: Connection, team: str, secret: str) -> list[str]:
     ]
 
 
-def _check_limits(context: Context, workload: Endpoint) -> None:
+def check_limits(context: Context, workload: Served) -> None:
     """Raise Invalid for a limit of a team or a key that there is not: it would limit nobody."""
     with context.database.read() as connection:
         teams = {team.name for team in list_teams(connection)}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from plinth.domain.endpoint_check import CallersProtocol, spoken_by
 from plinth.domain.serving import TrafficPolicy
 from plinth.domain.traffic import Deployment, EndpointRoute
-from plinth.domain.workload import Endpoint
+from plinth.domain.workload import Served
 from plinth.runtimes.runtime import Runtime
 from plinth.store.endpoints import StoredEndpoint
 
@@ -23,12 +23,12 @@ def external_id(endpoint: str, name: str) -> str:
     return f"{endpoint}.{name}"
 
 
-def hosted_names(workload: Endpoint) -> list[str]:
+def hosted_names(workload: Served) -> list[str]:
     """Return the names of the deployments that Plinth serves, in file order."""
     return [name for name, one in workload.by_name().items() if one.external is None]
 
 
-def in_effect(endpoint: StoredEndpoint) -> Endpoint:
+def in_effect(endpoint: StoredEndpoint) -> Served:
     """Return the file whose deployments and shares hold: the one before, while it still does."""
     return endpoint.before or endpoint.workload
 
@@ -53,7 +53,7 @@ def wanted(endpoint: StoredEndpoint) -> dict[str, str]:
     return {name: run for name, run in endpoint.serving.items() if name in names}
 
 
-def takes_traffic(workload: Endpoint, serving: Mapping[str, str]) -> bool:
+def takes_traffic(workload: Served, serving: Mapping[str, str]) -> bool:
     """Tell whether anything is ready that the file sends requests to, given what serves."""
     ready = tuple(Deployment(id=id_, name=name) for name, id_ in _routed(workload, serving).items())
     route = EndpointRoute(
@@ -62,22 +62,24 @@ def takes_traffic(workload: Endpoint, serving: Mapping[str, str]) -> bool:
     return bool(route.shares())
 
 
-def protocol_of(workload: Endpoint, runtimes: Mapping[str, Runtime]) -> CallersProtocol:
+def protocol_of(workload: Served, runtimes: Mapping[str, Runtime]) -> CallersProtocol:
     """Return what an endpoint's callers speak; all its deployments speak the same."""
     known = speaks(runtimes)
     spoken = {spoken_by(one, known) for one in workload.by_name().values()}
+    if "flow" in spoken:
+        return "flow"
     return "openai" if "openai" in spoken else "open-inference"
 
 
 def speaks(runtimes: Mapping[str, Runtime]) -> dict[str, CallersProtocol]:
     """Return what callers of each model server speak, by the name of its runtime."""
+    spoken: dict[str, CallersProtocol] = {"flow": "flow", "openai": "openai"}
     return {
-        name: "openai" if runtime.protocol == "openai" else "open-inference"
-        for name, runtime in runtimes.items()
+        name: spoken.get(runtime.protocol, "open-inference") for name, runtime in runtimes.items()
     }
 
 
-def _routed(workload: Endpoint, serving: Mapping[str, str]) -> dict[str, str]:
+def _routed(workload: Served, serving: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for name, one in workload.by_name().items():
         if one.external is not None:

@@ -13,7 +13,7 @@ from plinth.control.endpoints.routing import in_effect, takes_traffic, wanted
 from plinth.control.runs.service import Sources, add_workload_run
 from plinth.domain.access import Actor
 from plinth.domain.base import Declared
-from plinth.domain.workload import Endpoint
+from plinth.domain.workload import Served
 from plinth.store.endpoints import StoredEndpoint, add_endpoint, file_json, find_endpoint, want
 from plinth.store.runs import StoredRun, find_run, rename_deployment
 
@@ -38,7 +38,7 @@ def apply_endpoint(
     connection: Connection,
     context: Context,
     actor: Actor,
-    workload: Endpoint,
+    workload: Served,
     hosted: Mapping[str, Hosted],
 ) -> Applied:
     """Write the intent to serve what the file says; `hosted` is what `resolve` found for it.
@@ -79,7 +79,7 @@ class _Step:
         connection: Connection,
         context: Context,
         actor: Actor,
-        workload: Endpoint,
+        workload: Served,
         endpoint: StoredEndpoint | None,
     ) -> None:
         self._connection = connection
@@ -96,7 +96,13 @@ class _Step:
         only = self._workload.only(name)
         found = self._going_on(name, only, source)
         if found is None:
-            sources = Sources(model=source.model, lineage=source.lineage, deployment=name)
+            sources = Sources(
+                model=source.model,
+                lineage=source.lineage,
+                deployment=name,
+                code_digest=source.code_digest,
+                code=source.code,
+            )
             run = add_workload_run(
                 self._connection,
                 self._context,
@@ -150,7 +156,7 @@ class _Step:
         changed = _in_effect(then) != _in_effect(endpoint)
         return Applied(endpoint=then, deployments=self._then, changed=changed)
 
-    def _before(self, endpoint: StoredEndpoint) -> Endpoint | None:
+    def _before(self, endpoint: StoredEndpoint) -> Served | None:
         """Return the file whose traffic goes on until something of the new one is ready."""
         held = in_effect(endpoint)
         if endpoint.desired != "run" or held == self._workload:
@@ -159,7 +165,7 @@ class _Step:
             return None
         return held if takes_traffic(held, self._serving) else None
 
-    def _going_on(self, name: str, only: Endpoint, source: Hosted) -> str | None:
+    def _going_on(self, name: str, only: Served, source: Hosted) -> str | None:
         for runs in (self._serving, self._next):
             if name in runs and self._is_it(runs[name], only, source):
                 if runs is self._serving:
@@ -170,7 +176,7 @@ class _Step:
             return None
         return self._renamed(name, only, source)
 
-    def _renamed(self, name: str, only: Endpoint, source: Hosted) -> str | None:
+    def _renamed(self, name: str, only: Served, source: Hosted) -> str | None:
         """Take over the run of a deployment that the file now calls by another name."""
         named = self._workload.by_name()
         for old, run_id in list(self._serving.items()):
@@ -183,7 +189,7 @@ class _Step:
                 return run_id
         return None
 
-    def _is_it(self, run_id: str, only: Endpoint, source: Hosted) -> bool:
+    def _is_it(self, run_id: str, only: Served, source: Hosted) -> bool:
         run = find_run(self._connection, run_id)
         is_kept = run.desired == "run" and not run.phase.is_final
         return is_kept and _is_same(run, only, source)
@@ -192,18 +198,22 @@ class _Step:
 def _in_effect(endpoint: StoredEndpoint) -> dict[str, Any]:
     """Return what makes a difference: what models are called by is none, which they are is one."""
     told = endpoint.model_dump(include={"desired", "workload", "before", "serving", "next"})
-    for one in (told["workload"], *told["workload"]["deployments"].values()):
-        one["model"] = one["model"] is not None
+    for one in (told["workload"], *told["workload"].get("deployments", {}).values()):
+        one["model"] = one.get("model") is not None
     return told
 
 
-def _is_same(run: StoredRun, only: Endpoint, source: Hosted) -> bool:
+def _is_same(run: StoredRun, only: Served, source: Hosted) -> bool:
     # Two aliases of one version are the same model: what it is decides, not how it was called. A
     # model that was deleted and registered anew has the same version and another artifact.
     served, model = run.model, source.model
+    is_it = served is None and model is None
+    if served is not None and model is not None:
+        is_it = (served.name, served.version, served.artifact_uri) == (
+            *(model.name, model.version, model.artifact_uri),
+        )
     return (
-        served is not None
-        and (served.name, served.version, served.artifact_uri)
-        == (model.name, model.version, model.artifact_uri)
+        is_it
+        and run.code_digest == source.code_digest
         and run.workload.model_dump(exclude={"model"}) == only.model_dump(exclude={"model"})
     )

@@ -8,7 +8,7 @@ from plinth.control.loop import Outcome
 from plinth.control.runs.observation import RunState
 from plinth.control.runs.steps import SOON_S, RunSteps
 from plinth.domain.run import Observation, Phase
-from plinth.domain.workload import Endpoint
+from plinth.domain.workload import Served
 from plinth.store.runs import StoredRun
 
 # How often a server that runs is looked at, at the least: each look is two commits.
@@ -28,7 +28,7 @@ class DeploymentWatch:
         self._steps = steps
         self._ready = ready
 
-    def decide(self, state: RunState, endpoint: Endpoint, seen: dict[int, Observation]) -> Outcome:
+    def decide(self, state: RunState, endpoint: Served, seen: dict[int, Observation]) -> Outcome:
         """Return the next step of a deployment whose replicas were seen like this."""
         run = state.run
         ended = {replica: o for replica, o in seen.items() if o.phase.is_final}
@@ -67,7 +67,7 @@ class DeploymentWatch:
             if observation.exit_code == _MODEL_DOES_NOT_LOAD:
                 line = self._steps.last_line(attempt)
                 why = line.partition(_WHY)[2] or line or "its server did not say why"
-                return f"the model does not load: {why}"
+                return f"the {_what(state.run)} does not load: {why}"
             if attempt.number >= _START_ATTEMPTS:
                 how = observation.reason or f"exited with {observation.exit_code}"
                 said = self._steps.last_line(attempt)
@@ -79,7 +79,10 @@ class DeploymentWatch:
         if self._steps.checked_by_chat(run):
             return "it answered its model's input example; what it says is not compared"
         if self._steps.checked_by_example(run):
-            return "its model's input example came back right"
+            how = " from its ONNX form" if self._steps.answers_as_onnx(run) else ""
+            return f"its model's input example came back right{how}"
+        if run.model is None:
+            return "it is loaded, and answers through the gateway"
         return "its server says so; the model has no input example to check it by"
 
     def _restart(
@@ -90,6 +93,10 @@ class DeploymentWatch:
         why = next(iter(ended.values())).reason or "exited"
         message = f"replica {min(ended)} is started again: {why}"
         return self._steps.to(state, run.phase, "Restarting", message, 0, seen=seen, also=add)
+
+
+def _what(run: StoredRun) -> str:
+    return "flow" if run.workload.kind == "flow" else "model"
 
 
 def _age_s(state: RunState, seen: dict[int, Observation]) -> float | None:

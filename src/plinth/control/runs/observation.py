@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from plinth.domain.access import Principal
 from plinth.domain.run import Observation, Phase
-from plinth.domain.workload import Endpoint
 from plinth.store.identities import Key
 from plinth.store.runs import Attempt, StoredRun
 
@@ -39,7 +38,7 @@ class RunState:
 
 def replicas_of(run: StoredRun) -> int:
     """Return how many replicas the run has."""
-    return run.workload.replicas if isinstance(run.workload, Endpoint) else 1
+    return run.workload.instances
 
 
 def as_observation(attempt: Attempt) -> Observation:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
+from plinth.control.batches.batch_watch import BatchWatch
 from plinth.control.context import Context
 from plinth.control.loop import Outcome
 from plinth.control.runs.deployment import DeploymentWatch
 from plinth.control.runs.job import JobWatch
 from plinth.control.runs.observation import RunState, replicas_of
+from plinth.control.runs.requests import RequestsWatch
 from plinth.control.runs.steps import NEWEST, SOON_S, RunSteps
 from plinth.control.tags import tags_of
+from plinth.control.workspaces.probe import Seen, ask
+from plinth.control.workspaces.watch import WorkspaceWatch
 from plinth.domain.run import Observation, Phase
-from plinth.domain.workload import Job
 from plinth.kit.errors import NotFound, PlinthError, Temporary
 from plinth.store import tables
 from plinth.store.events import Event, add_event, list_events
@@ -36,16 +41,39 @@ _TRACKING_STATUS: dict[Phase, FinalStatus] = {
 }
 
 
+class Watch(Protocol):
+    """Decides how a run of one kind of workload goes on."""
+
+    def decide(self, state: RunState, workload: Any, seen: dict[int, Observation], /) -> Outcome:
+        """Return the next step of a run whose replicas were seen like this."""
+
+
 class RunReconciler:
-    """See the module. `ready` tells whether a deployment answers right through the gateway."""
+    """See the module. `ready` tells whether a deployment answers right through the gateway.
+
+    `probe` asks the workspace behind a socket what goes on in it.
+    """
 
     table = tables.run
 
-    def __init__(self, context: Context, ready: Callable[[StoredRun], str | None]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        ready: Callable[[StoredRun], str | None],
+        probe: Callable[[Path], Seen] = ask,
+    ) -> None:
         self._context = context
         self._steps = RunSteps(context)
-        self._job = JobWatch(self._steps)
-        self._deployment = DeploymentWatch(self._steps, ready)
+        # How what is seen of each kind of workload is judged.
+        self._watches: Mapping[str, Watch] = {
+            "job": JobWatch(self._steps),
+            "workspace": WorkspaceWatch(context, self._steps, probe),
+            "endpoint": DeploymentWatch(self._steps, ready),
+            "batch": BatchWatch(context, self._steps),
+            "flow": DeploymentWatch(self._steps, ready),
+            "requests": RequestsWatch(context, self._steps),
+            "evaluation": JobWatch(self._steps),
+        }
 
     def load(self, connection: Connection, key: str) -> RunState:
         """Read the run, its attempts and its principal."""
@@ -56,8 +84,8 @@ class RunReconciler:
         attempts = list_newest_attempts(connection, key, replicas=replicas_of(run), newest=NEWEST)
         key_id = attempts[-1].key if attempts else None
         # A server of an earlier version of Plinth may still have one; it is of no use.
-        is_job = isinstance(run.workload, Job)
-        minted = find_key(connection, key_id) if key_id is not None and is_job else None
+        calls = run.workload.calls
+        minted = find_key(connection, key_id) if key_id is not None and calls else None
         return RunState(run, tuple(attempts), principal, minted, read_at=self._context.clock.now())
 
     def work(self, state: RunState, claim: Claim) -> Outcome:
@@ -110,7 +138,7 @@ class RunReconciler:
         return steps.outcome(state, changes, after_s=0, also=add)
 
     def _track(self, run: StoredRun) -> str | None:
-        if not isinstance(run.workload, Job):
+        if not run.workload.tracked:
             return None
         self._context.tracking.ensure_workspace(run.team)
         return self._context.tracking.ensure_run(run.team, run.workload.name, run.id, tags_of(run))
@@ -122,9 +150,7 @@ class RunReconciler:
             # Nothing is started any more: what was refused for good would be refused again.
             return self._fail_when_gone(state, self._steps.observe(state))
         seen = self._steps.start_and_observe(state)
-        if isinstance(state.run.workload, Job):
-            return self._job.decide(state, state.run.workload, seen)
-        return self._deployment.decide(state, state.run.workload, seen)
+        return self._watches[state.run.workload.kind].decide(state, state.run.workload, seen)
 
     def _fail_when_gone(self, state: RunState, seen: dict[int, Observation]) -> Outcome:
         run = state.run
@@ -138,9 +164,9 @@ class RunReconciler:
 
     def _stop(self, state: RunState) -> Outcome:
         seen = self._steps.observe(state)
-        if isinstance(state.run.workload, Job) and seen and seen[0].phase is Phase.SUCCEEDED:
+        if state.run.workload.ends and seen and seen[0].phase is Phase.SUCCEEDED:
             # It came to its own end before the stop reached it.
-            return self._steps.end(state, Phase.SUCCEEDED, "Completed", "exited with 0", seen=seen)
+            return self._watches[state.run.workload.kind].decide(state, state.run.workload, seen)
         if all(o.phase.is_final or o.gone for o in seen.values()):
             return self._steps.end(state, Phase.STOPPED, "Stopped", "was stopped", seen=seen)
         self._steps.stop_all(state, state.run.workload.grace)

@@ -15,13 +15,17 @@ from plinth.control.preparation import code_key, diff_key
 from plinth.domain.access import Actor, PrincipalKind
 from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
 from plinth.domain.plan import Plan
-from plinth.domain.workload import Endpoint, Job, parse_data
+from plinth.domain.request_batch import SENDER, RequestBatch
+from plinth.domain.workload import SERVED_KINDS, Job, Workload
+from plinth.domain.workload_fields import parse_data
+from plinth.domain.workspace import Workspace
 from plinth.kit.errors import Conflict, Invalid, NotFound, Temporary
 from plinth.kit.excerpt import excerpt
 from plinth.kit.ids import new_id
 from plinth.store.data_versions import find_data_version, list_data_versions
 from plinth.store.endpoints import find_endpoint
 from plinth.store.identities import add_principal, find_team
+from plinth.store.openai_batches import find_batch_of_run
 from plinth.store.runs import (
     Attempt,
     StoredRun,
@@ -35,7 +39,7 @@ from plinth.store.runs import (
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a run is given beside its workload, resolved; a job has code, a deployment a model.
+    """What a run is given beside its workload, resolved: code of a job or flow, or a model.
 
     `deployment`: what the endpoint's file calls it.
     """
@@ -82,7 +86,7 @@ def submit_job(
         )
     # The job gets a key of the team, and does with it whatever the actor wrote.
     require_as_much_as_team(connection, actor, team)
-    sources = Sources(code_digest=code_digest, code=code, data=_resolve_data(connection, job))
+    sources = Sources(code_digest=code_digest, code=code, data=resolve_data(connection, job))
     return add_workload_run(connection, context, actor, job, plan=plan, sources=sources)
 
 
@@ -90,7 +94,7 @@ def add_workload_run(
     connection: Connection,
     context: Context,
     actor: Actor,
-    workload: Job | Endpoint,
+    workload: Workload,
     *,
     plan: Plan,
     sources: Sources,
@@ -102,7 +106,15 @@ def add_workload_run(
     now = context.clock.now()
     run_id = new_id("r_")
     name = f"run {run_id} of {workload.name}"
-    principal = add_principal(connection, kind=PrincipalKind.RUN, name=name, team=team, now=now)
+    prefix = SENDER if isinstance(workload, RequestBatch) else "p_"
+    principal = add_principal(
+        connection,
+        kind=PrincipalKind.RUN,
+        name=name,
+        team=team,
+        now=now,
+        principal_id=new_id(prefix),
+    )
     run = StoredRun(
         id=run_id,
         team=team,
@@ -124,10 +136,15 @@ def add_workload_run(
 
 def stop_run(connection: Connection, context: Context, run: StoredRun) -> StoredRun:
     """Ask a run to stop. Nothing happens when it has ended. Raises Conflict for a deployment."""
-    if isinstance(run.workload, Endpoint):
+    if run.workload.kind in SERVED_KINDS:
         raise Conflict(
             f"run `{run.id}` is a deployment of endpoint `{run.workload.name}`",
             hint=f"`plinth stop {run.workload.name}` stops the endpoint",
+        )
+    if run.workload.kind == "workspace":
+        raise Conflict(
+            f"run `{run.id}` is a session of workspace `{run.workload.name}`",
+            hint=f"`plinth workspace stop {run.workload.name}` asks what runs in it",
         )
     want_stop(connection, run.id, context.clock.now())
     return find_run(connection, run.id)
@@ -144,12 +161,18 @@ def removable(connection: Connection, run: StoredRun) -> list[Attempt]:
             f"run `{run.id}` is {run.phase}; only a run that has ended can be deleted",
             hint=f"`plinth stop {run.id}` first",
         )
-    if isinstance(run.workload, Endpoint):
+    if run.workload.kind in SERVED_KINDS:
         endpoint = find_endpoint(connection, run.workload.name)
         if endpoint is not None and endpoint.team == run.team:
             raise Conflict(
                 f"run `{run.id}` is a deployment of endpoint `{endpoint.name}`",
                 hint=f"`plinth delete {endpoint.name}` deletes the endpoint with its deployments",
+            )
+    if isinstance(run.workload, RequestBatch):
+        batch = find_batch_of_run(connection, run.id)
+        if batch is not None and not batch.has_ended:
+            raise Conflict(
+                f"the results of batch `{batch.id}` are being gathered", hint="again in a moment"
             )
     attempts = list_attempts(connection, [run.id])
     if not is_metered(attempts):
@@ -189,7 +212,8 @@ def forget_files(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _resolve_data(connection: Connection, job: Job) -> dict[str, DataVersion]:
+def resolve_data(connection: Connection, job: Job | Workspace) -> dict[str, DataVersion]:
+    """Return the data versions that a workload names, of its own team. Raises NotFound."""
     found = {}
     for name, reference in job.data.items():
         data_name, number = parse_data(reference)

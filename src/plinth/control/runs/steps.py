@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Connection
 
+from plinth.control.batches.preparation import prepare_batch
 from plinth.control.context import Context
+from plinth.control.flows.preparation import prepare_evaluation, prepare_flow
 from plinth.control.loop import Outcome
+from plinth.control.model_form import answers_as_onnx
+from plinth.control.openai_batches.preparation import prepare_requests
 from plinth.control.planning import hold_to_place
 from plinth.control.preparation import (
     Prepared,
     answers_vary,
     has_example,
+    model_folder,
     prepare_endpoint,
     prepare_job,
     replica_spec,
@@ -29,8 +34,8 @@ from plinth.control.runs.observation import (
     not_before_seen,
     seen_at,
 )
+from plinth.control.workspaces.preparation import prepare_workspace
 from plinth.domain.run import Observation, Phase
-from plinth.domain.workload import Job
 from plinth.store.identities import add_key, revoke_keys_of
 from plinth.store.runs import (
     Attempt,
@@ -51,6 +56,16 @@ _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
 _HEALTHY_S = 10.0
 # The newest attempts of a replica that decide: of no more crashes in a row does the wait grow.
 NEWEST = 8
+# How each kind of workload is made ready.
+_PREPARE: Mapping[str, Callable[[Context, StoredRun, Any], Prepared]] = {
+    "job": prepare_job,
+    "endpoint": prepare_endpoint,
+    "batch": prepare_batch,
+    "workspace": prepare_workspace,
+    "flow": prepare_flow,
+    "requests": prepare_requests,
+    "evaluation": prepare_evaluation,
+}
 
 
 class RunSteps:
@@ -63,15 +78,20 @@ class RunSteps:
         """Tell whether a deployment's readiness was checked by its model's own example."""
         return has_example(self._context, run)
 
+    def answers_as_onnx(self, run: StoredRun) -> bool:
+        """Tell whether a deployment's model is known to answer the same as ONNX, and does so."""
+        runtime = self._context.runtimes.get(getattr(run.workload, "runtime", ""))
+        if run.model is None or runtime is None or not runtime.takes_form:
+            return False
+        return answers_as_onnx(model_folder(self._context, run.model))
+
     def checked_by_chat(self, run: StoredRun) -> bool:
         """Tell whether that example was a chat request, to which the answers vary."""
         return has_example(self._context, run) and answers_vary(self._context, run)
 
     def prepare(self, run: StoredRun) -> Prepared:
         """Make ready what the run needs. Raises Temporary while that goes on."""
-        if isinstance(run.workload, Job):
-            return prepare_job(self._context, run, run.workload)
-        return prepare_endpoint(self._context, run, run.workload)
+        return _PREPARE[run.workload.kind](self._context, run, run.workload)
 
     def add_attempts(
         self, state: RunState, prepared: Prepared, replicas: Iterable[int]
@@ -105,14 +125,14 @@ class RunSteps:
     ) -> None:
         now, workload = self._context.clock.now(), state.run.workload
         key = None
-        if isinstance(workload, Job):
+        if workload.calls:
             # The attempt before this one has ended, and its key with it.
             revoke_keys_of(connection, state.principal.id, now)
             key = add_key(
                 connection,
                 principal=state.principal,
                 label=f"run {state.run.id} attempt {number}",
-                expires_at=now + timedelta(seconds=workload.timeout + _KEY_SLACK_S),
+                expires_at=now + timedelta(seconds=workload.key_s + _KEY_SLACK_S),
                 now=now,
             ).id
         attempt = Attempt(
@@ -282,7 +302,7 @@ class RunSteps:
 
     def _is_due(self, state: RunState, attempt: Attempt) -> bool:
         """Tell whether a repeated start has waited long enough; doubles from half a second."""
-        if attempt.number == 1 or isinstance(state.run.workload, Job):
+        if attempt.number == 1 or state.run.workload.ends:
             return True
         before = [a for a in state.attempts if a.replica == attempt.replica][:-1]
         crashes = len(list(takewhile(_was_short, reversed(before))))

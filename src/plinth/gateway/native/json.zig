@@ -24,32 +24,26 @@ pub const Span = struct {
     }
 };
 
-/// The names that the gateway looks for.
-pub const Name = enum {
-    model,
-    stream,
-    stream_options,
-    include_usage,
-    max_tokens,
-    max_completion_tokens,
-    max_output_tokens,
-    n,
-};
+/// Where the values of an object stand whose names are in `Names`; `count`: of all its members.
+pub fn Members(comptime Names: type) type {
+    return struct {
+        values: std.EnumArray(Names, ?Span) = .initFill(null),
+        count: usize = 0,
 
-pub const Members = struct {
-    values: std.EnumArray(Name, ?Span) = .initFill(null),
-    count: usize = 0,
-
-    pub fn raw(self: *const Members, text: []const u8, name: Name) ?[]const u8 {
-        const place = self.values.get(name) orelse return null;
-        return place.of(text);
-    }
-};
+        pub fn raw(self: *const @This(), text: []const u8, name: Names) ?[]const u8 {
+            const place = self.values.get(name) orelse return null;
+            return place.of(text);
+        }
+    };
+}
 
 /// Why an object is not read. `escaped`: such a name may be another spelling of one that is there.
-pub const Problem = union(enum) { syntax, twice: []const u8, escaped, crowded };
+/// `cased`: so may this one, for a server that does not tell cases apart.
+pub const Problem = union(enum) { syntax, twice: []const u8, escaped, cased, crowded };
 
-pub const Object = union(enum) { members: Members, problem: Problem };
+pub fn Object(comptime Names: type) type {
+    return union(enum) { members: Members(Names), problem: Problem };
+}
 
 const Kind = enum { plain, quote, open, close, strange };
 
@@ -122,11 +116,18 @@ pub fn afterMark(text: []const u8, at: usize, mark: u8) ?usize {
     return if (here < text.len and text[here] == mark) here + 1 else null;
 }
 
+fn isCased(comptime Names: type, name: []const u8) bool {
+    inline for (std.meta.fields(Names)) |each| {
+        if (std.ascii.eqlIgnoreCase(each.name, name)) return true;
+    }
+    return false;
+}
+
 /// Return where the members of the object stand that is all of `text`.
-pub fn read(text: []const u8) Object {
-    var members: Members = .{};
+pub fn read(comptime Names: type, text: []const u8) Object(Names) {
+    var members: Members(Names) = .{};
     var seen: [most_members]u64 = undefined;
-    const wrong: Object = .{ .problem = .syntax };
+    const wrong: Object(Names) = .{ .problem = .syntax };
     const inside = afterMark(text, 0, '{') orelse return wrong;
     if (afterMark(text, inside, '}')) |end| {
         return if (skipSpace(text, end) == text.len) .{ .members = members } else wrong;
@@ -148,9 +149,9 @@ pub fn read(text: []const u8) Object {
         if (members.count == most_members) return .{ .problem = .crowded };
         seen[members.count] = hash;
         members.count += 1;
-        if (std.meta.stringToEnum(Name, name)) |known| {
+        if (std.meta.stringToEnum(Names, name)) |known| {
             members.values.set(known, .{ .from = value, .to = after });
-        }
+        } else if (isCased(Names, name)) return .{ .problem = .cased };
 
         if (afterMark(text, after, '}')) |end| {
             return if (skipSpace(text, end) == text.len) .{ .members = members } else wrong;

@@ -9,6 +9,19 @@ const most_tokens = 1_000_000_000;
 const most_choices = 1000;
 const with_usage = "\"include_usage\":true";
 
+/// The names that the gateway looks for.
+const Name = enum {
+    model,
+    stream,
+    stream_options,
+    include_usage,
+    max_tokens,
+    max_completion_tokens,
+    max_output_tokens,
+    n,
+    best_of,
+};
+
 pub const Refusal = struct { status: u32, reason: []const u8 };
 
 /// A path as servers of OpenAI's protocol have it. `named`: the endpoint in one of Azure's form.
@@ -84,7 +97,7 @@ pub const Edits = struct {
             self.add(place, "{" ++ with_usage ++ "}");
             return true;
         }
-        const options = switch (json.read(given)) {
+        const options = switch (json.read(Name, given)) {
             .members => |members| members,
             .problem => return false,
         };
@@ -118,7 +131,7 @@ pub const Edits = struct {
 /// A body that could be read.
 pub const Body = struct {
     text: []const u8,
-    members: json.Members,
+    members: json.Members(Name),
 
     /// Return the place before its first member.
     fn start(self: *const Body) json.Span {
@@ -126,7 +139,7 @@ pub const Body = struct {
         return .{ .from = at, .to = at };
     }
 
-    fn raw(self: *const Body, name: json.Name) ?[]const u8 {
+    fn raw(self: *const Body, name: Name) ?[]const u8 {
         return self.members.raw(self.text, name);
     }
 
@@ -134,15 +147,27 @@ pub const Body = struct {
         return std.mem.eql(u8, self.raw(.stream) orelse "", "true");
     }
 
-    /// Return how many tokens the answer may have, where the body says it.
+    /// Return how many tokens the answer may have, where the body says it. Servers differ in which
+    /// name they read, and some read texts too: the largest counts.
     pub fn mostTokens(self: *const Body) ?u64 {
-        const names = [_]json.Name{ .max_tokens, .max_completion_tokens, .max_output_tokens };
+        const names = [_]Name{ .max_tokens, .max_completion_tokens, .max_output_tokens };
+        var most: ?u64 = null;
         for (names) |name| {
-            const most = json.whole(self.raw(name) orelse continue, most_tokens) orelse continue;
-            const choices = json.whole(self.raw(.n) orelse "1", most_choices) orelse 1;
-            return most * choices;
+            const number = self.atMost(name, most_tokens) orelse continue;
+            most = @max(most orelse 0, number);
         }
-        return null;
+        const choices = @max(
+            1,
+            self.atMost(.n, most_choices) orelse 1,
+            self.atMost(.best_of, most_choices) orelse 1,
+        );
+        return (most orelse return null) * choices;
+    }
+
+    /// Return the number that stands there, or `most` for whatever we do not read as a smaller one.
+    fn atMost(self: *const Body, name: Name, most: u64) ?u64 {
+        const value = self.raw(name) orelse return null;
+        return if (std.mem.eql(u8, value, "null")) null else json.whole(value, most) orelse most;
     }
 
     /// Write what the access log says of it: one text of JSON, or nothing.
@@ -191,7 +216,7 @@ pub const Reading = union(enum) { body: Body, refusal: Refusal };
 
 /// Read a body; `room` holds the words of a refusal.
 pub fn readBody(text: []const u8, room: []u8) Reading {
-    const problem = switch (json.read(text)) {
+    const problem = switch (json.read(Name, text)) {
         .members => |members| return .{ .body = .{ .text = text, .members = members } },
         .problem => |problem| problem,
     };
@@ -206,6 +231,7 @@ fn explain(problem: json.Problem, writer: *std.Io.Writer) !void {
         .syntax => try writer.writeAll("its syntax"),
         .twice => |name| try writer.print("it holds `{s}` twice", .{name[0..@min(name.len, 40)]}),
         .escaped => try writer.writeAll("a name in it is written with escapes"),
+        .cased => try writer.writeAll("a name in it is written in another case"),
         .crowded => try writer.print("it has more than {d} names", .{json.most_members}),
     }
 }

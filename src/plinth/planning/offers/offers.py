@@ -275,7 +275,7 @@ def _places(platform: Platform) -> tuple[Processed, ...]:
 
 def _runs_long(need: Need, platform: Platform) -> bool:
     """Tell whether a commitment could pay: what it stands for runs half of the month or more."""
-    if need.kind == "job":
+    if need.kind in ("job", "batch"):
         return False
     is_elastic = platform.capability.scale_to_zero or platform.capability.compute.ephemeral
     if not is_elastic and need.function != "explore":

@@ -114,7 +114,7 @@ def _not_stated(owned: Owned, field: str) -> str:
 def replicas_fit(need: Need, placement: Placement) -> Verdict | None:
     """Tell whether there is room for all replicas, several to an instance where they fit."""
     offer = placement.offer
-    if need.kind == "job" or offer.count is None or offer.model is not None:
+    if need.kind in ("job", "batch") or offer.count is None or offer.model is not None:
         return None
     room = per_instance(need, offer) * offer.count
     noun = "replica" if need.function in ("online", "flow") else "instance"

@@ -62,16 +62,16 @@ async def _serve(options: argparse.Namespace) -> int:
         timeout_graceful_shutdown=options.grace_s,
     )
     server = uvicorn.Server(config)
-    loading = asyncio.create_task(_load(options.model, app, server))
+    loading = asyncio.create_task(_load(options.model, options.form, app, server))
     await server.serve(sockets=[listener])
     return loading.result() if loading.done() else 0
 
 
-async def _load(folder: str, app: Application, server: uvicorn.Server) -> int:
+async def _load(folder: str, form: str | None, app: Application, server: uvicorn.Server) -> int:
     """Load the model in its thread while health checks are answered already."""
     loop = asyncio.get_running_loop()
     try:
-        model = await loop.run_in_executor(app.executor, _load_model, folder)
+        model = await loop.run_in_executor(app.executor, _load_model, folder, form)
     except (Exception, SystemExit) as err:  # noqa: BLE001 - the model's own code may raise anything
         reason = " ".join(str(err).split()) or "no message"
         logging.getLogger("v2server").error("the model did not load", exc_info=err)
@@ -88,11 +88,11 @@ async def _load(folder: str, app: Application, server: uvicorn.Server) -> int:
     return 0
 
 
-def _load_model(folder: str) -> Any:
+def _load_model(folder: str, form: str | None) -> Any:
     # Nearly all that is made meanwhile stays: searching it for garbage would take a fifth more.
     gc.disable()
     # By name and not at the top: importing mlflow takes seconds, and it may itself fail.
-    model = importlib.import_module(f"{__package__}.model").Model(folder)
+    model = importlib.import_module(f"{__package__}.model").Model(folder, form)
     gc.freeze()
     gc.enable()
     return model
@@ -131,6 +131,7 @@ def _ignore(_number: int, _frame: Any) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="v2server", description=__doc__)
     parser.add_argument("--model", required=True, help="MLflow model folder")
+    parser.add_argument("--form", help="folder of the model's ONNX form, which then answers")
     parser.add_argument("--name", required=True, help="the model's name in addresses")
     parser.add_argument("--version", required=True, help="the model's version in addresses")
     place = parser.add_mutually_exclusive_group()

@@ -7,9 +7,11 @@ server already answers health checks.
 from __future__ import annotations
 
 import base64
+import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mlflow.pyfunc
@@ -63,7 +65,8 @@ class Model:
 
     platform = "mlflow_pyfunc"
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, form: str | None = None) -> None:
+        """Load the model; `form`: the folder of its ONNX form, which answers in its place."""
         self._folder = folder
         self._pyfunc = mlflow.pyfunc.load_model(folder, suppress_warnings=True)
         signature = self._pyfunc.metadata.signature
@@ -82,6 +85,11 @@ class Model:
         self._param_names = [item.name for item in params] if params else []
         self._call = _direct_call(self._pyfunc) if self._columnar and not params else None
         self._example: bytes | None = None
+        self._form: Any = None
+        if form is not None:
+            # By name and not at the top: onnxruntime is there only where a form is given.
+            module = importlib.import_module(f"{__package__}.onnx_form")
+            self._form = module.OnnxForm(Path(form))
 
     def feed(self, request: InferRequest) -> Feed:
         """Hold the request against the signature; cheap, for the event loop. Raises Refused."""
@@ -156,6 +164,8 @@ class Model:
         return self._example
 
     def _predict(self, arrays: Mapping[str, Any], params: dict[str, Any] | None) -> Any:
+        if self._form is not None and params is None:
+            return self._form.predict(arrays)
         if self._columnar:
             data = to_frame(list(arrays.values()), self._index_of(arrays))
             if self._call is not None:

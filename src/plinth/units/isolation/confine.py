@@ -28,12 +28,16 @@ def confine(level: int, confinement: Confinement, *, serves: bool = False) -> No
     capabilities.forbid_new_privileges()
     if level < FILES:
         return
-    rules = landlock.Rules(confinement.connect_ports, confinement.refuse_ports)
+    rules = landlock.Rules(
+        confinement.connect_ports, confinement.refuse_ports, confinement.own_ports
+    )
     rules.allow(read, landlock.READ)
     rules.allow(layout.devices(), landlock.DEVICE | landlock.READ_DIR)
     rules.allow((layout.SHARED_MEMORY, *write), landlock.ALL)
     if level >= OWN_FILES:
         rules.allow((layout.TEMPORARY,), landlock.ALL)
+        # They are its own there; below, the machine's would be.
+        rules.allow((layout.PSEUDO_TERMINALS,), landlock.DEVICE | landlock.READ_DIR)
     rules.enforce()
     seccomp.enforce_for_this_machine(
         unix=level >= OWN_FILES,

@@ -59,17 +59,23 @@ def known_rights(version: int) -> int:
 class Rules:
     """Allow paths and ports one by one; `enforce` then denies all the rest for good."""
 
-    def __init__(self, ports: tuple[int, ...] | None, refused: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        ports: tuple[int, ...] | None,
+        refused: tuple[int, ...] = (),
+        own: tuple[int, ...] = (),
+    ) -> None:
         """Begin with nothing allowed.
 
         `ports` are those to connect to; None lets it connect anywhere, and listen anywhere but for
-        `refused`: then on LISTENING and on a port that the system chooses (rules only allow).
+        `refused`: then on LISTENING and on a port that the system chooses (rules only allow). With
+        `ports`, it may also listen on `own` and connect to them.
         """
         self._version = abi()
         if self._version < 1:
             raise OSError("landlock: the kernel does not offer it")
         self._rights = known_rights(self._version)
-        rules = _port_rules(ports, refused)
+        rules = _port_rules(ports, refused, own)
         attributes = [self._rights]
         # An older kernel refuses fields that it does not know.
         if self._version >= 4:
@@ -109,10 +115,11 @@ class Rules:
 
 
 def _port_rules(
-    ports: tuple[int, ...] | None, refused: tuple[int, ...]
+    ports: tuple[int, ...] | None, refused: tuple[int, ...], own: tuple[int, ...]
 ) -> Iterator[tuple[int, int]]:
     if ports is not None:
         yield from ((CONNECT_TCP, port) for port in ports)
+        yield from ((BIND_TCP | CONNECT_TCP, port) for port in own)
     elif refused:
         yield BIND_TCP, _ANY_PORT
         yield from ((BIND_TCP, port) for port in LISTENING if port not in refused)

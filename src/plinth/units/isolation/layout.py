@@ -62,6 +62,7 @@ _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _ACCELERATORS = ("nvidia*", "dri", "kfd")
 SHARED_MEMORY = "/dev/shm"
 TEMPORARY = "/tmp"
+PSEUDO_TERMINALS = "/dev/pts"
 
 _MOST_LINKS = 40
 

@@ -7,17 +7,26 @@ exec, before capabilities are dropped.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import stat
 import struct
 from dataclasses import dataclass
 
-from plinth.units.isolation.layout import SHARED_MEMORY, TEMPORARY, Layout, devices, plan
+from plinth.units.isolation.layout import (
+    PSEUDO_TERMINALS,
+    SHARED_MEMORY,
+    TEMPORARY,
+    Layout,
+    devices,
+    plan,
+)
 from plinth.units.kernel import machine, syscall
 
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
-_NOSUID, _NODEV, _REMOUNT, _BIND, _RECURSIVE = 0x2, 0x4, 0x20, 0x1000, 0x4000
+_NOSUID, _NODEV, _NOEXEC, _REMOUNT = 0x2, 0x4, 0x8, 0x20
+_BIND, _RECURSIVE = 0x1000, 0x4000
 _READ_ONLY, _PRIVATE = 0x1, 0x40000
 _DETACH = 2
 _AT_RECURSIVE = 0x8000
@@ -84,6 +93,24 @@ def _build(root: str, layout: Layout, sources: dict[str, int]) -> None:
             os.symlink(aim, target)
     for name, aim in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         os.symlink(f"/proc/self/{aim}", f"{root}/dev/{name}")
+    _add_terminals(root)
+
+
+def _add_terminals(root: str) -> None:
+    """Give it terminals of its own: nobody else's have a name here.
+
+    A machine that refuses them is no less safe; what needs a terminal then says so itself.
+    """
+    os.makedirs(root + PSEUDO_TERMINALS)
+    with contextlib.suppress(OSError):
+        _mount(
+            "devpts",
+            root + PSEUDO_TERMINALS,
+            "devpts",
+            _NOSUID | _NOEXEC,
+            "ptmxmode=0666,mode=0620",
+        )
+        os.symlink("pts/ptmx", f"{root}/dev/ptmx")
 
 
 def _unshare() -> None:

@@ -1,0 +1,1 @@
+"""Batch inference: what it needs before it starts, how far it is, and what becomes of its end."""

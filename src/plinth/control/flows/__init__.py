@@ -1,0 +1,1 @@
+"""Flows: checking them, making them ready, evaluating them, reading their traces."""

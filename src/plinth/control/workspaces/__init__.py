@@ -1,0 +1,1 @@
+"""Workspaces: starting, watching and stopping people's sessions; their files stay."""

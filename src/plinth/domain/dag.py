@@ -1,0 +1,301 @@
+"""What is wrong with a flow's folder before anything runs: its DAG, or the module of its app.
+
+Pure: `read` returns the text of a file of the folder, None where there is none.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import yaml
+
+from plinth.domain.flow import DAG_FILE
+from plinth.domain.mistake import nearest_name
+from plinth.kit.excerpt import excerpt
+
+Read: TypeAlias = Callable[[str], str | None]
+
+_REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][A-Za-z0-9_ -]*)((?:\.[^}]*)?)\}")
+_PROVIDERS = ("AzureOpenAI", "OpenAI")
+_TO_GATEWAY = ("AzureOpenAIConnection", "OpenAIConnection")
+_OF_FILES = ("llm", "python", "prompt")
+# Larger ones are nobody's, and take long to read.
+_MOST_CHARACTERS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A node as one of its variants has it."""
+
+    name: str
+    fields: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return str(self.fields.get("type", ""))
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        found = self.fields.get("inputs")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def path(self) -> str | None:
+        source = self.fields.get("source")
+        return source.get("path") if isinstance(source, dict) else None
+
+
+def flow_problems(app: str | None, connections: Mapping[str, Any], read: Read) -> list[str]:
+    """Return what keeps a flow from running, in words that name the node or the module.
+
+    `connections`: the custom ones that its file describes, by name.
+    """
+    if app is not None:
+        return list(_app_problems(app, read))
+    text = read(DAG_FILE)
+    if text is None:
+        return [
+            f"the folder holds no `{DAG_FILE}`; a flow that is no prompt flow names its `app`, "
+            "like `app: main:app`"
+        ]
+    return list(_Dag(text, read, connections).problems())
+
+
+def _app_problems(reference: str, read: Read) -> Iterator[str]:
+    module, _, path = reference.partition(":")
+    place = module.replace(".", "/")
+    names = (f"{place}.py", f"{place}/__init__.py")
+    file, text = next(
+        ((name, text) for name in names if (text := read(name)) is not None), ("", "")
+    )
+    if not file:
+        # It may be a module of a package that the flow's environment has.
+        return
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError) as err:
+        yield f"`app`: `{file}` is not Python: {err}"
+        return
+    known = _bound(tree)
+    wanted = path.partition(".")[0]
+    if known is not None and wanted not in known:
+        near = nearest_name(wanted, sorted(known))
+        hint = f"; did you mean `{near}`?" if near else ""
+        yield f"`app`: `{file}` has no `{excerpt(wanted)}`{hint}"
+
+
+def _bound(tree: ast.Module) -> set[str] | None:
+    """Return the names that a module has; None where only running it would tell."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                if alias.name == "*":
+                    return None
+                found.add(alias.asname or alias.name.partition(".")[0])
+    return None if "__getattr__" in found else found
+
+
+class _Dag:
+    """A `flow.dag.yaml` that is read once, and asked for what is wrong with it."""
+
+    def __init__(self, text: str, read: Read, custom: Mapping[str, Any]) -> None:
+        self._text = text
+        self._read = read
+        self._custom = custom
+        self._fields: Mapping[str, Any] = {}
+        self._nodes: list[_Node] = []
+        self._known: Mapping[str, frozenset[str]] = {}
+
+    def problems(self) -> Iterator[str]:
+        """Yield them; what cannot be read at all is the only one."""
+        if len(self._text) > _MOST_CHARACTERS:
+            yield f"`{DAG_FILE}` has more than {_MOST_CHARACTERS:,} characters"
+            return
+        try:
+            fields = yaml.safe_load(self._text)
+        except (yaml.YAMLError, RecursionError) as err:
+            yield f"`{DAG_FILE}` is not YAML: {' '.join(str(err).split())}"
+            return
+        nodes = fields.get("nodes") if isinstance(fields, dict) else None
+        if not isinstance(nodes, list) or not nodes:
+            yield f"`{DAG_FILE}` has no list `nodes` with a node in it"
+            return
+        self._fields = fields
+        yield from self._read_nodes(nodes)
+        self._known = {
+            "input": frozenset(str(name) for name in _below(fields, "inputs")),
+            "node": frozenset(node.name for node in self._nodes),
+        }
+        for node in self._nodes:
+            yield from self._node_problems(node)
+        yield from self._output_problems()
+        yield from self._cycles()
+
+    def _read_nodes(self, nodes: list[Any]) -> Iterator[str]:
+        seen: set[str] = set()
+        for number, given in enumerate(nodes):
+            name = given.get("name") if isinstance(given, dict) else None
+            if not isinstance(name, str) or not name:
+                yield f"`{DAG_FILE}`: `nodes.{number}` has no `name`"
+                continue
+            if name in seen:
+                yield f"`{DAG_FILE}`: two nodes are called `{excerpt(name)}`"
+            seen.add(name)
+            variants = [*self._variants(given)]
+            if not variants:
+                yield f"node `{excerpt(name)}` uses variants, and `node_variants` has none for it"
+            self._nodes += variants
+
+    def _variants(self, given: Mapping[str, Any]) -> Iterator[_Node]:
+        name = str(given["name"])
+        if not given.get("use_variants"):
+            yield _Node(name, given)
+            return
+        for found in _below(self._fields, "node_variants", name, "variants").values():
+            fields = found.get("node") if isinstance(found, dict) else None
+            if isinstance(fields, dict):
+                yield _Node(name, {**given, **fields})
+
+    def _node_problems(self, node: _Node) -> Iterator[str]:
+        called = f"node `{excerpt(node.name)}`"
+        text = None
+        if node.path is not None:
+            text = self._read(node.path)
+            if text is None:
+                yield f"{called}: there is no file `{excerpt(node.path)}` in the folder"
+        elif node.kind in _OF_FILES and "source" not in node.fields:
+            yield f"{called} has no `source`"
+        for target, kind in self._named(node):
+            if target not in self._known[kind]:
+                near = nearest_name(target, sorted(self._known[kind]))
+                hint = f"; did you mean `{near}`?" if near else ""
+                yield f"{called} refers to {kind} `{excerpt(target)}`, which there is not{hint}"
+        yield from self._connection_problems(node, called, text)
+
+    def _connection_problems(self, node: _Node, called: str, text: str | None) -> Iterator[str]:
+        if node.kind == "llm":
+            provider = node.fields.get("provider")
+            if not node.fields.get("connection"):
+                yield (
+                    f"{called} names no `connection`; any name will do, it leads to the gateway: "
+                    "`connection: open_ai_connection`"
+                )
+            if provider is not None and provider not in _PROVIDERS:
+                yield (
+                    f"{called}: `provider` is `{excerpt(str(provider))}`; "
+                    f"{' and '.join(f'`{each}`' for each in _PROVIDERS)} lead to the gateway"
+                )
+        if node.kind != "python" or text is None:
+            return
+        try:
+            wanted = dict(_connections_of(ast.parse(text)))
+        except (SyntaxError, ValueError) as err:
+            yield f"{called}: `{node.path}` is not Python: {err}"
+            return
+        for name, kind in wanted.items():
+            given = node.inputs.get(name)
+            if given in (None, ""):
+                yield f"{called} has no connection for its input `{excerpt(name)}` ({kind})"
+            elif kind not in _TO_GATEWAY and given not in self._custom:
+                yield (
+                    f"{called} needs the connection `{excerpt(str(given))}` ({kind}), which is "
+                    "missing; the flow's file can describe it: "
+                    f"`connections: {{{excerpt(str(given))}: {{KEY: VALUE}}}}`"
+                )
+
+    def _output_problems(self) -> Iterator[str]:
+        for name, given in _below(self._fields, "outputs").items():
+            reference = given.get("reference") if isinstance(given, dict) else None
+            for target, kind in _references(reference):
+                if target not in self._known[kind]:
+                    yield (
+                        f"output `{excerpt(str(name))}` refers to {kind} `{excerpt(target)}`, "
+                        "which there is not"
+                    )
+
+    def _named(self, node: _Node) -> Iterator[tuple[str, str]]:
+        for value in (*node.inputs.values(), _below(node.fields, "activate").get("when")):
+            yield from _references(value)
+
+    def _cycles(self) -> Iterator[str]:
+        """Yield the first cycle, as the path that leads back to where it began."""
+        after: dict[str, list[str]] = {}
+        for node in self._nodes:
+            asked = [target for target, kind in self._named(node) if kind == "node"]
+            after.setdefault(node.name, []).extend(asked)
+        done: set[str] = set()
+        for start in after:
+            path = _cycle_from(start, after, done)
+            if path:
+                shown = " -> ".join(f"`{each}`" for each in path)
+                yield f"the nodes wait for each other in a cycle: {shown}"
+                return
+
+
+def _cycle_from(start: str, after: Mapping[str, list[str]], done: set[str]) -> list[str]:
+    """Return a path of nodes, each of which waits for the next, that ends where it began."""
+    path, waiting = {start: 0}, [iter(after.get(start, ()))]
+    while waiting:
+        following = next(waiting[-1], None)
+        if following is None:
+            done.add(path.popitem()[0])
+            waiting.pop()
+        elif following in path:
+            return [*list(path)[path[following] :], following]
+        elif following not in done and following in after:
+            path[following] = len(path)
+            waiting.append(iter(after[following]))
+    return []
+
+
+def _references(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield what a value refers to, with whether that is an input of the flow or a node."""
+    if not isinstance(value, str):
+        return
+    for match in _REFERENCE.finditer(value):
+        name, rest = match[1].strip(), match[2]
+        if name in ("inputs", "flow"):
+            yield rest.lstrip(".").partition(".")[0].partition("[")[0], "input"
+        elif name != "run":
+            yield name, "node"
+
+
+def _connections_of(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield the inputs of a tool that are connections and have no default, with their types."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if not any("tool" in ast.dump(each) for each in node.decorator_list):
+            continue
+        plain = node.args.args[: len(node.args.args) - len(node.args.defaults)]
+        for argument in plain:
+            kinds = [] if argument.annotation is None else [*_names(argument.annotation)]
+            kind = next((each for each in kinds if each in _TO_GATEWAY), None)
+            kind = kind or next((each for each in kinds if each.endswith("Connection")), None)
+            if kind is not None:
+                yield argument.arg, kind
+
+
+def _names(tree: ast.expr) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def _below(fields: Any, *path: str) -> Mapping[str, Any]:
+    for name in path:
+        fields = fields.get(name) if isinstance(fields, dict) else None
+    return fields if isinstance(fields, dict) else {}

@@ -1,0 +1,209 @@
+"""A flow as a file declares it: steps around models, a prompt flow or an app of one's own."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from plinth.domain.base import Declared
+from plinth.domain.resources import Seconds
+from plinth.domain.serving import MAIN, BodySize, Limit, Timeouts, TrafficPolicy
+from plinth.domain.workload_fields import Environment, Network, Text, VariableName, WorkloadBase
+from plinth.kit.excerpt import excerpt
+
+_APP = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_.]*")
+_CONNECTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,99}")
+# What hosts a flow: rows of runtimes/catalog.
+PROMPT_FLOW_RUNTIME = "promptflow"
+APP_RUNTIME = "asgihost"
+DAG_FILE = "flow.dag.yaml"
+ROWS_FILE = ".plinth-rows.jsonl"
+_VARIANT = r"^[A-Za-z0-9_ -]{1,100}\.[A-Za-z0-9_ -]{1,100}$"
+_EVALUATED = (
+    *("name", "team", "requirements", "resources", "app", "environment", "variables"),
+    *("connections", "network"),
+)
+# A key is taken back when its run ends; this is only the longest that one process may run on.
+_KEY_S = 366 * 86400.0
+
+
+def _check_app(value: str) -> str:
+    if not _APP.fullmatch(value) or value.partition(":")[0].endswith(".py"):
+        raise ValueError(
+            f"`{excerpt(value)}` names no object of a module; write it like `main:app` or "
+            "`package.module:graph`"
+        )
+    return value
+
+
+def _check_connection(value: str) -> str:
+    if not _CONNECTION.fullmatch(value):
+        raise ValueError(f"`{excerpt(value)}` is not the name of a connection")
+    return value
+
+
+AppReference = Annotated[str, AfterValidator(_check_app), Field(title="text like `main:app`")]
+ConnectionName = Annotated[str, AfterValidator(_check_connection)]
+
+
+class FlowDeployment(Declared):
+    """What serves a flow: the only deployment of its endpoint, called `main`."""
+
+    external: None = None
+    runtime: str
+    replicas: Literal[1] = 1
+    ready_timeout: Seconds
+    grace: Seconds
+
+
+class PromptFlow(WorkloadBase):
+    """Serve a flow under `/flows/NAME`: a prompt flow's folder, or an app written with any library.
+
+    It calls models through the gateway with a key of its own; each request leaves a trace in
+    MLflow.
+    """
+
+    ends: ClassVar[bool] = False
+    calls: ClassVar[bool] = True
+    tracked: ClassVar[bool] = True
+
+    kind: Literal["flow"]
+    code: Text = Field(
+        default=".",
+        description="The flow's folder, relative to the workload's file. Without `app` it holds "
+        "`flow.dag.yaml`.",
+    )
+    app: AppReference | None = Field(
+        default=None,
+        description="The object to serve instead of a prompt flow: an ASGI app, or one with "
+        "`invoke` or `ainvoke`, as LangGraph and LangChain have.",
+    )
+    environment: Environment = Field(
+        default=Environment(),
+        description="The Python packages that the flow needs beside those that run it.",
+    )
+    variables: dict[VariableName, Text] = Field(
+        default_factory=dict, description="Environment variables of the flow."
+    )
+    connections: dict[ConnectionName, dict[VariableName, Text]] = Field(
+        default_factory=dict,
+        title="mapping of a name to keys and values",
+        description="Custom connections of a prompt flow. Those to OpenAI and Azure OpenAI are "
+        "not written down: they lead to the gateway.",
+    )
+    network: Network = Field(
+        default="gateway",
+        description="What it may connect to: only Plinth's gateway (models, tracking), or "
+        "everything the machine reaches.",
+    )
+    limits: tuple[Limit, ...] = Field(default=(), max_length=100, description="Requests a minute.")
+    timeouts: Timeouts = Field(
+        default=Timeouts(),
+        description="How long is waited; without `request` as long as the flow takes.",
+    )
+    max_body: BodySize = Field(default=4 * 2**20, description="The largest body of a request.")
+    ready_timeout: Seconds = Field(
+        default=300.0, description="How long a new version may take until it answers."
+    )
+    grace: Seconds = Field(
+        default=10.0, description="Time between the signals SIGTERM and SIGKILL when it is stopped."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> PromptFlow:
+        if self.app is not None and self.connections:
+            raise ValueError("`connections` are of a prompt flow; an app reads `variables`")
+        for number, limit in enumerate(self.limits):
+            if limit.tokens_per_minute is not None:
+                raise ValueError(
+                    f"`limits.{number}.tokens_per_minute`: a flow answers requests; its tokens "
+                    "are limited at the endpoints of the models that it calls"
+                )
+        return self
+
+    @property
+    def key_s(self) -> float:
+        """For how long, in seconds, a key of one attempt must hold."""
+        return _KEY_S
+
+    @property
+    def reaches(self) -> Network:
+        """What its processes may connect to."""
+        return self.network
+
+    @property
+    def runtime(self) -> str:
+        """The name of the runtime that serves it."""
+        return PROMPT_FLOW_RUNTIME if self.app is None else APP_RUNTIME
+
+    def by_name(self) -> dict[str, FlowDeployment]:
+        """Return its deployments, as an endpoint does: one, called `main`."""
+        only = FlowDeployment(
+            runtime=self.runtime, ready_timeout=self.ready_timeout, grace=self.grace
+        )
+        return {MAIN: only}
+
+    def only(self, name: str) -> PromptFlow:  # noqa: ARG002 - as of an endpoint
+        """Return what one deployment is to run, without the traffic: its run's own workload."""
+        told = {"limits": (), "timeouts": Timeouts(), "max_body": 4 * 2**20}
+        return self.model_copy(update=told)
+
+    @property
+    def policy(self) -> TrafficPolicy:
+        """What the gateway must know of it. What was sent is not sent again: steps have effects."""
+        return TrafficPolicy(
+            limits=self.limits, timeouts=self.timeouts, max_body=self.max_body, retries=0
+        )
+
+
+class FlowEvaluation(WorkloadBase):
+    """Run a flow over rows, each variant of it, and note results and metrics in MLflow.
+
+    Made by `plinth flow evaluate`; no file declares it. The rows lie with the code.
+    """
+
+    ends: ClassVar[bool] = True
+    calls: ClassVar[bool] = True
+    tracked: ClassVar[bool] = True
+
+    kind: Literal["evaluation"]
+    app: AppReference | None = None
+    environment: Environment = Environment()
+    variables: dict[VariableName, Text] = Field(default_factory=dict)
+    connections: dict[ConnectionName, dict[VariableName, Text]] = Field(default_factory=dict)
+    network: Network = "gateway"
+    variants: tuple[Annotated[str, Field(pattern=_VARIANT)], ...] = Field(
+        default=(), max_length=20, description="`NODE.VARIANT`; none: the flow as it is."
+    )
+    expected: Annotated[str, Field(max_length=200)] | None = Field(
+        default=None, description="The column of the rows that an output should be equal to."
+    )
+    output: Annotated[str, Field(max_length=200)] | None = Field(
+        default=None, description="The output that is compared; None: the first."
+    )
+    attempts: Literal[1] = 1
+    timeout: Seconds = 3600.0
+    grace: Seconds = 10.0
+
+    @classmethod
+    def of(cls, flow: PromptFlow, **asked: Any) -> FlowEvaluation:
+        """Return the evaluation of a flow; `asked`: `variants`, `expected` and `output`."""
+        shared = {name: getattr(flow, name) for name in _EVALUATED}
+        return cls(kind="evaluation", **shared, **asked)
+
+    @property
+    def key_s(self) -> float:
+        """For how long, in seconds, a key of one attempt must hold: as long as it may run."""
+        return self.timeout
+
+    @property
+    def reaches(self) -> Network:
+        """What its processes may connect to."""
+        return self.network
+
+    @property
+    def runtime(self) -> str:
+        """The name of the runtime that runs the flow."""
+        return PROMPT_FLOW_RUNTIME if self.app is None else APP_RUNTIME

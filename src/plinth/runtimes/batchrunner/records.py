@@ -1,0 +1,97 @@
+"""Where the rows of a text file begin: lines of JSON, and CSV with quotes. Standard library only.
+
+An empty line is no row. A line break within quotes belongs to its field, as in RFC 4180.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from .work import Index
+
+_QUOTE = ord(b'"')
+# A quote that is never closed would make one row of the rest of the file.
+LONGEST_RECORD_BYTES = 16_000_000
+
+
+class Unreadable(ValueError):
+    """The file has no rows that can be told apart; the message says why."""
+
+
+def csv_records(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the records of a CSV file as they stand, the header first, with their line ends."""
+    parts: list[bytes] = []
+    size, is_open = 0, False
+    for line in stream:
+        if not is_open and not line.strip():
+            # Its bytes belong to the record before, so that offsets add up.
+            parts.append(line)
+            size += len(line)
+            continue
+        if not is_open and any(part.strip() for part in parts):
+            yield b"".join(parts)
+            parts, size = [], 0
+        parts.append(line)
+        size += len(line)
+        if b'"' in line:
+            is_open = _is_open(line, is_open)
+        if is_open and size > LONGEST_RECORD_BYTES:
+            raise Unreadable(
+                f"a quote that is opened and not closed within {LONGEST_RECORD_BYTES:,} bytes"
+            )
+    if any(part.strip() for part in parts):
+        yield b"".join(parts)
+
+
+def json_records(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a file of JSON lines that are not empty, with empty ones behind them."""
+    held = b""
+    for line in stream:
+        if not line.strip():
+            held += line
+            continue
+        if held.strip():
+            yield held
+            held = b""
+        held += line
+    if held.strip():
+        yield held
+
+
+def index_records(number: int, records: Iterator[bytes], size: int, *, header: bool) -> Index:
+    """Count the records and note where each mini-batch begins; the header is no row."""
+    position, rows = 0, -1 if header else 0
+    offsets: list[int] = []
+    for record in records:
+        if rows >= 0 and rows % size == 0:
+            offsets.append(position)
+        rows += 1
+        position += len(record)
+    rows = max(rows, 0)
+    return Index(number, rows, (*offsets, position) if rows else ())
+
+
+def _is_open(line: bytes, is_open: bool) -> bool:
+    """Tell whether a quoted field goes on behind this line; a quote within a bare field is text."""
+    place, at_start = 0, True
+    while place < len(line):
+        if is_open:
+            place = line.find(b'"', place)
+            if place < 0:
+                return True
+            if line[place + 1 : place + 2] == b'"':
+                place += 2
+                continue
+            is_open, at_start = False, False
+            place += 1
+            continue
+        if at_start and line[place] == _QUOTE:
+            is_open, at_start = True, False
+            place += 1
+            continue
+        comma = line.find(b",", place)
+        if comma < 0:
+            return False
+        place, at_start = comma + 1, True
+    return is_open

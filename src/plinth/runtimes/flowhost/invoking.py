@@ -1,0 +1,138 @@
+"""A JSON route for an object with `invoke` or `ainvoke`: `POST /score`, and as a stream.
+
+The body is the input, the answer the output. With `Accept: text/event-stream` each piece of
+`astream` or `stream` is an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from .host import Message, Receive, Send, answer
+
+log = logging.getLogger("flowhost")
+
+_PATHS = ("/score", "/invoke", "/")
+_STREAM = b"text/event-stream"
+
+
+def is_invoked(found: Any) -> bool:
+    """Tell whether it is called by `invoke`, rather than an ASGI app. Raises TypeError for one
+    that has `invoke` for something else.
+    """
+    if type(found).__module__.startswith("semantic_kernel.kernel"):
+        raise TypeError(
+            "a Kernel invokes many functions; serve an ASGI app, or an object whose `invoke` "
+            "takes the request"
+        )
+    return callable(getattr(found, "ainvoke", None)) or callable(getattr(found, "invoke", None))
+
+
+class InvokedApp:
+    """The ASGI app of one such object."""
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request; it knows no start-up."""
+        if scope["type"] != "http":
+            return
+        if scope["method"] != "POST" or scope["path"] not in _PATHS:
+            message = f"there is nothing at {scope['method']} `{scope['path']}`; POST `/score`"
+            await answer(send, 404, {"error": {"message": message}})
+            return
+        try:
+            given = json.loads(await _body(receive))
+        except (ValueError, RecursionError) as err:
+            await answer(send, 400, {"error": {"message": f"the body is not JSON: {err}"}})
+            return
+        if _STREAM in dict(scope["headers"]).get(b"accept", b""):
+            await self._stream(given, send)
+            return
+        try:
+            output = await self._invoke(given)
+        except Exception as err:  # noqa: BLE001 - the flow's own code may raise anything
+            await answer(send, 500, {"error": _told(err)})
+            return
+        await answer(send, 200, to_json(output))
+
+    async def _invoke(self, given: Any) -> Any:
+        if callable(getattr(self._found, "ainvoke", None)):
+            return await self._found.ainvoke(given)
+        output = await asyncio.to_thread(self._found.invoke, given)
+        return await output if hasattr(output, "__await__") else output
+
+    async def _stream(self, given: Any, send: Send) -> None:
+        head = [(b"content-type", _STREAM), (b"cache-control", b"no-cache")]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        try:
+            async for piece in self._pieces(given):
+                await _event(send, to_json(piece))
+        except Exception as err:  # noqa: BLE001 - as above
+            await _event(send, {"error": _told(err)})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _pieces(self, given: Any) -> AsyncIterator[Any]:
+        if callable(getattr(self._found, "astream", None)):
+            async for piece in self._found.astream(given):
+                yield piece
+        elif callable(getattr(self._found, "stream", None)):
+            pieces = iter(self._found.stream(given))
+            context = contextvars.copy_context()
+            while True:
+                piece = await asyncio.to_thread(context.run, _next, pieces)
+                if piece is _END:
+                    return
+                yield piece
+        else:
+            yield await self._invoke(given)
+
+
+_END = object()
+
+
+def _next(pieces: Iterator[Any]) -> Any:
+    return next(pieces, _END)
+
+
+async def _body(receive: Receive) -> bytes:
+    content, more = bytearray(), True
+    while more:
+        message = await receive()
+        content += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(content)
+
+
+async def _event(send: Send, value: Any) -> None:
+    body = f"data: {json.dumps(value, default=str)}\n\n".encode()
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _told(error: Exception) -> dict[str, Any]:
+    """Return what is said of an error; LangGraph notes on it in which node it came up."""
+    log.error("a request failed", exc_info=error)
+    notes = [str(each) for each in getattr(error, "__notes__", ())]
+    return {"message": "; ".join([f"{type(error).__name__}: {error}", *notes])}
+
+
+def to_json(value: Any) -> Any:
+    """Return a value as JSON can say it: messages and models as mappings, the rest as text."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict):
+        return {str(key): to_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_json(each) for each in value]
+    if callable(getattr(value, "model_dump", None)):
+        return to_json(value.model_dump())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_json(dataclasses.asdict(value))
+    return str(value)

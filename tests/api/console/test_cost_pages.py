@@ -1,0 +1,32 @@
+"""Costs are shown by team and workload, of the teams whose usage the person may see."""
+
+from __future__ import annotations
+
+from plinth.domain.access import Role
+from tests.api.console.person import Person
+from tests.api.service import LONELY, Service
+
+
+def test_what_was_used_is_shown_with_its_price(service: Service, person: Person) -> None:
+    service.plane.apply(name="delay")
+    service.plane.respond("a")
+    service.plane.clock.advance(1)
+    page = person.page("/costs")
+    assert "endpoint/delay" in page
+    assert "1 request" in page
+
+
+def test_costs_of_other_teams_are_not_shown(service: Service) -> None:
+    service.plane.apply(name="delay")
+    service.plane.respond("a")
+    service.plane.clock.advance(1)
+    stranger = Person(service, service.caller(Role.OPERATOR, LONELY))
+    page = stranger.page("/costs")
+    assert "endpoint/delay" not in page
+    assert "Nothing was used in this time." in page
+
+
+def test_an_impossible_time_is_refused_with_the_reason(person: Person) -> None:
+    answer = person.ask("/costs?since=yesterday")
+    assert answer.status_code == 400
+    assert "is not a day or a time" in answer.text

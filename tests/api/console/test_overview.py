@@ -1,0 +1,79 @@
+"""What runs is shown, of all kinds, to those who may see it, and nothing of it is believed."""
+
+from __future__ import annotations
+
+import pytest
+
+from plinth.domain.access import Role
+from tests.api.console.person import Person
+from tests.api.service import OTHER, TEAM, Service
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+def test_a_job_and_an_endpoint_stand_in_one_table(service: Service, person: Person) -> None:
+    run = service.plane.submit(name="train-flights")
+    service.plane.apply(name="delay")
+    page = person.page("/")
+    assert f'href="/runs/{run}">train-flights</a>' in page
+    assert 'href="/endpoints/delay">delay</a>' in page
+    assert "<strong>1</strong> endpoint</span>" in page
+    assert "<strong>1</strong> job</span>" in page
+
+
+def test_what_has_ended_is_shown_when_asked_for(service: Service, person: Person) -> None:
+    plane = service.plane
+    plane.world.behave = lambda world, unit: world.end(unit)
+    run = plane.submit(name="done")
+    plane.until(lambda: plane.run(run).closed)
+    assert f"/runs/{run}" not in person.page("/")
+    assert "1 more is hidden by the choice above" in person.page("/")
+    assert f"/runs/{run}" in person.page("/?show=all")
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [("kind=job", True), ("kind=endpoint", False), ("name=RAI", True), ("name=x", False)],
+)
+def test_rows_are_chosen_by_kind_and_name(
+    service: Service, person: Person, query: str, shown: bool
+) -> None:
+    run = service.plane.submit(name="train")
+    assert (f"/runs/{run}" in person.page(f"/?{query}")) is shown
+
+
+def test_another_teams_workloads_are_not_shown(service: Service) -> None:
+    mine, strange = service.plane.submit(team=TEAM), service.plane.submit(team=OTHER)
+    viewer = Person(service, service.caller(Role.VIEWER, TEAM))
+    page = viewer.page("/")
+    assert f"/runs/{mine}" in page
+    assert f"/runs/{strange}" not in page
+    assert viewer.ask(f"/runs/{strange}").status_code == 404
+    assert viewer.ask(f"/runs/{strange}/logs").status_code == 404
+
+
+def test_without_a_cookie_a_person_is_told_how_to_sign_in(service: Service) -> None:
+    answer = service.client.get("/console/")
+    assert answer.status_code == 401
+    assert "<code>plinth open console</code>" in answer.text
+
+
+def test_a_key_is_no_cookie(service: Service, person: Person) -> None:
+    bearer = {"authorization": f"Bearer {service.admin}", "cookie": ""}
+    assert person.ask("/", headers=bearer).status_code == 401
+
+
+def test_words_of_others_are_shown_and_never_run(service: Service, person: Person) -> None:
+    page = person.page(f"/?name={SCRIPT}")
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    answer = person.ask("/")
+    policy = answer.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_a_page_that_is_not_there_says_so_as_a_page(person: Person) -> None:
+    answer = person.ask("/nothing/here")
+    assert answer.status_code == 404
+    assert "there is no such page" in answer.text

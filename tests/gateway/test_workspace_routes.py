@@ -1,0 +1,92 @@
+"""A workspace's host: for whom, with WebSockets, and no cookie in either direction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from plinth.gateway import snapshot, workspace_routes
+from plinth.gateway.state import GatewayState, WorkspaceRoute
+from plinth.runtimes.tool import ACTIVITY_PATH
+
+STATE = GatewayState(
+    port=8470,
+    sockets="/home/run",
+    folder="/home/gateway",
+    access_log="/home/access.log",
+    jwks='{"keys": []}',
+    platform="platform",
+    workspaces=(
+        WorkspaceRoute("ann", "/home/run/r_1.0.sock", ("p_ann",)),
+        WorkspaceRoute("room", "/home/run/r_2.0.sock", ("p_ann", "p_bob"), ("red",)),
+        WorkspaceRoute("closed", None, ("p_ann",)),
+        WorkspaceRoute("nobody", "/home/run/r_3.0.sock"),
+    ),
+)
+
+
+def hosts() -> dict[str, dict[str, Any]]:
+    (configuration,) = snapshot.render(STATE).routes.items
+    return {each["name"]: each for each in configuration["virtual_hosts"]}
+
+
+def routes(workspace: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = hosts()[f"workspace:{workspace}"]["routes"]
+    return found
+
+
+def visitors(workspace: str) -> list[tuple[str, str]]:
+    rules = routes(workspace)[-1]["typed_per_filter_config"]["plinth.grants"]["rbac"]["rules"]
+    (who,) = rules["policies"]["granted"]["principals"]
+    people, no_run = who["and_ids"]["ids"]
+    assert no_run["not_id"]["header"]["name"] == "x-plinth-run-principal"
+    found = [each["header"] for each in people["or_ids"]["ids"]]
+    return [(each["name"], each["string_match"]["exact"]) for each in found]
+
+
+def test_each_has_a_host_and_a_cluster_of_its_own() -> None:
+    found = hosts()
+    assert found["workspace:ann"]["domains"] == ["host:ann-ws.localhost:8470"]
+    clusters = {each["name"] for each in snapshot.render(STATE).clusters.items}
+    assert {"workspace:ann", "workspace:room"} <= clusters
+    assert "workspace:closed" not in clusters
+
+
+def test_only_its_owner_or_its_team_and_no_run_may_come_in() -> None:
+    assert visitors("ann") == [("x-plinth-principal", "p_ann")]
+    assert visitors("room") == [
+        ("x-plinth-principal", "p_ann"),
+        ("x-plinth-principal", "p_bob"),
+        ("x-plinth-team", "red"),
+    ]
+    # Closed unless somebody is named.
+    assert "plinth.grants" not in routes("nobody")[-1]["typed_per_filter_config"]
+
+
+def test_the_tool_gets_and_sets_no_cookie_and_no_key() -> None:
+    route = routes("ann")[-1]
+    assert {"cookie", "authorization"} <= set(route["request_headers_to_remove"])
+    assert route["response_headers_to_remove"] == ["set-cookie"]
+    assert route["route"]["upgrade_configs"] == [{"upgrade_type": "websocket"}]
+    assert (route["route"]["timeout"], route["route"]["idle_timeout"]) == ("0s", "0s")
+
+
+def test_what_it_tells_of_itself_is_for_the_platform_and_its_page_asks_the_control_plane() -> None:
+    *_, told, asked, _rest = routes("ann")
+    assert told["match"] == {"path": ACTIVITY_PATH}
+    assert workspace_routes.ACTIVITY_PATH == ACTIVITY_PATH
+    assert "platform" in str(told["typed_per_filter_config"])
+    assert asked["route"]["cluster"] == "control"
+    assert asked["route"]["prefix_rewrite"] == "/workspace-page/"
+
+
+def test_one_that_is_not_open_says_what_to_type() -> None:
+    closed = routes("closed")[-1]
+    assert closed["direct_response"]["status"] == 409
+    assert "plinth workspace start closed" in closed["direct_response"]["body"]["inline_string"]
+
+
+def test_more_workspaces_change_no_listener_and_no_filter() -> None:
+    few = snapshot.render(replace(STATE, workspaces=STATE.workspaces[:1]))
+    many = snapshot.render(STATE)
+    assert (few.listeners, few.filters, few.limits) == (many.listeners, many.filters, many.limits)
