@@ -29,10 +29,11 @@ def test_they_have_a_type(
     service: Service, method: str, path: str, options: dict[str, object], status: int
 ) -> None:
     found = error(service, method, path, **options)
+    param = "model" if "/models/" in path else None
     assert (found["status"], found["type"], found["param"]) == (
         status,
         "invalid_request_error",
-        None,
+        param,
     )
     assert found["message"]
     assert found["code"]

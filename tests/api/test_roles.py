@@ -78,14 +78,15 @@ def prepare(service: Service) -> Things:
     plane.until(lambda: plane.run(done).closed)
     plane.parts.metering.collect()
     plane.tracking.add_model(TEAM, "m", ("champion",))
-    for name in ("delay", "to-stop", "to-delete"):
-        plane.apply(name=name)
     for number in range(1, 5):
         plane.open(f"lab-{number}", shared=True)
     with plane.write() as connection:
         for name in ("lab-2", "lab-3"):
             stop_workspace(connection, plane.context, get_workspace(connection, name))
     plane.until(lambda: all(_is_over(plane, name) for name in ("lab-2", "lab-3")))
+    # Behind all steps of the reconcilers, which would take a deployment to its end.
+    for name in ("delay", "to-stop", "to-delete"):
+        plane.apply(name=name)
     plane.apply(name="chat", external={"url": "https://1.1.1.1/v1", "protocol": "openai"})
     service.add_data()
     service.as_admin("PUT", f"/diffs/{digest_of(DIFF)}", params={"team": TEAM}, content=DIFF)
