@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from plinth.domain.traffic import tracking_origin
+from plinth.domain.traffic import tracking_authority, tracking_origin
 from tests.journeys.browsing import link, page_headers, sign_in, visit
 from tests.journeys.chromium import Chromium, running_chromium
 from tests.journeys.chromium_page import Page
@@ -100,7 +100,8 @@ def test_a_viewer_s_browser_reads_and_changes_nothing(plinth: Plinth, planted: P
 def test_who_is_not_signed_in_is_told_how(plinth: Plinth) -> None:
     answer = visit(plinth, "/")
     assert (answer.status_code, answer.headers["content-type"]) == (401, "text/html; charset=utf-8")
-    assert "<code>plinth open mlflow</code>" in answer.text
+    # The gateway names the whole host, which `plinth open` takes too.
+    assert f"<code>plinth open {tracking_authority(plinth.port)}</code>" in answer.text
     assert answer.headers["x-plinth-id"]
 
 
