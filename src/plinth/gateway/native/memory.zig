@@ -15,7 +15,8 @@ const longest_list = 1 << 20;
 const for_new_pages = 14;
 const for_present_pages = 25;
 
-extern "c" fn madvise(start: *anyopaque, length: usize, advice: c_int) c_int;
+// The address as a number: what the list says is not trusted to be a place in memory.
+extern "c" fn madvise(start: usize, length: usize, advice: c_int) c_int;
 
 /// Ask once, when the program begins: what is reserved then is what it allocates from later.
 pub fn useHugePages() void {
@@ -27,8 +28,9 @@ pub fn useHugePages() void {
     askFor(list);
 }
 
-fn askFor(list: []const u8) void {
-    var end_of_reserved: usize = 0;
+/// Ask for every part of a list that the system made, and for nothing where a line makes no sense.
+pub fn askFor(list: []const u8) void {
+    var end_of_reserved: ?usize = null;
     var lines = std.mem.splitScalar(u8, list, '\n');
     while (lines.next()) |line| {
         const region = Region.read(line) orelse continue;
@@ -42,7 +44,7 @@ fn askFor(list: []const u8) void {
     }
 }
 
-/// A part of the address space that is of no file.
+/// A part of the address space that is of no file; it begins before it ends.
 const Region = struct {
     start: usize,
     end: usize,
@@ -56,11 +58,11 @@ const Region = struct {
         for (0..3) |_| _ = words.next() orelse return null;
         if (words.next() != null) return null;
         const dash = std.mem.indexOfScalar(u8, place, '-') orelse return null;
-        return .{
-            .start = std.fmt.parseInt(usize, place[0..dash], 16) catch return null,
-            .end = std.fmt.parseInt(usize, place[dash + 1 ..], 16) catch return null,
-            .is_used = !std.mem.eql(u8, rights, "---p"),
-        };
+        const start = std.fmt.parseInt(usize, place[0..dash], 16) catch return null;
+        const end = std.fmt.parseInt(usize, place[dash + 1 ..], 16) catch return null;
+        // A list that changes while it is read may have lines of which a part is missing.
+        if (start == 0 or start >= end) return null;
+        return .{ .start = start, .end = end, .is_used = !std.mem.eql(u8, rights, "---p") };
     }
 
     fn isReserved(self: Region) bool {
@@ -68,6 +70,6 @@ const Region = struct {
     }
 
     fn advise(self: Region, advice: c_int) void {
-        _ = madvise(@ptrFromInt(self.start), self.end - self.start, advice);
+        _ = madvise(self.start, self.end - self.start, advice);
     }
 };
