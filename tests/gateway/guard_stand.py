@@ -60,7 +60,7 @@ def block(number: int, content: bytes) -> bytes:
 def question(**entries: str) -> bytes:
     """Encode what Envoy asks; `limited` and what is missing are added."""
     whole = {"limited": "1", "key": "k_1", "team": "research", "endpoint": "support"}
-    whole |= {"model": "-", "max_tokens": "-", "len": "-", **entries}
+    whole |= {"model": "-", "max_tokens": "-", "n": "-", "len": "-", **entries}
     pairs = b"".join(
         block(1, block(1, key.encode()) + (block(2, value.encode()) if value else b""))
         for key, value in whole.items()

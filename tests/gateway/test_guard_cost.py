@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from plinth.domain.tokens import MOST_TOKENS
 from plinth.gateway.guard.cost import UNKNOWN_INPUT_TOKENS, Need, tokens_needed, tokens_used
 from plinth.gateway.guard.limit import Asked, GuardedLimit
 
@@ -34,6 +35,13 @@ def test_a_limit_may_know_the_model_better() -> None:
     assert tokens_needed(Asked(body_bytes=10**6), limit) == Need(2048, 64)
     assert tokens_needed(Asked(), limit) == Need(2048, 64)
     assert tokens_needed(Asked(body_bytes=100), limit) == Need(50, 64)
+
+
+def test_what_does_not_say_how_long_its_answers_are_needs_as_much_for_each() -> None:
+    limit = GuardedLimit("a", 10_000, default_max_tokens=64)
+    assert tokens_needed(Asked(body_bytes=100, choices=4), limit) == Need(50, 256)
+    assert tokens_needed(Asked(body_bytes=100, choices=4, max_tokens=8), limit) == Need(50, 8)
+    assert tokens_needed(Asked(choices=MOST_TOKENS), limit).output == MOST_TOKENS
 
 
 @pytest.mark.parametrize(

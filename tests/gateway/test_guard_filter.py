@@ -27,7 +27,7 @@ def test_only_the_mark_decides_whether_the_guard_is_asked() -> None:
 
 def test_the_filter_sends_what_the_guard_reads() -> None:
     sent = [each["descriptor_key"] for each in _actions()]
-    assert sent == ["limited", "key", "team", "endpoint", "model", "max_tokens", "len"]
+    assert sent == ["limited", "key", "team", "endpoint", "model", "max_tokens", "n", "len"]
     assert {each["metadata_key"]["key"] for each in _actions()} == {"plinth"}
 
 

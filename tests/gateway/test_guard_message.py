@@ -59,6 +59,7 @@ def test_what_a_caller_writes_as_max_tokens_is_a_number_or_not_given(
     text: str, tokens: int | None
 ) -> None:
     assert read_asked(question(max_tokens=text)).max_tokens == tokens
+    assert read_asked(question(n=text)).choices == max(1, tokens or 1)
 
 
 @given(st.text(max_size=60))

@@ -350,6 +350,24 @@ def test_what_is_noted_is_what_the_log_and_the_guard_ask_for() -> None:
     assert stream.header(0, "x-plinth-length") == str(len(body))
 
 
+@pytest.mark.parametrize(
+    ("body", "choices"),
+    [
+        (b'{"model":"chat","n":4}', "4"),
+        (b'{"model":"chat","n":2,"best_of":5,"max_tokens":null}', "5"),
+        (b'{"model":"chat","n":1}', None),
+        (b'{"model":"chat"}', None),
+        (b'{"model":"chat","n":4,"max_tokens":3}', None),
+    ],
+)
+def test_the_guard_is_told_how_many_answers_where_nothing_says_how_long(
+    body: bytes, choices: str | None
+) -> None:
+    with Stream(marks={"limited": True}) as stream:
+        stream.ask(body)
+    assert stream.notes.get(("plinth", "n")) == choices
+
+
 def test_where_nothing_is_to_say_nothing_is_noted() -> None:
     assert whole(b'{"model":"chat","max_tokens":null,"n":3}').notes == {}
 

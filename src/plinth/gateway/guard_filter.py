@@ -29,6 +29,7 @@ _ASKED = (
     request.ENDPOINT,
     request.MODEL,
     request.MAX_TOKENS,
+    request.CHOICES,
     request.LENGTH,
 )
 # The guard needs a fraction of a millisecond, but on a machine that is busy with other things it

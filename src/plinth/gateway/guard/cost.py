@@ -54,7 +54,9 @@ def tokens_needed(asked: Asked, limit: GuardedLimit) -> Need:
         given = max(LEAST_INPUT_TOKENS, -(-asked.body_bytes // BYTES_PER_TOKEN))
     if limit.most_input_tokens is not None:
         given = min(given, limit.most_input_tokens)
-    wanted = limit.default_max_tokens if asked.max_tokens is None else asked.max_tokens
+    wanted = asked.max_tokens
+    if wanted is None:
+        wanted = min(MOST_TOKENS, limit.default_max_tokens * asked.choices)
     return Need(given, wanted)
 
 

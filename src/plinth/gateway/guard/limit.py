@@ -12,7 +12,8 @@ DEFAULT_MAX_TOKENS = 1024
 class Asked:
     """A request, as far as limits go. What is not known is None.
 
-    `body_bytes`: the length of its body. `max_tokens`: the most output that it wants.
+    `body_bytes`: the length of its body. `max_tokens`: the most output that it wants,
+    of all its answers together. `choices`: how many answers it wants, where it does not say that.
     """
 
     endpoint: str | None = None
@@ -21,6 +22,7 @@ class Asked:
     model: str | None = None
     body_bytes: int | None = None
     max_tokens: int | None = None
+    choices: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from plinth.gateway.guard.message import read_entries
 DOMAIN = "plinth"
 MARK = "limited"
 KEY, TEAM, ENDPOINT, MODEL = "key", "team", "endpoint", "model"
-MAX_TOKENS, LENGTH = "max_tokens", "len"
+MAX_TOKENS, CHOICES, LENGTH = "max_tokens", "n", "len"
 # What Envoy writes for what a request does not have: an empty text would drop the whole question.
 MISSING = "-"
 _LONG = 16
@@ -32,6 +32,7 @@ def read_asked(message: bytes) -> Asked:
         model=_text(get(MODEL)),
         body_bytes=_count(get(LENGTH)),
         max_tokens=_count(get(MAX_TOKENS)),
+        choices=max(1, _count(get(CHOICES)) or 1),
     )
 
 

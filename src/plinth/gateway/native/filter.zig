@@ -155,6 +155,8 @@ const Stream = struct {
             append(&pairs, &count, "len", digits(&length, body.text.len));
             if (body.mostTokens()) |number| {
                 append(&pairs, &count, "max_tokens", digits(&most, number));
+            } else if (body.choices() > 1) {
+                append(&pairs, &count, "n", digits(&most, body.choices()));
             }
             inline for (.{ "team", "key" }) |key| {
                 const value = envoy.header(self.handle, .request, "x-plinth-" ++ key);

@@ -156,12 +156,16 @@ pub const Body = struct {
             const number = self.atMost(name, most_tokens) orelse continue;
             most = @max(most orelse 0, number);
         }
-        const choices = @max(
+        return (most orelse return null) * self.choices();
+    }
+
+    /// Return how many answers in one it asks for, at most.
+    pub fn choices(self: *const Body) u64 {
+        return @max(
             1,
             self.atMost(.n, most_choices) orelse 1,
             self.atMost(.best_of, most_choices) orelse 1,
         );
-        return (most orelse return null) * choices;
     }
 
     /// Return the number that stands there, or `most` for whatever we do not read as a smaller one.
