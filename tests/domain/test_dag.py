@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plinth.domain.dag import flow_problems
 
@@ -190,9 +192,105 @@ def test_an_app_that_is_not_there_names_the_nearest() -> None:
     assert said.startswith("`app`: `main.py` is not Python: ")
 
 
-@pytest.mark.parametrize("deep", ["[" * 500, "{a: " * 500, " " * 300_000])
-def test_a_hostile_dag_is_refused_and_ends(deep: str) -> None:
-    assert flow_problems(None, {}, {"flow.dag.yaml": deep}.get) != []
+ALIASES = "a0: &a0 [x]\n" + "".join(
+    f"a{each}: &a{each} [{', '.join([f'*a{each - 1}'] * 8)}]\n" for each in range(1, 13)
+)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        *("[" * 500, "{a: " * 500, " " * 300_000),
+        ALIASES + "nodes: [{name: n, type: *a12}]",
+        ALIASES + "nodes: [{name: n, type: llm, connection: c, provider: *a12}]",
+        "nodes: [{name: n, type: python, source: {path: 2024-13-45}}]",
+        "a: !!int abc\nnodes: [{name: n}]",
+        "a: !!timestamp zz\nnodes: [{name: n}]",
+        "nodes: [" + ", ".join(f"{{name: n{each}, type: llm}}" for each in range(600)) + "]",
+    ],
+)
+def test_a_hostile_dag_is_refused_and_ends(hostile: str) -> None:
+    said = flow_problems(None, {}, {"flow.dag.yaml": hostile}.get)
+    assert 0 < len(said) <= 21
+    assert all(len(each) < 400 for each in said)
+
+
+@pytest.mark.parametrize(
+    ("tool", "said"),
+    [
+        ("x = " + "-" * 100_000 + "1", "nested too deeply"),
+        ("x = " + "a+" * 60_000 + "a", "nested too deeply"),
+        ("x = 1\n" * 100_000, "more than 500,000 characters"),
+        ("x = '\0'", "is not Python"),
+    ],
+)
+def test_a_hostile_tool_is_refused_and_ends(tool: str, said: str) -> None:
+    assert said in problems(tool=tool)[0]
+    assert said in app_problems("main:app", main=tool)[0]
+
+
+def test_no_more_is_told_than_can_be_read() -> None:
+    nodes = [tidy(name=f"n{each}", inputs={"text": "${gone.output}"}) for each in range(100)]
+    said = problems(*nodes, outputs={})
+    assert len(said) == 21
+    assert said[-1] == "there is more; correct these first"
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (tidy(type="pyhton"), "node `tidy`: `type` is `pyhton`; it must be one of `llm`, `python`"),
+        (tidy(type=None), "node `tidy`: `type` is `missing`"),
+        (tidy(type=["python"]), "node `tidy`: `type` is `a list`"),
+        (tidy(source="tidy.py"), "node `tidy`: `source` has fields, like `source: {type: code"),
+    ],
+)
+def test_a_field_of_another_kind_is_told(node: dict[str, Any], said: str) -> None:
+    assert problems(ask(), node)[0].startswith(said)
+
+
+def test_a_connection_is_a_name() -> None:
+    for wrong in ([], ["a"], {"a": 1}, 7):
+        node = tidy(inputs={"text": "${ask.output}", "search": wrong})
+        assert "no name of a connection" in problems(ask(), node, tool=CUSTOM)[0]
+
+
+def test_the_default_variant_is_one_of_the_variants() -> None:
+    variants = {"plain": {"node": {key: value for key, value in ask().items() if key != "name"}}}
+    uses = {"name": "ask", "use_variants": True}
+    of_ask = {"variants": variants, "default_variant_id": "plian"}
+    (said,) = problems(uses, tidy(), node_variants={"ask": of_ask})
+    assert said == "node `ask`: `default_variant_id` is `plian`; its variants are `plain`"
+    of_ask["default_variant_id"] = "plain"
+    assert problems(uses, tidy(), node_variants={"ask": of_ask}) == []
+
+
+PARTS = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)
+    ),
+    lambda below: st.one_of(
+        st.lists(below, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["name", "type", "source", "path", "inputs", "a", "variants", "node"]),
+            below,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["nodes", "inputs", "outputs", "node_variants"]), PARTS, max_size=4
+    ),
+    st.lists(PARTS, max_size=3),
+)
+def test_any_yaml_is_answered(fields: dict[str, Any], nodes: list[Any]) -> None:
+    for each in (fields, {**fields, "nodes": nodes}):
+        said = flow_problems(None, {}, {"flow.dag.yaml": yaml.safe_dump(each)}.get)
+        assert all(isinstance(one, str) for one in said)
 
 
 def test_a_long_chain_of_nodes_is_followed_to_its_end() -> None:

@@ -160,6 +160,8 @@ def test_a_share_of_rows_is_rounded_down() -> None:
     assert [allowed_errors(each, 250) for each in ("0", "7", "1%", "0.5%", "100%")] == [
         *(0, 7, 2, 1, 250)
     ]
+    # As a float, this share of a thousand is a little less than 641.
+    assert allowed_errors("64.1%", 1000) == 641
 
 
 def test_a_mini_batch_that_lost_rows_is_not_whole() -> None:

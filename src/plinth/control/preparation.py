@@ -260,7 +260,7 @@ def _described(model: Path) -> dict[str, Any]:
     """Return what an MLflow model's folder says of itself; nothing where it is not readable."""
     try:
         described = yaml.safe_load((model / "MLmodel").read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return {}
     return described if isinstance(described, dict) else {}
 

@@ -9,10 +9,10 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
-import yaml
-
+from plinth.domain.document import Problem, read_document, to_value
 from plinth.domain.flow import DAG_FILE
 from plinth.domain.mistake import nearest_name
 from plinth.kit.excerpt import excerpt
@@ -23,8 +23,11 @@ _REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][A-Za-z0-9_ -]*)((?:\.[^}]*)?)\}")
 _PROVIDERS = ("AzureOpenAI", "OpenAI")
 _TO_GATEWAY = ("AzureOpenAIConnection", "OpenAIConnection")
 _OF_FILES = ("llm", "python", "prompt")
+_KINDS = (*_OF_FILES, "custom_llm")
 # Larger ones are nobody's, and take long to read.
-_MOST_CHARACTERS = 200_000
+_MOST_SOURCE = 500_000
+_MOST_NODES = 500
+_MOST_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class _Node:
 
     @property
     def kind(self) -> str:
-        return str(self.fields.get("type", ""))
+        found = self.fields.get("type")
+        return found if isinstance(found, str) else ""
 
     @property
     def inputs(self) -> Mapping[str, Any]:
@@ -46,13 +50,15 @@ class _Node:
     @property
     def path(self) -> str | None:
         source = self.fields.get("source")
-        return source.get("path") if isinstance(source, dict) else None
+        found = source.get("path") if isinstance(source, dict) else None
+        return found if isinstance(found, str) else None
 
 
 def flow_problems(app: str | None, connections: Mapping[str, Any], read: Read) -> list[str]:
     """Return what keeps a flow from running, in words that name the node or the module.
 
-    `connections`: the custom ones that its file describes, by name.
+    `connections`: the custom ones that its file describes, by name. Whoever may deploy a flow may
+    send any folder: its size, its depth and what is told of it are bounded.
     """
     if app is not None:
         return list(_app_problems(app, read))
@@ -62,7 +68,11 @@ def flow_problems(app: str | None, connections: Mapping[str, Any], read: Read) -
             f"the folder holds no `{DAG_FILE}`; a flow that is no prompt flow names its `app`, "
             "like `app: main:app`"
         ]
-    return list(_Dag(text, read, connections).problems())
+    found = _Dag(text, read, connections).problems()
+    told = list(islice(found, _MOST_PROBLEMS))
+    if next(found, None) is not None:
+        told.append("there is more; correct these first")
+    return told
 
 
 def _app_problems(reference: str, read: Read) -> Iterator[str]:
@@ -75,10 +85,9 @@ def _app_problems(reference: str, read: Read) -> Iterator[str]:
     if not file:
         # It may be a module of a package that the flow's environment has.
         return
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError) as err:
-        yield f"`app`: `{file}` is not Python: {err}"
+    tree, why = _python(text)
+    if tree is None:
+        yield f"`app`: `{file}` {why}"
         return
     known = _bound(tree)
     wanted = path.partition(".")[0]
@@ -86,6 +95,18 @@ def _app_problems(reference: str, read: Read) -> Iterator[str]:
         near = nearest_name(wanted, sorted(known))
         hint = f"; did you mean `{near}`?" if near else ""
         yield f"`app`: `{file}` has no `{excerpt(wanted)}`{hint}"
+
+
+def _python(text: str) -> tuple[ast.Module | None, str]:
+    """Read a module; None, and what is wrong with it, when it is none."""
+    if len(text) > _MOST_SOURCE:
+        return None, f"has more than {_MOST_SOURCE:,} characters"
+    try:
+        return ast.parse(text), ""
+    except (SyntaxError, ValueError) as err:
+        return None, f"is not Python: {err}"
+    except (RecursionError, MemoryError):
+        return None, "is not Python that can be read: its expressions are nested too deeply"
 
 
 def _bound(tree: ast.Module) -> set[str] | None:
@@ -114,25 +135,29 @@ class _Dag:
         self._fields: Mapping[str, Any] = {}
         self._nodes: list[_Node] = []
         self._known: Mapping[str, frozenset[str]] = {}
+        # What each tool wants, by its file: many nodes may run one.
+        self._wanted: dict[str, tuple[dict[str, str], str]] = {}
 
     def problems(self) -> Iterator[str]:
         """Yield them; what cannot be read at all is the only one."""
-        if len(self._text) > _MOST_CHARACTERS:
-            yield f"`{DAG_FILE}` has more than {_MOST_CHARACTERS:,} characters"
+        document = read_document(self._text)
+        if document.root is None or document.problems:
+            for problem in document.problems:
+                line, _ = document.position(problem.offset)
+                yield f"`{DAG_FILE}`, line {line}: {_words(problem)}"
             return
-        try:
-            fields = yaml.safe_load(self._text)
-        except (yaml.YAMLError, RecursionError) as err:
-            yield f"`{DAG_FILE}` is not YAML: {' '.join(str(err).split())}"
-            return
+        fields: Any = to_value(document.root)
         nodes = fields.get("nodes") if isinstance(fields, dict) else None
         if not isinstance(nodes, list) or not nodes:
             yield f"`{DAG_FILE}` has no list `nodes` with a node in it"
             return
+        if len(nodes) > _MOST_NODES:
+            yield f"`{DAG_FILE}` has {len(nodes):,} nodes; a flow has at most {_MOST_NODES}"
+            return
         self._fields = fields
         yield from self._read_nodes(nodes)
         self._known = {
-            "input": frozenset(str(name) for name in _below(fields, "inputs")),
+            "input": frozenset(_below(fields, "inputs")),
             "node": frozenset(node.name for node in self._nodes),
         }
         for node in self._nodes:
@@ -153,7 +178,18 @@ class _Dag:
             variants = [*self._variants(given)]
             if not variants:
                 yield f"node `{excerpt(name)}` uses variants, and `node_variants` has none for it"
+            elif given.get("use_variants"):
+                yield from self._default_problems(name)
             self._nodes += variants
+
+    def _default_problems(self, name: str) -> Iterator[str]:
+        chosen = _below(self._fields, "node_variants", name)
+        named, default = _below(chosen, "variants"), chosen.get("default_variant_id")
+        if default is not None and _plain(default) not in named:
+            yield (
+                f"node `{excerpt(name)}`: `default_variant_id` is `{excerpt(_plain(default))}`; "
+                f"its variants are {', '.join(f'`{excerpt(each)}`' for each in islice(named, 20))}"
+            )
 
     def _variants(self, given: Mapping[str, Any]) -> Iterator[_Node]:
         name = str(given["name"])
@@ -174,42 +210,41 @@ class _Dag:
                 yield f"{called}: there is no file `{excerpt(node.path)}` in the folder"
         elif node.kind in _OF_FILES and "source" not in node.fields:
             yield f"{called} has no `source`"
+        elif node.kind in _OF_FILES and not isinstance(node.fields["source"], dict):
+            yield f"{called}: `source` has fields, like `source: {{type: code, path: tool.py}}`"
+        if node.kind not in _KINDS:
+            kinds = ", ".join(f"`{each}`" for each in _KINDS)
+            given = excerpt(_plain(node.fields.get("type")))
+            yield f"{called}: `type` is `{given}`; it must be one of {kinds}"
         for target, kind in self._named(node):
             if target not in self._known[kind]:
                 near = nearest_name(target, sorted(self._known[kind]))
                 hint = f"; did you mean `{near}`?" if near else ""
                 yield f"{called} refers to {kind} `{excerpt(target)}`, which there is not{hint}"
-        yield from self._connection_problems(node, called, text)
-
-    def _connection_problems(self, node: _Node, called: str, text: str | None) -> Iterator[str]:
         if node.kind == "llm":
-            provider = node.fields.get("provider")
-            if not node.fields.get("connection"):
-                yield (
-                    f"{called} names no `connection`; any name will do, it leads to the gateway: "
-                    "`connection: open_ai_connection`"
-                )
-            if provider is not None and provider not in _PROVIDERS:
-                yield (
-                    f"{called}: `provider` is `{excerpt(str(provider))}`; "
-                    f"{' and '.join(f'`{each}`' for each in _PROVIDERS)} lead to the gateway"
-                )
-        if node.kind != "python" or text is None:
-            return
-        try:
-            wanted = dict(_connections_of(ast.parse(text)))
-        except (SyntaxError, ValueError) as err:
-            yield f"{called}: `{node.path}` is not Python: {err}"
-            return
+            yield from _provider_problems(node, called)
+        if node.kind == "python" and text is not None:
+            yield from self._tool_problems(node, called, text)
+
+    def _tool_problems(self, node: _Node, called: str, text: str) -> Iterator[str]:
+        assert node.path is not None  # its text was read
+        if node.path not in self._wanted:
+            tree, why = _python(text)
+            self._wanted[node.path] = ({} if tree is None else dict(_connections_of(tree))), why
+        wanted, why = self._wanted[node.path]
+        if why:
+            yield f"{called}: `{excerpt(node.path)}` {why}"
         for name, kind in wanted.items():
             given = node.inputs.get(name)
             if given in (None, ""):
                 yield f"{called} has no connection for its input `{excerpt(name)}` ({kind})"
+            elif not isinstance(given, str):
+                yield f"{called}: its input `{excerpt(name)}` is no name of a connection ({kind})"
             elif kind not in _TO_GATEWAY and given not in self._custom:
                 yield (
-                    f"{called} needs the connection `{excerpt(str(given))}` ({kind}), which is "
+                    f"{called} needs the connection `{excerpt(given)}` ({kind}), which is "
                     "missing; the flow's file can describe it: "
-                    f"`connections: {{{excerpt(str(given))}: {{KEY: VALUE}}}}`"
+                    f"`connections: {{{excerpt(given)}: {{KEY: VALUE}}}}`"
                 )
 
     def _output_problems(self) -> Iterator[str]:
@@ -218,7 +253,7 @@ class _Dag:
             for target, kind in _references(reference):
                 if target not in self._known[kind]:
                     yield (
-                        f"output `{excerpt(str(name))}` refers to {kind} `{excerpt(target)}`, "
+                        f"output `{excerpt(name)}` refers to {kind} `{excerpt(target)}`, "
                         "which there is not"
                     )
 
@@ -239,6 +274,20 @@ class _Dag:
                 shown = " -> ".join(f"`{each}`" for each in path)
                 yield f"the nodes wait for each other in a cycle: {shown}"
                 return
+
+
+def _provider_problems(node: _Node, called: str) -> Iterator[str]:
+    provider = node.fields.get("provider")
+    if not node.fields.get("connection"):
+        yield (
+            f"{called} names no `connection`; any name will do, it leads to the gateway: "
+            "`connection: open_ai_connection`"
+        )
+    if provider is not None and provider not in _PROVIDERS:
+        yield (
+            f"{called}: `provider` is `{excerpt(_plain(provider))}`; "
+            f"{' and '.join(f'`{each}`' for each in _PROVIDERS)} lead to the gateway"
+        )
 
 
 def _cycle_from(start: str, after: Mapping[str, list[str]], done: set[str]) -> list[str]:
@@ -274,7 +323,7 @@ def _connections_of(tree: ast.Module) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        if not any("tool" in ast.dump(each) for each in node.decorator_list):
+        if not any("tool" in each for made in node.decorator_list for each in _names(made)):
             continue
         plain = node.args.args[: len(node.args.args) - len(node.args.defaults)]
         for argument in plain:
@@ -299,3 +348,14 @@ def _below(fields: Any, *path: str) -> Mapping[str, Any]:
     for name in path:
         fields = fields.get(name) if isinstance(fields, dict) else None
     return fields if isinstance(fields, dict) else {}
+
+
+def _plain(value: Any) -> str:
+    """Return a value for a message; of a list or a mapping, which may be huge, what it is."""
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return "missing" if value is None else str(value)
+
+
+def _words(problem: Problem) -> str:
+    return f"{problem.message}; {problem.hint}" if problem.hint else problem.message

@@ -192,7 +192,7 @@ def _requirements(model: Path) -> tuple[str, ...]:
                 hint="log it with an MLflow flavor that has `python_function`",
             )
         return packages_for_model((model / "requirements.txt").read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as err:
         raise Permanent(
             "the model's files cannot be read, so its environment cannot be built",
             hint=json.dumps(str(err))[:200],

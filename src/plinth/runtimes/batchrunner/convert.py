@@ -22,7 +22,8 @@ from .journal import write_json
 from .leave_path import leave_path
 from .order import Hopeless, Order, read_order
 from .predictors import OnnxModel, PyfuncModel
-from .reader import Rows, index_file, open_file
+from .reader import index_file, open_file
+from .rows import Rows
 
 # Both forms must agree on every number to within this, on every text and whole number exactly.
 ABSOLUTE, RELATIVE = 1e-5, 1e-4

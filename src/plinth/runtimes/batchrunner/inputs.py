@@ -6,7 +6,6 @@ are wrong are set aside.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .json_rows import JsonRows, as_said, natural
 from .order import Hopeless
-from .reader import LONGEST_CONTENT, BadRow, Rows
+from .rows import BadRow, Rows
 
 _TYPES = {
     "double": pa.float64(),
@@ -87,30 +87,31 @@ class Checked:
 
 
 def needed(signature: Signature, keep: Sequence[str], names: Sequence[str]) -> list[str] | None:
-    """Return which columns of a file to read; None: all of them."""
-    if signature.width is not None or not names:
+    """Return which columns of a file to read; None: all. Without `names` each row has its own."""
+    if signature.width is not None:
         return None
-    wanted = {each.name for each in signature.columns} | set(keep)
+    wanted = dict.fromkeys((*(each.name for each in signature.columns), *keep))
+    if not names:
+        return list(wanted)
     required = {each.name for each in signature.columns if each.required} | set(keep)
     # Of a file that lacks one, every row is set aside, and whole rows are kept beside the error.
     return [name for name in names if name in wanted] if required.issubset(names) else None
 
 
-def check_rows(rows: Rows, signature: Signature, keep: Sequence[str]) -> Checked:
+def check_rows(rows: Rows | JsonRows, signature: Signature, keep: Sequence[str]) -> Checked:
     """Return the rows that fit the signature, and those that do not with the reason."""
-    table = rows.table
-    wanted = _wanted(table, signature, keep)
+    wanted = _wanted(rows.names, signature, keep)
     names = (*(each.name for each in wanted if each.required), *keep)
-    lacking = [name for name in names if name not in table.column_names]
+    lacking = [name for name in names if name not in rows.names]
     if lacking and len(rows.places):
         return _without(rows, lacking)
     errors: dict[int, str] = {}
     columns = {}
     for each in wanted:
-        if each.name in table.column_names:
-            columns[each.name] = _column(table[each.name], each, errors)
+        if each.name in rows.names:
+            columns[each.name] = _column(rows, each, errors)
     chosen = np.array([at for at in range(len(rows.places)) if at not in errors], dtype=np.int64)
-    bad = [BadRow(rows.places[at], errors[at], content_of(table, at)) for at in sorted(errors)]
+    bad = [BadRow(rows.places[at], errors[at], rows.content(at)) for at in sorted(errors)]
     places = np.asarray(rows.places, dtype=np.int64)
     if errors:
         columns = {name: array.take(pa.array(chosen)) for name, array in columns.items()}
@@ -118,16 +119,10 @@ def check_rows(rows: Rows, signature: Signature, keep: Sequence[str]) -> Checked
     return Checked(columns, chosen, places, (*rows.bad, *bad))
 
 
-def content_of(table: pa.Table, at: int) -> str:
-    """Return a row as JSON, to be kept beside its error."""
-    row = table.slice(at, 1).to_pylist()[0] if table.num_columns else {}
-    return json.dumps(row, default=str)[:LONGEST_CONTENT]
-
-
-def _wanted(table: pa.Table, signature: Signature, keep: Sequence[str]) -> tuple[Wanted, ...]:
+def _wanted(given: Sequence[str], signature: Signature, keep: Sequence[str]) -> tuple[Wanted, ...]:
     if signature.width is None:
         return signature.columns
-    names = [name for name in table.column_names if name not in keep]
+    names = [name for name in given if name not in keep]
     if len(names) != signature.width:
         raise Hopeless(
             f"the model takes a matrix of {signature.width} columns; the file has {len(names)} "
@@ -136,59 +131,100 @@ def _wanted(table: pa.Table, signature: Signature, keep: Sequence[str]) -> tuple
     return tuple(Wanted(name, "double", required=True) for name in names)
 
 
-def _without(rows: Rows, lacking: Sequence[str]) -> Checked:
+def _without(rows: Rows | JsonRows, lacking: Sequence[str]) -> Checked:
     """Set every row of a file aside that lacks a column."""
     names = ", ".join(f"`{name}`" for name in lacking)
-    has = ", ".join(f"`{name}`" for name in rows.table.column_names[:20])
+    has = ", ".join(f"`{name}`" for name in rows.names[:20])
     error = f"the file has no column {names}; it has {has or 'none'}"
-    bad = [BadRow(place, error, content_of(rows.table, at)) for at, place in enumerate(rows.places)]
+    bad = [BadRow(place, error, rows.content(at)) for at, place in enumerate(rows.places)]
     none = np.array([], dtype=np.int64)
     return Checked({}, none, none, (*rows.bad, *bad))
 
 
-def _column(column: pa.ChunkedArray, wanted: Wanted, errors: dict[int, str]) -> pa.Array:
+def _column(rows: Rows | JsonRows, wanted: Wanted, errors: dict[int, str]) -> pa.Array:
     """Return a column in the model's type; rows that do not fit are noted in `errors`."""
+    if isinstance(rows, JsonRows):
+        found = _of_values(rows.values[wanted.name], wanted, errors)
+    else:
+        found = _of_array(_one_array(rows.column(wanted.name)), wanted, errors)
+    return _without_missing(found, wanted, errors)
+
+
+def _of_values(values: Sequence[Any], wanted: Wanted, errors: dict[int, str]) -> pa.Array:
+    """Return values of JSON in the model's type. What becomes of one is decided by it alone."""
+    try:
+        return _cast(natural(values), wanted)
+    except (pa.ArrowException, ValueError):
+        pass
+    found = []
+    for at, value in enumerate(values):
+        try:
+            # As text of CSV may be, a number may be larger than whole numbers of 64 bits.
+            is_large = type(value) is int and wanted.type in _FLOATS
+            one = natural([float(value) if is_large else value])
+            found.append(_cast(one, wanted)[0].as_py())
+        except (pa.ArrowException, ValueError, OverflowError):
+            found.append(None)
+            _note(at, as_said(value), wanted, errors)
+    return pa.array(found, _TYPES[wanted.type])
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    target = _TYPES[wanted.type]
-    is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
-    if is_text and wanted.type not in ("string", "binary"):
-        array = pc.if_else(pc.is_in(array, pa.array(_MISSING)), pa.scalar(None, pa.string()), array)
+    return array
+
+
+def _of_array(array: pa.Array, wanted: Wanted, errors: dict[int, str]) -> pa.Array:
     try:
-        converted = array if array.type == target else _cast(array, target, wanted)
+        return _cast(array, wanted)
     except (pa.ArrowException, ValueError):
-        converted = _value_by_value(array, target, wanted, errors)
-    return _without_missing(converted, wanted, errors)
-
-
-def _cast(array: pa.Array, target: pa.DataType, wanted: Wanted) -> pa.Array:
-    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
-    if wanted.type == "string" and not any(is_it(array.type) for is_it in texts):
-        # A number is no text for a model that was trained on texts.
-        raise ValueError("not a text")
-    if wanted.type == "boolean" and pa.types.is_floating(array.type):
-        raise ValueError("not true or false")
-    if pa.types.is_boolean(array.type) and wanted.type != "boolean":
-        raise ValueError("true and false are no numbers")
-    return array.cast(target)
-
-
-def _value_by_value(
-    array: pa.Array, target: pa.DataType, wanted: Wanted, errors: dict[int, str]
-) -> pa.Array:
+        pass
     values: list[Any] = []
     for at in range(len(array)):
         one = array.slice(at, 1)
         try:
-            values.append(_cast(one, target, wanted)[0].as_py() if one[0].is_valid else None)
+            values.append(_cast(one, wanted)[0].as_py() if one[0].is_valid else None)
         except (pa.ArrowException, ValueError):
             values.append(None)
-            told = str(one[0].as_py())[:_SHOWN]
-            errors.setdefault(at, f"`{wanted.name}`: `{told}` is not {_WORDS[wanted.type]}")
-    return pa.array(values, target)
+            _note(at, str(one[0].as_py()), wanted, errors)
+    return pa.array(values, _TYPES[wanted.type])
+
+
+def _note(at: int, said: str, wanted: Wanted, errors: dict[int, str]) -> None:
+    shown = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
+    errors.setdefault(at, f"`{wanted.name}`: `{shown}` is not {_WORDS[wanted.type]}")
+
+
+def _cast(array: pa.Array, wanted: Wanted) -> pa.Array:
+    """Return an array in the model's type. Raises ValueError, or Arrow's, for another kind.
+
+    Arrow would read a number as a time, a time as a number, and both as true.
+    """
+    target, types = _TYPES[wanted.type], pa.types
+    if types.is_string_view(array.type) or types.is_large_string(array.type):
+        array = array.cast(pa.string())
+    if array.type == target or types.is_null(array.type):
+        return array.cast(target)
+    is_text = types.is_string(array.type)
+    if wanted.type == "string" and not is_text:
+        # A number is no text for a model that was trained on texts.
+        raise ValueError("not a text")
+    if wanted.type == "boolean" and not is_text:
+        raise ValueError("not true or false")
+    if types.is_boolean(array.type):
+        raise ValueError("true and false are no numbers, and no times")
+    if types.is_temporal(array.type) != (wanted.type == "datetime") and not is_text:
+        raise ValueError("a time is no number, and a number no time")
+    if is_text and wanted.type != "binary":
+        missing = pc.is_in(array, pa.array(_MISSING))
+        array = pc.if_else(missing, pa.scalar(None, pa.string()), array)
+    # A number as large as this has no fraction: its nearest one is what text of it is read as, too.
+    is_rounded = types.is_integer(array.type) and wanted.type in _FLOATS
+    return array.cast(target, safe=not is_rounded)
 
 
 def _without_missing(array: pa.Array, wanted: Wanted, errors: dict[int, str]) -> pa.Array:

@@ -8,42 +8,25 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
+import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from .json_rows import JsonRows, first_names, json_rows
 from .order import Hopeless, InputFile
-from .records import Unreadable, csv_records, index_records, json_records
+from .records import Unreadable, csv_records, header_names, index_records, json_records
+from .rows import BadRow, Rows, shown
 from .work import Index, rows_of
 
 _PIECE_BYTES = 1 << 20
-# How much of a row that cannot be answered is kept beside its error.
-LONGEST_CONTENT = 2000
-_CSV, _JSON, _PARQUET = (".csv",), (".jsonl", ".ndjson"), (".parquet",)
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row that is set aside. `place`: its row in the file, from 0."""
-
-    place: int
-    error: str
-    content: str
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a mini-batch. `places`: the row in the file of each row of the table."""
-
-    table: pa.Table
-    places: Sequence[int]
-    bad: tuple[BadRow, ...]
+_CSV, _PARQUET = (".csv",), (".parquet",)
+# A field in quotes as it should be; what differs is for the reader that takes one row at a time.
+_QUOTED = re.compile(rb'(?:\A|(?<=[,\n]))"[^"]*+(?:""[^"]*+)*+"(?=[,\r\n]|\Z)')
 
 
 def check_digest(path: Path, file: InputFile) -> None:
@@ -72,6 +55,8 @@ def index_file(number: int, path: Path, size: int) -> Index:
             return Index(number, int(pq.ParquetFile(path).metadata.num_rows))
         with path.open("rb") as stream:
             if ending in _CSV:
+                header_names(next(csv_records(stream), b""))
+                stream.seek(0)
                 return index_records(number, csv_records(stream), size, header=True)
             return index_records(number, json_records(stream), size, header=False)
     except (Unreadable, pa.ArrowException, OSError) as err:
@@ -96,10 +81,12 @@ class ParquetRows:
             ends.append(ends[-1] + self._file.metadata.row_group(group).num_rows)
         self._ends = ends
         self._group: tuple[int, pa.Table] | None = None
+        self._name = path.name
         self.columns = tuple(self._file.schema_arrow.names)
 
     def read(self, batch: int, columns: Sequence[str] | None = None) -> Rows:
         """Return the rows of a mini-batch, of all columns or of those that are named."""
+        _only_once(self._name, self.columns, columns)
         start, stop = rows_of(self._index, batch, self._size)
         parts = []
         for group in range(len(self._ends) - 1):
@@ -125,10 +112,16 @@ class TextRows:
     def __init__(self, path: Path, index: Index, size: int) -> None:
         self._path, self._index, self._size = path, index, size
         self._is_csv = path.suffix.lower() in _CSV
-        self.columns: tuple[str, ...] = self._header() if self._is_csv else ()
+        # Each line of JSON has its own.
+        self.columns: tuple[str, ...] = ()
+        self._all = self._names()
+        if self._is_csv:
+            self.columns = self._all
 
-    def read(self, batch: int, columns: Sequence[str] | None = None) -> Rows:
-        """Return the rows of a mini-batch; of JSON all names that occur are columns."""
+    def read(self, batch: int, columns: Sequence[str] | None = None) -> Rows | JsonRows:
+        """Return the rows of a mini-batch, of all columns or of those that are named."""
+        if self._is_csv:
+            _only_once(self._path.name, self.columns, columns)
         first, stop = rows_of(self._index, batch, self._size)
         begin, end = self._index.offsets[batch], self._index.offsets[batch + 1]
         with self._path.open("rb") as stream:
@@ -139,34 +132,41 @@ class TextRows:
             if quick is not None:
                 return Rows(quick, range(first, stop), ())
             return self._row_by_row(content, first, columns)
-        return _json_rows(content, first)
+        names = self._all if columns is None else columns
+        return json_rows(content, first, names, exactly=columns is None)
 
-    def _header(self) -> tuple[str, ...]:
+    def _names(self) -> tuple[str, ...]:
         with self._path.open("rb") as stream:
-            header = next(csv_records(stream), b"")
-        text = header.decode("utf-8-sig", errors="replace").lstrip()
-        names = next(csv.reader(io.StringIO(text, newline="")), [])
-        return tuple(names)
+            if self._is_csv:
+                return header_names(next(csv_records(stream), b""))
+            return first_names(next(json_records(stream), b"{}"))
 
     def _parsed(self, content: bytes, count: int, columns: Sequence[str] | None) -> pa.Table | None:
-        """Return all rows at once, or None where one of them is in the way."""
-        if len(set(self.columns)) != len(self.columns):
-            raise Hopeless(f"`{self._path.name}` has two columns of one name")
-        chosen = [name for name in self.columns if columns is None or name in columns]
+        """Return all rows at once, or None where one of them is in the way.
+
+        Both ways must agree on every row, whatever stands beside it: what they read differently,
+        a quote in a wrong place or half of a line's end, is for the slower one.
+        """
+        if content.count(b"\r") != content.count(b"\r\n") or b'"' in _QUOTED.sub(b"", content):
+            return None
+        names = [f"{at}\0{name}" for at, name in enumerate(self.columns)]
+        chosen = [at for at, name in enumerate(self.columns) if columns is None or name in columns]
         try:
             table = pyarrow.csv.read_csv(
                 pa.BufferReader(content),
-                pyarrow.csv.ReadOptions(column_names=list(self.columns), use_threads=False),
+                pyarrow.csv.ReadOptions(column_names=names, use_threads=False),
                 pyarrow.csv.ParseOptions(newlines_in_values=True),
                 pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(self.columns, pa.string()),
-                    include_columns=chosen,
+                    column_types=dict.fromkeys(names, pa.string()),
+                    include_columns=[names[at] for at in chosen],
                     strings_can_be_null=False,
                 ),
             )
         except pa.ArrowException:
             return None
-        return table if table.num_rows == count else None
+        if table.num_rows != count:
+            return None
+        return table.rename_columns([self.columns[at] for at in chosen])
 
     def _row_by_row(self, content: bytes, first: int, columns: Sequence[str] | None) -> Rows:
         bad, places, kept = [], [], []
@@ -195,41 +195,10 @@ class TextRows:
         return values, ""
 
 
-def shown(record: bytes) -> str:
-    """Return a row as it is kept beside its error."""
-    return record.decode(errors="replace").rstrip("\r\n")[:LONGEST_CONTENT]
-
-
-def _json_rows(content: bytes, first: int) -> Rows:
-    bad, places, kept = [], [], []
-    for place, record in enumerate(json_records(io.BytesIO(content)), first):
-        try:
-            value = json.loads(record)
-        except ValueError as err:
-            bad.append(BadRow(place, f"not JSON: {err}", shown(record)))
-            continue
-        if not isinstance(value, dict):
-            why = f"is {type(value).__name__}, not an object with names"
-            bad.append(BadRow(place, why, shown(record)))
-            continue
-        places.append(place)
-        kept.append(value)
-    names = dict.fromkeys(name for row in kept for name in row)
-    columns = {name: _json_column([row.get(name) for row in kept]) for name in names}
-    table = pa.table(columns) if columns else pa.table({})
-    return Rows(table, places, tuple(bad))
-
-
-def _json_column(values: list[Any]) -> pa.Array:
-    kinds = {type(value) for value in values if value is not None}
-    if kinds and kinds <= {int, float} and kinds != {int}:
-        return pa.array([None if value is None else float(value) for value in values], pa.float64())
-    if len(kinds) == 1 and kinds <= {int, bool, str}:
-        try:
-            return pa.array(values)
-        except (pa.ArrowException, OverflowError):
-            pass
-    texts = [
-        value if isinstance(value, str) or value is None else json.dumps(value) for value in values
-    ]
-    return pa.array(texts, pa.string())
+def _only_once(file: str, names: Sequence[str], wanted: Sequence[str] | None) -> None:
+    """Return if each column that is read has a name of its own. Raises Hopeless otherwise."""
+    counts = Counter(names)
+    twice = [name for name in counts if counts[name] > 1 and (wanted is None or name in wanted)]
+    if twice:
+        listed = ", ".join(f"`{name}`" for name in twice)
+        raise Hopeless(f"`{file}` has {listed} more than once as the name of a column")

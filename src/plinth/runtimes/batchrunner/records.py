@@ -5,6 +5,8 @@ An empty line is no row. A line break within quotes belongs to its field, as in 
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -22,8 +24,8 @@ class Unreadable(ValueError):
 def csv_records(stream: BinaryIO) -> Iterator[bytes]:
     """Yield the records of a CSV file as they stand, the header first, with their line ends."""
     parts: list[bytes] = []
-    size, is_open = 0, False
-    for line in stream:
+    size, is_open, began = 0, False, 1
+    for number, line in enumerate(stream, 1):
         if not is_open and not line.strip():
             # Its bytes belong to the record before, so that offsets add up.
             parts.append(line)
@@ -32,16 +34,30 @@ def csv_records(stream: BinaryIO) -> Iterator[bytes]:
         if not is_open and any(part.strip() for part in parts):
             yield b"".join(parts)
             parts, size = [], 0
+        if not is_open:
+            began = number
         parts.append(line)
         size += len(line)
         if b'"' in line:
             is_open = _is_open(line, is_open)
         if is_open and size > LONGEST_RECORD_BYTES:
             raise Unreadable(
-                f"a quote that is opened and not closed within {LONGEST_RECORD_BYTES:,} bytes"
+                f"the row of line {began:,} opens a quote that is not closed within "
+                f"{LONGEST_RECORD_BYTES:,} bytes"
             )
+    if is_open:
+        raise Unreadable(f"the row of line {began:,} opens a quote that is never closed")
     if any(part.strip() for part in parts):
         yield b"".join(parts)
+
+
+def header_names(record: bytes) -> tuple[str, ...]:
+    """Return the names in a header. Raises Unreadable where the file's lines end with CR alone."""
+    text = record.decode("utf-8-sig", errors="replace").strip("\r\n")
+    lines = list(csv.reader(io.StringIO(text, newline="")))
+    if len(lines) > 1:
+        raise Unreadable("its lines end with CR alone; they must end with LF, or CR and LF")
+    return tuple(lines[0]) if lines else ()
 
 
 def json_records(stream: BinaryIO) -> Iterator[bytes]:

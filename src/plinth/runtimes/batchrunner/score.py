@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .inputs import Checked, check_rows, content_of
+from .inputs import Checked, check_rows
+from .json_rows import JsonRows
 from .order import CONTENT_COLUMN, ERROR_COLUMN, FILE_COLUMN, ROW_COLUMN, Hopeless
 from .predictors import Model, NotRowByRow
-from .reader import BadRow, Rows
+from .rows import BadRow, Rows
 
 _ERROR_LENGTH = 500
 
@@ -30,7 +31,9 @@ class Scored:
     quarantine: pa.Table | None
 
 
-def score(rows: Rows, model: Model, keep: Sequence[str], file_name: str, budget: int) -> Scored:
+def score(
+    rows: Rows | JsonRows, model: Model, keep: Sequence[str], file_name: str, budget: int
+) -> Scored:
     """Return what is to be written of a mini-batch.
 
     `budget`: how many rows may fail. Raises TooManyErrors as soon as more did, Hopeless when the
@@ -43,10 +46,10 @@ def score(rows: Rows, model: Model, keep: Sequence[str], file_name: str, budget:
     def hold() -> None:
         _hold(bad, budget, file_name)
 
-    answers, kept = _answer(checked, rows.table, model, bad, hold)
+    answers, kept = _answer(checked, rows, model, bad, hold)
     output = None
     if len(kept):
-        kept_columns = _kept(checked, rows.table, kept, keep)
+        kept_columns = _kept(checked, rows, kept, keep)
         output = _output(checked.places[kept], kept_columns, answers, file_name)
     return Scored(output, _quarantine(bad, file_name) if bad else None)
 
@@ -60,7 +63,7 @@ def to_parquet(table: pa.Table) -> bytes:
 
 def _answer(
     checked: Checked,
-    table: pa.Table,
+    rows: Rows | JsonRows,
     model: Model,
     bad: list[BadRow],
     hold: Callable[[], None],
@@ -84,7 +87,7 @@ def _answer(
             raise Hopeless(f"{err}; a batch needs one answer for each row") from err
         except Exception as err:  # noqa: BLE001 - the model's own code may raise anything
             if len(some) == 1:
-                bad.append(_raised(checked, table, int(some[0]), err))
+                bad.append(_raised(checked, rows, int(some[0]), err))
                 hold()
                 continue
             half = len(some) // 2
@@ -97,13 +100,15 @@ def _answer(
     return answers, np.concatenate([some for some, _ in parts])
 
 
-def _raised(checked: Checked, table: pa.Table, at: int, err: Exception) -> BadRow:
+def _raised(checked: Checked, rows: Rows | JsonRows, at: int, err: Exception) -> BadRow:
     said = " ".join(str(err).split())[:_ERROR_LENGTH]
     error = f"the model raised {type(err).__name__}: {said}"
-    return BadRow(int(checked.places[at]), error, content_of(table, int(checked.chosen[at])))
+    return BadRow(int(checked.places[at]), error, rows.content(int(checked.chosen[at])))
 
 
-def _kept(checked: Checked, table: pa.Table, kept: Any, keep: Sequence[str]) -> dict[str, Any]:
+def _kept(
+    checked: Checked, rows: Rows | JsonRows, kept: Any, keep: Sequence[str]
+) -> dict[str, Any]:
     """Return the columns that are passed on, of the rows that were answered."""
     found = {}
     for name in keep:
@@ -111,8 +116,8 @@ def _kept(checked: Checked, table: pa.Table, kept: Any, keep: Sequence[str]) -> 
         if column is not None:
             found[name] = column if len(kept) == checked.count else column.take(pa.array(kept))
         else:
-            column = table[name]
-            is_whole = len(kept) == table.num_rows
+            column = rows.column(name)
+            is_whole = len(kept) == len(rows.places)
             found[name] = column if is_whole else column.take(pa.array(checked.chosen[kept]))
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
 # How many portions each worker gets, at the least, so that all end at about the same time.
@@ -113,5 +114,5 @@ def portions(
 def allowed_errors(threshold: str, rows: int) -> int:
     """Return how many of so many rows may be set aside; a share is rounded down."""
     if threshold.endswith("%"):
-        return int(rows * float(threshold[:-1]) / 100)
+        return int(rows * Decimal(threshold[:-1]) / 100)
     return int(threshold)
