@@ -31,6 +31,11 @@ def test_patterns_are_relative_and_hidden_files_are_left_out(folder: Path) -> No
     assert names(find_files([f"{folder}/deep/*.csv", "a.csv"], folder)) == ["a.csv", "deep/c.csv"]
 
 
+def test_a_file_is_found_by_its_name_whatever_is_in_it(tmp_path: Path) -> None:
+    (tmp_path / "a[1].csv").touch()
+    assert names(find_files(["a[1].csv"], tmp_path)) == ["a[1].csv"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [("z*.csv", "no file matches"), ("z.csv", "is not a file"), ("notes.txt", "no data file")],
@@ -50,6 +55,14 @@ def test_files_are_sent_once_and_are_the_version_they_were(folder: Path, service
     assert send_files(client, "rows", files, team=TEAM)["added"] is False
     shown = client.data_version("rows", version=None, team=TEAM)
     assert [each["name"] for each in shown["files"]] == ["a.csv", "b.csv", "deep/c.csv"]
+
+
+def test_the_same_bytes_are_sent_for_each_ending(tmp_path: Path, service: Service) -> None:
+    for name in ("a.csv", "b.jsonl", "c 1.csv"):
+        (tmp_path / name).touch()
+    client = connect(service, service.admin)
+    made = send_files(client, "none", find_files(["*"], tmp_path), team=TEAM, as_is=True)
+    assert made["version"] == 1
 
 
 def test_a_file_that_disappears_meanwhile_is_named(folder: Path, service: Service) -> None:

@@ -37,7 +37,8 @@ def test_a_file_that_the_storage_lost_is_named(plane: Plane) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../x.csv", "/x.csv", "a//x.csv", ".x.csv", "a/.x", "x y.csv", ""]
+    "name",
+    ["../x.csv", "/x.csv", "a//x.csv", ".x.csv", "a/.x", "x\ny.csv", "", "x ", "x.", "\u202ex"],
 )
 def test_a_name_that_would_leave_its_folder_is_refused(name: str) -> None:
     with pytest.raises(Invalid, match="is not accepted"):
@@ -45,7 +46,8 @@ def test_a_name_that_would_leave_its_folder_is_refused(name: str) -> None:
 
 
 def test_folders_within_a_version_are_accepted() -> None:
-    assert check_file_name("month=1/part-0.parquet") == "month=1/part-0.parquet"
+    for name in ("month=1/part-0.parquet", "Sales 2024 (new).csv", "Übung/数据.csv"):
+        assert check_file_name(name) == name
 
 
 def test_the_digest_is_of_names_and_contents_in_order() -> None:

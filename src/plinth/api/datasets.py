@@ -70,7 +70,8 @@ async def add(
     if not _FILE_NAME.fullmatch(file_name):
         raise Invalid(
             f"the file name `{excerpt(file_name)}` is not accepted; "
-            "letters, digits, `_`, `.` and `-` are"
+            "letters, digits, `_`, `.` and `-` are",
+            hint="rename the file, or add it by a pattern, as a version of many files",
         )
     await asyncio.to_thread(require_team, context, owner)
     async with uploads.receive(request, most_bytes=MOST_DATA_BYTES) as upload:

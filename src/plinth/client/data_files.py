@@ -65,26 +65,30 @@ def send_files(
     """
     digests = {each.name: _digest_of(each.path) for each in files}
     missing = set(client.missing_files(name, digests, team=team))
+    sent: set[tuple[str, str]] = set()
     for number, each in enumerate(files, 1):
         digest = digests[each.name]
-        if digest in missing:
+        # What the same bytes mean depends on the ending.
+        kind = (digest, each.path.suffix.lower())
+        if digest in missing and kind not in sent:
             try:
                 client.put_data_file(name, digest, each.path, file_name=each.name, team=team)
             except OSError as err:
                 raise _unreadable(each.path, err) from err
-            missing.discard(digest)
+            sent.add(kind)
         told(number, len(files))
     return client.add_data_files(name, digests, as_is=as_is, team=team)
 
 
 def _matching(pattern: str, base: Path) -> list[Path]:
     path = Path(os.path.abspath(base / pattern))
-    if not _PATTERN.intersection(pattern):
-        if not path.is_file():
-            raise Invalid(
-                f"`{path}` is not a file", hint="name Parquet, CSV or JSONL files, or a pattern"
-            )
+    if path.is_file():
+        # Also one with a `[` in its name.
         return [path]
+    if not _PATTERN.intersection(pattern):
+        raise Invalid(
+            f"`{path}` is not a file", hint="name Parquet, CSV or JSONL files, or a pattern"
+        )
     anchor = Path(path.anchor)
     found = [each for each in anchor.glob(str(path.relative_to(anchor))) if each.is_file()]
     # A file that begins with a dot is half written, or somebody's editor's.

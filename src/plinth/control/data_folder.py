@@ -25,8 +25,9 @@ from plinth.kit.ids import digest_of
 # The name of the stored listing; no data file that Plinth reads has this ending.
 LISTING = "files.json"
 MOST_FILES = 10_000
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]{0,199}")
-_LONGEST_NAME = 400
+# Letters and digits of any script, as people name their files.
+_PART = re.compile(r"\w(?:[\w .,=+@~()-]*[\w=+@~()-])?")
+_LONGEST_NAME, _LONGEST_PART_BYTES = 400, 200
 _FILES: TypeAdapter[tuple[DataFile, ...]] = TypeAdapter(tuple[DataFile, ...])
 
 
@@ -55,12 +56,19 @@ def content_key(team: str, digest: str) -> str:
 
 def check_file_name(name: str) -> str:
     """Return the name of a file in a data version. Raises Invalid: parts joined by `/`."""
-    if len(name) > _LONGEST_NAME or not all(_PART.fullmatch(part) for part in name.split("/")):
+    parts = name.split("/")
+    if len(name) > _LONGEST_NAME or not all(map(_is_file_name, parts)):
         raise Invalid(
-            f"the file name `{excerpt(name)}` is not accepted; letters, digits, `_`, `.`, `=` "
-            "and `-` are, in folders joined by `/`"
+            f"the file name `{excerpt(name)}` is not accepted; letters, digits, spaces and "
+            "`_.,=+@~()-` are, in folders joined by `/`",
+            hint="rename the file; a name begins with a letter or a digit",
         )
     return name
+
+
+def _is_file_name(part: str) -> bool:
+    is_short = len(part.encode(errors="replace")) <= _LONGEST_PART_BYTES
+    return is_short and part.isprintable() and _PART.fullmatch(part) is not None
 
 
 def digest_of_files(files: tuple[DataFile, ...]) -> str:

@@ -277,9 +277,11 @@ class Runner:
         deaths[key] += 1
         how = how_it_ended(hand)
         print(f"a worker {how}; another one goes on", flush=True)  # noqa: T201 - its log
-        if deaths[key] >= _DEATHS:
+        # All workers load the same: whoever ends them all at once ends none of them thrice.
+        most = _DEATHS * (1 if key[0] >= 0 else self._progress.workers)
+        if deaths[key] >= most:
             where = f"at mini-batch {key[1]} of `{self._name(hand)}`" if key[0] >= 0 else "loading"
-            raise Hopeless(f"a worker {how}, {_DEATHS} times {where}")
+            raise Hopeless(f"a worker {how}, {most} times {where}")
         if key[0] >= 0:
             last = rest.last if rest is not None else key[1]
             # It may have finished the mini-batch and died before it could say so.
