@@ -146,6 +146,14 @@ def test_lines_are_read_without_what_is_done_and_without_empty_ones(tmp_path: Pa
     found = list(read_requests(tmp_path / "in", {3}))
     assert [(each.line, each.custom_id) for each in found] == [(1, "c-1"), (4, "c-3")]
     assert json.loads(found[0].body) == {"model": "ü", "n": 1}
+    assert found[0].body == '{"model":"ü","n":1}'.encode()
+
+
+def test_half_a_character_is_sent_as_it_was_written(tmp_path: Path) -> None:
+    line = '{"custom_id": "c", "url": "/v1", "body": {"model": "\\ud800"}}'
+    (tmp_path / "in").write_text(line)
+    (found,) = read_requests(tmp_path / "in", ())
+    assert found.body == b'{"model":"\\ud800"}'
 
 
 @contextmanager

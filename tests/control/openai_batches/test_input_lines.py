@@ -43,7 +43,8 @@ def test_a_file_without_requests_is_said(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["{", "[]", "1", '{"a": NaN}', "\xff", "[" * 100_000, '{"a": 1} {"b": 2}']
+    "bad",
+    ["{", "[]", "1", '{"a": NaN}', "\xff", "[" * 100_000, '{"a": 1} {"b": 2}', '{"a": 1e999}'],
 )
 def test_what_is_no_object_is_said_with_its_line(tmp_path: Path, bad: str) -> None:
     content = json.dumps(line("a")).encode() + b"\n" + bad.encode("latin-1") + b"\n"

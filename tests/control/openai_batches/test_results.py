@@ -67,6 +67,7 @@ def test_tokens_are_added_up_in_both_of_openais_shapes(tmp_path: Path) -> None:
 
 def test_usage_that_cannot_be_is_nothing(tmp_path: Path) -> None:
     odd = [7, None, "x", {"prompt_tokens": -5, "completion_tokens": True}, {"prompt_tokens": 1.5}]
+    odd.append({"prompt_tokens": 10**300, "completion_tokens": 10**16})
     journal = "".join(record(n, {"usage": each}) for n, each in enumerate(odd, start=1))
     found, *_ = gathered(tmp_path, journal + record(9, "text"), "completed")
     assert found.usage()["total_tokens"] == 0

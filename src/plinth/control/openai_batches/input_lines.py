@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,7 @@ def check_lines(path: Path, endpoint: str, models: Collection[str]) -> Checked:
 
 def _parsed(line: bytes, number: int, checked: Checked) -> dict[str, Any] | None:
     try:
-        request = json.loads(line, parse_constant=_refuse)
+        request = json.loads(line, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         message = "This line is not parseable as valid JSON."
         checked.add("invalid_json_line", message, line=number)
@@ -93,6 +94,14 @@ def _parsed(line: bytes, number: int, checked: Checked) -> dict[str, Any] | None
 
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    # It would be sent on as `Infinity`, which is none.
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is larger than a number can be")
+    return number
 
 
 def _check(request: dict[str, Any], number: int, checked: Checked, known: dict[str, int]) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from plinth.domain.tokens import MOST_TOKENS
+
 # What OpenAI says of a line that was not sent, by the status that the batch ends with.
 _UNSENT: Mapping[str, tuple[str, str]] = {
     "expired": (
@@ -121,5 +123,6 @@ def _add_usage(tokens: dict[str, int], body: object) -> None:
 
 def _number(values: Mapping[str, Any], name: str) -> int:
     number = values.get(name)
-    is_count = isinstance(number, int) and not isinstance(number, bool) and number > 0
-    return int(number) if is_count and number is not None else 0
+    is_count = isinstance(number, int) and not isinstance(number, bool)
+    # Beyond it, it counts for nothing, as in the ledger.
+    return number if number is not None and is_count and 0 < number <= MOST_TOKENS else 0

@@ -6,6 +6,7 @@ import json
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +26,12 @@ def read_requests(path: Path, without: Container[int]) -> Iterator[Request]:
             if number in without or not line.strip():
                 continue
             said = json.loads(line)
-            body = json.dumps(said["body"], separators=(",", ":")).encode()
-            yield Request(number, said["custom_id"], said["url"], body)
+            yield Request(number, said["custom_id"], said["url"], _written(said["body"]))
+
+
+def _written(body: Any) -> bytes:
+    """Write a body as short as it is: what was checked to fit must not grow."""
+    try:
+        return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # Half of a character, which only JSON can write.
+        return json.dumps(body, separators=(",", ":")).encode()
