@@ -61,3 +61,9 @@ def test_two_files_of_one_name_are_refused(plane: Plane) -> None:
     file = send(plane, "a.csv", "x\n1\n")
     with pytest.raises(Invalid, match=r"two files are called `a.csv`"):
         make_version(plane.context, TEAM, "d", FileList(files=(file, file)))
+
+
+def test_a_file_whose_name_is_a_folder_of_another_is_refused(plane: Plane) -> None:
+    file, below = send(plane, "a.csv", "x\n1\n"), send(plane, "a.csv/b.csv", "x\n1\n")
+    with pytest.raises(Invalid, match=r"`a.csv` is a file and a folder"):
+        make_version(plane.context, TEAM, "d", FileList(files=(file, below)))

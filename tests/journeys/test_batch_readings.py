@@ -100,6 +100,14 @@ def test_a_number_of_json_is_read_as_it_stands_beside_whatever(reads: Reads) -> 
     assert whole[1] == "error: `x`: `1.5` is not a whole number"
 
 
+def test_a_number_that_is_too_large_for_its_type_is_none(reads: Reads) -> None:
+    files = {"a.jsonl": lines("1e300", 1.5, "Infinity"), "b.csv": b"x\n1e300\n2\ninf\n"}
+    found = reads({**files, "c.parquet": b""}, "float")
+    assert found["a.jsonl"] == ["error: `x`: `1e+300` is not a number", {"x": "1.5"}, {"x": "inf"}]
+    assert found["b.csv"] == ["error: `x`: `1e300` is not a number", {"x": "2.0"}, {"x": "inf"}]
+    assert "`c.parquet` cannot be read" in found["c.parquet"]
+
+
 def test_a_text_of_json_is_a_text_and_nothing_else_is(reads: Reads) -> None:
     files = {"a.jsonl": lines('"3"', 3, "[1]", '"\\ud800"', '""')}
     assert reads(files, "string")["a.jsonl"] == [

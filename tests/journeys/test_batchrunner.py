@@ -187,7 +187,7 @@ def test_more_errors_than_may_end_the_run_and_what_is_finished_stays(make: Make)
 
 
 def test_rows_that_are_poison_are_set_aside_alone(make: Make) -> None:
-    lines = csv_of(30, {4: "raise", 17: "raise"}).splitlines()
+    lines = csv_of(30, {4: "raise", 17: "raise", 25: "exit"}).splitlines()
     lines[8] = "seven,"
     lines[20] = "1,2,3"
     lines[22] = ","
@@ -201,6 +201,7 @@ def test_rows_that_are_poison_are_set_aside_alone(make: Make) -> None:
         18: "the model raised ValueError: told to raise",
         20: "has 3 values, the header has 2",
         22: "`x` has no value, and the model's signature allows no missing one",
+        26: "the model raised SystemExit: 0",
     }
     kept = [row["input_row"] for row in stand.rows()]
     assert kept == [row for row in range(1, 31) if row not in aside]

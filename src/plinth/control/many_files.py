@@ -7,7 +7,7 @@ Called by the API: `keep_file` for each file, `missing_of` to learn which are th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import NamedTemporaryFile
 from typing import Annotated
 
@@ -103,6 +103,9 @@ def make_version(context: Context, team: str, name: str, wanted: FileList) -> tu
     names = [check_file_name(each.name) for each in wanted.files]
     for twice in sorted({each for each in names if names.count(each) > 1})[:1]:
         raise Invalid(f"two files are called `{excerpt(twice)}`", hint="rename one of them")
+    folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
+    for both in sorted(folders.intersection(names))[:1]:
+        raise Invalid(f"`{excerpt(both)}` is a file and a folder", hint="rename one of them")
     found = [_required(context, team, each) for each in wanted.files]
     if not wanted.as_is:
         _check_alike(wanted.files, found)

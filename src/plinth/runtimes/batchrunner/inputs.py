@@ -224,7 +224,12 @@ def _cast(array: pa.Array, wanted: Wanted) -> pa.Array:
         array = pc.if_else(missing, pa.scalar(None, pa.string()), array)
     # A number as large as this has no fraction: its nearest one is what text of it is read as, too.
     is_rounded = types.is_integer(array.type) and wanted.type in _FLOATS
-    return array.cast(target, safe=not is_rounded)
+    found = array.cast(target, safe=not is_rounded)
+    if target == pa.float32() and pc.any(pc.is_inf(found)).as_py():
+        wide = array.cast(pa.float64(), safe=False)
+        if not pc.all(pc.equal(pc.is_inf(found), pc.is_inf(wide))).as_py():
+            raise ValueError("larger than a number of 32 bits")
+    return found
 
 
 def _without_missing(array: pa.Array, wanted: Wanted, errors: dict[int, str]) -> pa.Array:

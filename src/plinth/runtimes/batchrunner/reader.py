@@ -47,9 +47,9 @@ def check_digest(path: Path, file: InputFile) -> None:
 
 def index_file(number: int, path: Path, size: int) -> Index:
     """Count the rows of a file. Raises Hopeless when it has none that can be told apart."""
-    if path.stat().st_size == 0:
-        return Index(number, 0)
     ending = path.suffix.lower()
+    if path.stat().st_size == 0 and ending not in _PARQUET:
+        return Index(number, 0)
     try:
         if ending in _PARQUET:
             return Index(number, int(pq.ParquetFile(path).metadata.num_rows))

@@ -85,7 +85,7 @@ def _answer(
             parts.append((some, model.predict(columns, len(some))))
         except NotRowByRow as err:
             raise Hopeless(f"{err}; a batch needs one answer for each row") from err
-        except Exception as err:  # noqa: BLE001 - the model's own code may raise anything
+        except (Exception, SystemExit) as err:  # noqa: BLE001 - the model's code may raise anything
             if len(some) == 1:
                 bad.append(_raised(checked, rows, int(some[0]), err))
                 hold()
@@ -100,7 +100,7 @@ def _answer(
     return answers, np.concatenate([some for some, _ in parts])
 
 
-def _raised(checked: Checked, rows: Rows | JsonRows, at: int, err: Exception) -> BadRow:
+def _raised(checked: Checked, rows: Rows | JsonRows, at: int, err: BaseException) -> BadRow:
     said = " ".join(str(err).split())[:_ERROR_LENGTH]
     error = f"the model raised {type(err).__name__}: {said}"
     return BadRow(int(checked.places[at]), error, rows.content(int(checked.chosen[at])))
