@@ -51,7 +51,8 @@ def cookie_rules(port: int, *, without: Sequence[str], provider: str) -> list[Js
     return [
         {"match": {"path": SIGN_IN_PATH, "headers": [host]}},
         {
-            "match": {"prefix": "/", "headers": [host, *absent]},
+            # In this order: most requests have a key in a header, and that is quickly seen.
+            "match": {"prefix": "/", "headers": [*absent, host]},
             "requires": {"provider_name": provider},
         },
     ]
