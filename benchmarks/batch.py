@@ -96,11 +96,14 @@ def run(folder: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     bare: list[Cost] = []
     ray: list[Cost] = []
     for number in range(chosen.rounds):
-        turns = [(ours, _ours), (bare, _bare)]
-        for costs, program in turns if number % 2 else reversed(turns):
-            costs.append(program(stand, folder / "out"))
+        turns = [(ours, _ours, "ours"), (bare, _bare, "bare")]
+        for costs, program, name in turns if number % 2 else reversed(turns):
+            costs.append(program(stand, folder / name))
         if chosen.ray is not None:
-            ray.append(_ray(stand, folder / "out", chosen.ray))
+            ray.append(_ray(stand, folder / "ray_data", chosen.ray))
+    _compare(stand, [folder / "ours" / "output", folder / "bare"])
+    if ray:
+        _compare(stand, [folder / "bare", folder / "ray_data"])
     million = stand.rows / 1e6
     result: dict[str, Any] = {**facts(), "rows": stand.rows, "files": _FILES, "workers": _WORKERS}
     for name, costs in (("ours", ours), ("bare", bare), ("ray_data", ray)):
@@ -184,12 +187,21 @@ def _bare(stand: Stand, out: Path) -> Cost:
     return _run([stand.python, _HERE / "batch_bare.py", *arguments], _environment())
 
 
+def _compare(stand: Stand, folders: Sequence[Path]) -> None:
+    """Raise SystemExit when what stands in the folders is not the same answers."""
+    subprocess.run([stand.python, _HERE / "batch_same.py", *folders], check=True)
+
+
 def _ray(stand: Stand, out: Path, python: Path) -> Cost:
     """Measure Ray Data; its processes are nobody's children, so all that are marked are watched."""
     shutil.rmtree(out, ignore_errors=True)
     arguments = (stand.source, out, stand.form, str(_ROWS), str(_WORKERS))
     mark = f"{os.getpid()}.{time.monotonic()}"
-    variables = {**_environment(), _MARKER: mark, "RAY_USAGE_STATS_ENABLED": "0"}
+    # It keeps a key of its cluster in the home, which is to be this run's.
+    home = stand.folder / "ray_home"
+    home.mkdir(exist_ok=True)
+    own = {"HOME": str(home), "RAY_USAGE_STATS_ENABLED": "0"}
+    variables = {**_environment(), **own, _MARKER: mark}
     began = time.monotonic()
     used: dict[str, float] = {}
     command = [str(python), str(_HERE / "batch_ray.py"), *map(str, arguments)]

@@ -36,8 +36,15 @@ def main() -> None:
     """Answer all files."""
     source, target, form, size, workers = sys.argv[1:]
     ray = importlib.import_module("ray")
-    ray.init(num_cpus=int(workers) + 1, include_dashboard=False, log_to_driver=False)
-    data = ray.data.read_parquet(source)
+    ray.init(
+        num_cpus=int(workers) + 1,
+        include_dashboard=False,
+        log_to_driver=False,
+        _temp_dir=str(Path(target).resolve().with_name("ray")),
+    )
+    # Else files as small as these come as one block, which one actor answers alone.
+    blocks = len(list(Path(source).iterdir()))
+    data = ray.data.read_parquet(source, override_num_blocks=blocks)
     answered = data.map_batches(
         Answer,
         fn_constructor_args=(form,),

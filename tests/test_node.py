@@ -7,28 +7,8 @@ from pathlib import Path
 import pytest
 
 from plinth.kit.errors import Invalid, Temporary
-from plinth.kit.files import locked
 from plinth.kit.home import Home
-from plinth.node import control_planes, passed_variables, status, up
-
-
-def test_no_secret_of_the_shell_reaches_the_nodes_processes():
-    shell = {
-        "PATH": "/bin",
-        "HOME": "/home/ann",
-        "UV_DEFAULT_INDEX": "https://packages.example",
-        "AWS_SECRET_ACCESS_KEY": "s3cret",
-        "GITHUB_TOKEN": "t0ken",
-        "PLINTH_KEY": "plk_x",
-        "PYTHONPATH": "/elsewhere",
-        "VIRTUAL_ENV": "/venv",
-    }
-    assert passed_variables(shell) == {
-        "PATH": "/bin",
-        "HOME": "/home/ann",
-        "UV_DEFAULT_INDEX": "https://packages.example",
-        "PYTHONUNBUFFERED": "1",
-    }
+from plinth.node import control_planes, up
 
 
 def settings(home: Path, *lines: str) -> Home:
@@ -64,10 +44,3 @@ def test_a_full_disk_stops_the_start_and_says_how_much_is_free(
     with pytest.raises(Temporary, match=r"300 kB are free .* needs 33.6 MB to start") as caught:
         up(Home(home), None)
     assert caught.value.code == "disk_full"
-
-
-def test_the_status_of_a_node_whose_agent_died_names_what_lives(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    (home.units / "envoy").mkdir(parents=True)
-    with locked(home.units / "envoy" / "lock"):
-        assert status(home) == {"node": None, "units": [], "started": False, "living": ["envoy"]}

@@ -36,7 +36,7 @@ LIGHT_FOLDERS: dict[str, set[str]] = {
     "src/plinth/runtimes/requestrunner/": set(),
     "src/plinth/runtimes/notebookhost/": {
         *("jupyter_client", "jupyter_server", "jupyterlab", "jupyterlab_server"),
-        *("marimo", "psutil", "uvicorn"),
+        *("marimo", "psutil", "tornado", "uvicorn"),
     },
     "src/plinth/runtimes/batchrunner/": {"numpy", "onnx", "pyarrow", "skl2onnx", "sklearn"},
     "src/plinth/runtimes/v2server/": {"mlflow", "numpy", "onnxruntime", "pandas", "uvicorn"},

@@ -1,61 +1,45 @@
-"""Start and stop this machine's node: the agent, and through it Envoy and the control plane.
+"""Start this machine's node: the agent, and through it Envoy and the control plane.
 
-`plinth up` and `plinth down` execute it: `python -m plinth.node up --home DIR --port N`.
+`plinth up` executes it: `python -m plinth.node up --home DIR --port N`.
 It answers with one JSON object on standard output; errors have their one shape.
+`plinth.upkeep.shutdown` stops the node, and imports far less.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from plinth.access.keyring import ensure
-from plinth.control.context import PLATFORM_PRINCIPAL
+from plinth.domain.access import PLATFORM_PRINCIPAL
 from plinth.gateway import envoy
 from plinth.gateway.bootstrap import bootstrap
-from plinth.gateway.credentials import forget
 from plinth.gateway.envoy_types import file_name
 from plinth.gateway.native import library
 from plinth.gateway.snapshot import GatewayState, render
 from plinth.gateway.xds import write
 from plinth.kit.clock import SystemClock
-from plinth.kit.errors import Conflict, Invalid, Permanent, PlinthError, Temporary
-from plinth.kit.files import locked, read_json, write_json
+from plinth.kit.errors import Conflict, Invalid, Temporary
+from plinth.kit.files import read_json, write_json
 from plinth.kit.home import DEFAULT_PORT, Home, find_home
 from plinth.kit.settings import load_settings
 from plinth.kit.units import format_bytes
 from plinth.store.session import Database
 from plinth.units.client import AgentClient
 from plinth.units.spec import UnitSpec
-from plinth.upkeep.running import living
+from plinth.upkeep.shutdown import answer, is_answering, passed_variables, start_agent
 from plinth.upkeep.version import check_startable
 
-_AGENT_START_S = 10.0
-_SHUTDOWN_S = 120.0
-_POLL_S = 0.05
 # A database, a configuration and logs; an environment needs far more, and says so itself.
 _LEAST_ROOM_BYTES = 32 * 1024 * 1024
 _ADMIN_SOCKET = "envoy-admin"
 _MOST_CONTROL_PLANES = 4
-# What the node's own processes may see of the shell that called. It is written to disk with them,
-# so nothing is passed that may be a secret. Package indexes' settings are for environments.
-_PASSED = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR", "NETRC"}
-    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"}
-    | {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
-    | {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
-)
-_PASSED_PREFIXES = ("UV_", "PIP_")
 
 
 def up(home: Home, port: int | None) -> dict[str, Any]:
@@ -73,9 +57,9 @@ def up(home: Home, port: int | None) -> dict[str, Any]:
     controls = control_planes(home)
     node = read_json(home.node_file) or {}
     agent = AgentClient(home.socket("agent"))
-    ran = _answers(agent)
+    ran = is_answering(agent)
     if not ran:
-        _start_agent(home, agent)
+        start_agent(home, agent)
     running = {unit.id for unit in agent.observe() if unit.phase == "running"}
     if "envoy" in running:
         if port not in (None, node.get("port")):
@@ -103,76 +87,6 @@ def up(home: Home, port: int | None) -> dict[str, Any]:
     for unit in running & set(Home.control_planes(_MOST_CONTROL_PLANES)) - set(controls):
         agent.stop(unit)
     return {"address": address, "home": str(home.root), "already": already}
-
-
-def down(home: Home) -> dict[str, Any]:
-    """Stop every unit and the agent; return when they are gone. Not running is success."""
-    agent = AgentClient(home.socket("agent"))
-    if not _answers(agent):
-        if not any(home.units.glob("*/identity.json")):
-            return {"stopped": 0}
-        # The agent was killed and its units live: only an agent can end them.
-        _start_agent(home, agent)
-    count = sum(unit.phase in ("starting", "running") for unit in agent.observe())
-    agent.shutdown()
-    ends_at = time.monotonic() + _SHUTDOWN_S
-    while _answers(agent) or not _is_free(home.root / "agent.lock"):
-        if time.monotonic() > ends_at:
-            raise Temporary(
-                f"some units have not ended after {_SHUTDOWN_S:.0f} s",
-                hint="`plinth status` shows which; run `plinth down` again",
-            )
-        time.sleep(_POLL_S)
-    forget(home.gateway)
-    return {"stopped": count}
-
-
-def status(home: Home) -> dict[str, Any]:
-    """Return what the agent knows, for when the control plane does not answer."""
-    agent = AgentClient(home.socket("agent"))
-    node = read_json(home.node_file)
-    if not _answers(agent):
-        started = node is not None
-        return {"node": None, "units": [], "started": started, "living": living(home)}
-    units = [asdict(unit) for unit in agent.observe(memory=True)]
-    return {"node": asdict(agent.ping()), "units": units, "started": True, **(node or {})}
-
-
-def _answers(agent: AgentClient) -> bool:
-    try:
-        agent.ping()
-    except Temporary:
-        return False
-    return True
-
-
-def _is_free(lock: Path) -> bool:
-    # The agent stops answering a moment before it ends; its lock goes with the process.
-    with locked(lock, wait=False) as free:
-        return free
-
-
-def _start_agent(home: Home, agent: AgentClient) -> None:
-    with (home.root / "agent.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "plinth.units.agent", "--home", str(home.root)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=home.root,
-            env=passed_variables(os.environ),
-            # It must not end with the terminal that started it.
-            start_new_session=True,
-        )
-    ends_at = time.monotonic() + _AGENT_START_S
-    while not _answers(agent):
-        if process.poll() is not None or time.monotonic() > ends_at:
-            raise Permanent(
-                "the node agent did not start",
-                hint=f"`{home.root / 'agent.log'}` says why",
-                code="agent_failed",
-            )
-        time.sleep(_POLL_S)
 
 
 def _check_room(home: Home) -> None:
@@ -269,32 +183,14 @@ def _say(words: str) -> None:
     sys.stderr.write(f"{words}\n")
 
 
-def passed_variables(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what the agent, Envoy and the control plane get of the calling shell's variables."""
-    return {
-        name: value
-        for name, value in variables.items()
-        if name in _PASSED or name.startswith(_PASSED_PREFIXES)
-    } | {"PYTHONUNBUFFERED": "1"}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what is asked; print JSON. Returns 0, or 1 with the error on standard output."""
+    """Start the node; print JSON. Returns 0, or 1 with the error on standard output."""
     parser = argparse.ArgumentParser(prog="python -m plinth.node")
-    parser.add_argument("action", choices=["up", "down", "status"])
+    parser.add_argument("action", choices=["up"])
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int)
     asked = parser.parse_args(arguments)
-    home = find_home({}, asked.home)
-    os.umask(0o077)
-    try:
-        actions = {"down": lambda: down(home), "status": lambda: status(home)}
-        answer = actions.get(asked.action, lambda: up(home, asked.port))()
-    except PlinthError as err:
-        sys.stdout.write(json.dumps({**err.to_json(), "status": err.status}) + "\n")
-        return 1
-    sys.stdout.write(json.dumps(answer) + "\n")
-    return 0
+    return answer(lambda: up(find_home({}, asked.home), asked.port))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ import pytest
 
 from plinth.access.keyring import ensure
 from plinth.access.tokens import Claims, mint
-from plinth.control.context import PLATFORM_PRINCIPAL
 from plinth.control.identities import platform_key
-from plinth.domain.access import Role
+from plinth.domain.access import PLATFORM_PRINCIPAL, Role
 from tests.api.service import Service, error_of
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from plinth.control.published import Published, Refused
 from tests.api.service import TEAM, Service
+from tests.control.conversions.form_case import conversion, finish, with_models
 from tests.control.endpoints.keeping import keep_secret
 
 CHAT = {"url": "https://1.1.1.1/v1", "protocol": "openai", "model": "gpt-9"}
@@ -48,6 +49,33 @@ def test_each_deployment_has_its_run_its_share_and_its_model(service: Service) -
     assert set(answer["plans"]) == {"blue", "green"}
     assert answer["workload"]["traffic"] == {"blue": 90, "green": 10}
     assert answer["url"].endswith("/v2/models/delay")
+
+
+def test_how_a_model_answers_is_shown_with_the_reason(service: Service) -> None:
+    deploy(service, **TWO)
+    blue, _ = shown(service)["deployments"].values()
+    assert (blue["form"]["form"], blue["form"]["asked"]) == ("pyfunc", "auto")
+    assert blue["form"]["words"] == [
+        "answers as MLflow loads it: its description says of no flavor that ONNX could be made of"
+    ]
+
+
+def test_one_that_moves_to_its_onnx_form_is_up_to_date_meanwhile(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane = with_models(service.plane, monkeypatch)
+    first = plane.apply().deployment
+    plane.until(lambda: plane.serves(str(first)))
+    finish(plane, conversion(plane))
+    plane.not_ready = "the model is loading"
+    plane.until(lambda: bool(getattr(plane.endpoint(), "next", {})))
+    answer = shown(service)
+    assert (answer["up_to_date"], answer["deployments"]["main"]["run"]) == (True, first)
+    assert "takes over when it is ready" in answer["deployments"]["main"]["form"]["why"]
+    plane.not_ready = None
+    plane.until(lambda: not plane.serves(str(first)))
+    form = shown(service)["deployments"]["main"]["form"]
+    assert (form["form"], form["comparison"]["onnx"]["one_row_ms"]) == ("onnx", 0.007)
 
 
 def test_what_is_not_ready_has_no_share_and_keeps_it_from_being_up_to_date(

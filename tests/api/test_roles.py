@@ -18,6 +18,7 @@ from plinth.api.console.app import PREFIX as CONSOLE
 from plinth.control.published import Record
 from plinth.control.workspaces.service import stop_workspace
 from plinth.domain.access import Action, Grant, Resource, Role
+from plinth.domain.flow import RESULTS_FILE
 from plinth.domain.traffic import EndpointRoute
 from plinth.kit.archive import pack
 from plinth.kit.ids import digest_of
@@ -68,6 +69,7 @@ class Things:
     unread: str
     batch: str
     scored: str = ""
+    evaluated: str = "r_e"
 
 
 def prepare(service: Service) -> Things:
@@ -114,7 +116,19 @@ def prepare(service: Service) -> Things:
     add_files(plane, a="x\n1\n")
     scored = submit_batch(plane)
     write_output(plane, scored, 1)
-    return Things(done, active, stored.id, key["id"], read, unread, batch, scored.id)
+    evaluated = evaluate(service)
+    return Things(done, active, stored.id, key["id"], read, unread, batch, scored.id, evaluated)
+
+
+def evaluate(service: Service) -> str:
+    """Return the id of an evaluation that has found something."""
+    flow = {"kind": "evaluation", "name": "answers", "team": TEAM, "app": "main:app"}
+    asked = {"workload": flow, "code_digest": upload(service.plane, FLOW_FILES)}
+    run: str = service.as_admin("POST", "/flow-evaluations", json=asked)["id"]
+    folder = service.plane.home.runs / run / "work"
+    folder.mkdir(parents=True)
+    (folder / RESULTS_FILE).write_text('{"metrics": {}}\n')
+    return run
 
 
 def _is_over(plane: Plane, name: str) -> bool:
@@ -131,7 +145,7 @@ def requests(things: Things) -> dict[tuple[str, str], Request]:
         **openai_requests(things),
         **run_requests(things),
         **endpoint_requests(),
-        **flow_requests(),
+        **flow_requests(things),
         **workspace_requests(),
         **identity_requests(things),
         **other_requests(),
@@ -245,7 +259,7 @@ def workspace_requests() -> dict[tuple[str, str], Request]:
     }
 
 
-def flow_requests() -> dict[tuple[str, str], Request]:
+def flow_requests(things: Things) -> dict[tuple[str, str], Request]:
     flow = {"kind": "flow", "name": "answers", "team": TEAM, "app": "main:app"}
     run = Resource(kind="run", team=TEAM)
     with TemporaryDirectory() as folder:
@@ -264,6 +278,12 @@ def flow_requests() -> dict[tuple[str, str], Request]:
         ),
         ("POST", "/flow-evaluations"): Request(
             "/flow-evaluations", run, {"json": evaluation}, TEAM_ABSENT
+        ),
+        ("GET", "/flow-evaluations/{run_id}/results"): Request(
+            f"/flow-evaluations/{things.evaluated}/results",
+            Resource(kind="evaluation", team=TEAM, name="answers"),
+            {},
+            (things.evaluated, "r_missing222"),
         ),
         ("GET", "/flows/{name}/traces"): Request("/flows/answers/traces", seen, {}, *known),
         ("GET", "/flows/{name}/traces/{trace_id}"): Request(

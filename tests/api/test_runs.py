@@ -145,3 +145,37 @@ def test_a_deployment_is_stopped_and_deleted_with_its_endpoint(service: Service)
     answer = service.call(service.admin, "POST", f"/runs/{run}/stop")
     assert (answer.status_code, "plinth stop delay" in answer.text) == (409, True)
     assert service.call(service.admin, "DELETE", f"/runs/{run}").status_code == 409
+
+
+def test_runs_are_found_by_name(service: Service) -> None:
+    wanted = submit(service, name="wanted").json()["id"]
+    submit(service)
+    found = service.as_admin("GET", "/runs", params={"name": "wanted"})
+    assert [run["id"] for run in found] == [wanted]
+
+
+def test_who_was_granted_one_job_lists_it_however_many_the_team_has(service: Service) -> None:
+    wanted = submit(service, name="wanted").json()["id"]
+    for _ in range(3):
+        service.plane.clock.advance(1)
+        submit(service)
+    granted = service.principal()
+    grant = {"role": "viewer", "principal": granted.id, "team": TEAM, "resource": "job/wanted"}
+    service.as_admin("POST", "/grants", json=grant)
+    key = service.key_of(granted)
+    shown = service.call(key, "GET", "/runs", params={"limit": 2}).json()
+    assert [run["id"] for run in shown] == [wanted]
+
+
+def test_the_end_of_an_output_is_read_without_its_beginning(service: Service) -> None:
+    run = finished(service)
+    service.plane.world.replicas[f"{run}.0.1"].output = b"one\ntwo\nthree\n"
+    path = f"/runs/{run}/logs"
+    answer = service.call(service.admin, "GET", path, params={"offset": -8})
+    assert answer.content == b"three\n"
+    assert answer.headers["x-plinth-next-offset"] == "14"
+    assert answer.headers["x-plinth-attempts"] == "1"
+    answer = service.call(service.admin, "GET", path, params={"offset": 4, "limit": 4})
+    assert answer.content == b"two\n"
+    answer = service.call(service.admin, "GET", path, params={"offset": 2**63 - 1})
+    assert (answer.status_code, answer.content) == (200, b"")

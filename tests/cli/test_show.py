@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from plinth.cli.show import health_of, share_of, troubles_of
+from plinth.domain.run import WorkerTime
 from tests.cli.terminal import Terminal
+from tests.contracts.fake_engine import Replica
+from tests.control.flows.stand import apply_flow, serves
 
 
 def test_a_run_shows_its_facts_attempts_plan_and_history(
@@ -38,6 +41,16 @@ def test_an_endpoint_without_a_deployment_that_serves_is_shown(
     terminal("apply", endpoint_file, "-d")
     out = terminal("get", "delay").out
     assert all(word in out for word in ("ready", "no", "Deployments", "m/1", "accepted"))
+
+
+def test_how_the_model_of_a_deployment_answers_is_shown(
+    terminal: Terminal, endpoint_file: Path
+) -> None:
+    plane = terminal.service.plane
+    plane.tracking.add_model("research", "m", ("champion",))
+    terminal("apply", endpoint_file, "-d")
+    plane.until(lambda: bool(getattr(plane.endpoint(), "serving", {})))
+    assert "main: answers as MLflow loads it: " in terminal("get", "delay").out
 
 
 @pytest.mark.parametrize(
@@ -77,3 +90,28 @@ def test_the_state_of_a_deployment_of_our_own_is_its_phase() -> None:
     healthy = {"state": "healthy", "since": None, "why": "", "hint": None}
     assert health_of({"health": healthy}) == "healthy"
     assert troubles_of({"deployments": {"a": {"health": healthy}, "b": {"health": None}}}) == []
+
+
+def asleep(terminal: Terminal) -> Replica:
+    """Serve a flow of which no worker runs; return its host."""
+    plane = terminal.service.plane
+    run = str(apply_flow(plane, workers="0..4").deployment)
+    plane.until(lambda: serves(plane, run))
+    plane.step()
+    return plane.world.replicas[f"{run}.0.1"]
+
+
+def test_a_flow_that_sleeps_says_so_in_the_list_and_in_full(terminal: Terminal) -> None:
+    host = asleep(terminal)
+    assert "asleep" in terminal("list").out
+    out = " ".join(terminal("get", "answers").out.split())
+    assert "state asleep" in out
+    assert "workers asleep: 0 of 4 workers run, which costs nothing" in out
+    assert "flow `answers` is asleep" in terminal("usage").err
+    host.workers = [WorkerTime(number=1, started_at=host.started_at)]
+    terminal.service.plane.step(10)
+    terminal.service.plane.step()
+    out = " ".join(terminal("get", "answers").out.split())
+    assert "state running" in out
+    assert "workers 1 of 4 workers run" in out
+    assert "asleep" not in terminal("usage").err

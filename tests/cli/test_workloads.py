@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from plinth.cli import code
+from plinth.cli.workloads import is_taken_over
 from plinth.client.git import Origin
 from plinth.control.published import Published, Refused
 from plinth.domain.model import CodeOrigin
@@ -288,3 +289,37 @@ def test_what_the_gateway_refuses_is_told_to_who_applied_it(
     (row,) = [line for line in terminal("list").out.splitlines() if "chat" in line]
     assert "refused" in row
     assert "no such host" in row
+
+
+def test_a_run_whose_model_serves_from_its_onnx_form_by_now_is_not_waited_for() -> None:
+    model, other = {"name": "m", "version": 1}, {"name": "m", "version": 2}
+    runs = [
+        {"id": "r_new", "deployment": "main", "model": model},
+        {"id": "r_old", "deployment": "main", "model": model},
+        {"id": "r_other", "deployment": "main", "model": other},
+    ]
+    endpoint = {"serving": {"main": "r_new"}, "runs": runs}
+    assert is_taken_over(endpoint, {"id": "r_old", "phase": "stopped"})
+    assert not is_taken_over(endpoint, {"id": "r_old", "phase": "failed"})
+    assert not is_taken_over(endpoint, {"id": "r_other", "phase": "stopped"})
+    assert not is_taken_over(endpoint, {"id": "r_gone", "phase": "stopped"})
+
+
+def test_what_runs_is_listed_and_found_however_many_have_ended_since(
+    service: Service, terminal: Terminal, job_file: Path
+) -> None:
+    run = terminal("run", job_file, "-d", "--json").json["id"]
+    with service.plane.write() as connection:
+        columns = [row[1] for row in connection.exec_driver_sql("pragma table_info(run)")]
+        for index in range(1010):
+            changed = {"id": f"'r_s{index:06d}'", "name": f"'n-{index}'", "phase": "'succeeded'"}
+            changed["created_at"] = "'2027-01-01 00:00:00.000000'"
+            values = ", ".join(changed.get(each, f'"{each}"') for each in columns)
+            connection.exec_driver_sql(
+                f"insert into run select {values} from run where id = '{run}'"
+            )
+    listed = terminal("list")
+    assert run in listed.out
+    assert "of runs that have ended only the newest are listed" in listed.err
+    assert terminal("get", "train", "--json").json["id"] == run
+    assert terminal("get", "n-7", "--json").json["id"] == "r_s000007"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from plinth.api import workspaces as api
 from plinth.cli import workspace as verb
 from plinth.control.workspaces.service import Busy
+from plinth.kit.errors import Invalid
 from tests.cli.terminal import Steps, Terminal
 from tests.control.workspaces.session import until_open
 
@@ -65,9 +67,25 @@ def test_the_options_say_otherwise_than_the_file(terminal: Terminal) -> None:
     made = terminal("workspace", "up", file, "--profile", "medium", "--json").json
     assert made["workload"]["resources"]["cpu"] == 2.0
     assert made["workload"]["idle_stop"] == 1200.0
-    said = terminal("workspace", "up", file, "--profile", "vast")
-    assert said.code == 1
-    assert "profile" in said.err
+    for option, value, accepted in (
+        ("--profile", "vast", "small, medium, large, gpu, gpu-large"),
+        ("--tool", "rstudio", "jupyterlab, marimo"),
+    ):
+        for target in (file, "plain"):
+            said = terminal("workspace", "up", target, option, value)
+            assert said.code == 1
+            assert f"{option[2:]}: `{value}` is not one of the accepted values" in said.err
+            assert f"accepted: {accepted}" in said.err
+
+
+def test_a_folder_of_the_same_name_is_no_file(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "lab").mkdir()
+    monkeypatch.chdir(tmp_path)
+    said = terminal("workspace", "up", "lab", "--detach")
+    assert said.code == 0, said.err
+    assert terminal("workspace", "list", "--json").json[0]["name"] == "lab"
 
 
 def test_a_gpu_needs_a_reason_and_a_time(terminal: Terminal) -> None:
@@ -121,6 +139,48 @@ def test_it_starts_again_and_grows(terminal: Terminal, monkeypatch: pytest.Monke
     assert "is open" in terminal("workspace", "start", "lab").err
     assert "its files stay" in terminal("workspace", "rm", "lab").err
     assert terminal("workspace", "list").out == ""
+
+
+@pytest.mark.parametrize("profile", ["vast", "gpu", "large"])
+def test_a_size_that_it_cannot_have_stops_nothing(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, profile: str
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise Invalid("no platform fits")
+
+    monkeypatch.setattr(api, "require_idle", idle)
+    terminal("workspace", "up", "lab", "--detach")
+    run = until_open(terminal.service.plane).run
+    if profile == "large":
+        monkeypatch.setattr(api, "plan_or_refuse", refuse)
+    said = terminal("workspace", "resize", "lab", "--profile", profile)
+    assert said.code == 1
+    told = {"vast": "`vast` is not one of", "gpu": "for a reason", "large": "no platform fits"}
+    assert told[profile] in said.err
+    shown = terminal("workspace", "get", "lab", "--json").json
+    assert (shown["desired"], shown["run"], shown["profile"]) == ("run", run, "small")
+
+
+def test_what_is_busy_says_how_to_do_this_very_thing_all_the_same(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal("workspace", "up", "lab", "--detach")
+    until_open(terminal.service.plane)
+    monkeypatch.setattr(api, "require_idle", busy)
+    for words in (("rm", "lab"), ("resize", "lab", "--profile", "medium"), ("stop", "lab")):
+        said = terminal("workspace", *words)
+        assert said.code == 1
+        assert f"`plinth workspace {words[0]} lab --force`" in said.err
+    assert terminal("workspace", "get", "lab", "--json").json["desired"] == "run"
+
+
+def test_one_whose_name_ends_like_a_page_is_opened_by_its_name(terminal: Terminal) -> None:
+    terminal("workspace", "up", "lab", "--detach")
+    assert "//lab-ws.localhost" in terminal("workspace", "open", "lab-ws", "--print").out
+    terminal("workspace", "up", "lab-ws", "--detach")
+    assert "//lab-ws-ws.localhost" in terminal("workspace", "open", "lab-ws", "--print").out
+    said = terminal("workspace", "open", "lab-ws-ws.localhost:8470", "--print")
+    assert "//lab-ws-ws.localhost" in said.out
 
 
 def test_its_page_is_opened_by_name_or_host(terminal: Terminal) -> None:

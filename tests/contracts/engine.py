@@ -204,6 +204,8 @@ class EngineContract:
         rest, end = place.engine().logs(handle, following, 100)
         assert (first, rest, end) == (b"out\n", b"err\n", 8)
         assert place.engine().logs(handle, end, 100) == (b"", 8)
+        assert place.engine().logs(handle, -end, 100) == (first + rest, end)
+        assert place.engine().logs(handle, -2, 100)[1] == end
 
     def test_replicas_are_found_again_after_everything_was_killed(self, place: EnginePlace) -> None:
         code = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from plinth.domain.platform import Capability, Offer
-from plinth.domain.run import Observation, Phase
+from plinth.domain.run import Observation, Phase, WorkerTime
 from plinth.engines.base import Handle, ReplicaSpec
 from plinth.kit.clock import Clock
 from plinth.kit.errors import Conflict, Permanent, Temporary
@@ -33,6 +33,7 @@ class Replica:
     reason: str | None = None
     ignores_stop: bool = False
     output: bytes = b""
+    workers: list[WorkerTime] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -150,11 +151,28 @@ class FakeEngine:
                 raise Conflict(f"{handle['unit']} may still run")
             self._world.replicas.pop(handle["unit"], None)
 
+    def worker_times(self, handle: Handle, offset: int) -> tuple[list[WorkerTime], int]:
+        """Return the workers that a test put there; a place is how many ended before it."""
+        replica = self._world.replicas.get(handle["unit"])
+        found = replica.workers[offset:] if replica else []
+        ended = next((n for n, each in enumerate(found) if each.ended_at is None), len(found))
+        return found, offset + ended
+
     def logs(self, handle: Handle, offset: int, limit: int) -> tuple[bytes, int]:
         """Return what a test put there."""
         replica = self._world.replicas.get(handle["unit"])
-        content = replica.output[offset : offset + limit] if replica else b""
-        return content, offset + len(content)
+        output = replica.output if replica else b""
+        if offset < 0 <= len(output) + offset:
+            content = output[offset:][:limit]
+            return content.partition(b"\n")[2] or content, len(output) + offset + len(content)
+        content = output[max(0, offset) : max(0, offset) + limit]
+        return content, max(0, offset) + len(content)
+
+
+def _running(replica: Replica) -> int | None:
+    if replica.spec.elastic is None or replica.phase.is_final:
+        return None
+    return sum(each.ended_at is None for each in replica.workers)
 
 
 def _observation(world: World, replica: Replica | None) -> Observation:
@@ -167,5 +185,6 @@ def _observation(world: World, replica: Replica | None) -> Observation:
         exit_code=replica.exit_code,
         reason=replica.reason,
         isolation=ISOLATION,
+        workers=_running(replica),
         age_s=None if replica.phase.is_final else world.age_s(replica),
     )

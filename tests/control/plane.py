@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -239,6 +239,8 @@ class Plane:
         self.hints = 0
         # What workspaces say of themselves; None: nothing.
         self.seen: Seen | None = Seen(active_at=self.clock.now())
+        # Keys whose WebSockets workspaces were told to close.
+        self.sent_away: list[str] = []
         self._open()
         if home.admin_token.exists():
             return  # It is a copy of a home that has them.
@@ -277,7 +279,7 @@ class Plane:
         )
         self.runs = RunReconciler(self.context, self._ready, self._probe)
         self.workspaces = WorkspaceReconciler(
-            self.context, lambda _name: not self.gateway_lags, self._probe
+            self.context, lambda _name: not self.gateway_lags, self._probe, self._send_away
         )
         self.endpoints = EndpointReconciler(self.context, lambda: self.published)
         self.loop = Loop(
@@ -451,6 +453,9 @@ class Plane:
         cursor = self.context.ledger.cursor("test")
         self.context.ledger.commit("test", [record], expected=cursor, cursor=response_id)
         return record
+
+    def _send_away(self, _socket: Path, keys: Sequence[str]) -> None:
+        self.sent_away += keys
 
     def open(self, name: str = "lab", *, by: Actor | None = None, **fields: Any) -> StoredWorkspace:
         """Write the intent to have a workspace open, as the API does."""

@@ -8,10 +8,18 @@ from datetime import timedelta
 import pytest
 
 from plinth.access.rbac import decide
-from plinth.control.context import ADMIN_PRINCIPAL, DEFAULT_TEAM, PLATFORM_PRINCIPAL
+from plinth.control.context import ADMIN_PRINCIPAL, DEFAULT_TEAM
 from plinth.control.identities import make_first, mint_key, platform_key
 from plinth.control.members import add_member
-from plinth.domain.access import Action, Actor, Grant, PrincipalKind, Resource, Role
+from plinth.domain.access import (
+    PLATFORM_PRINCIPAL,
+    Action,
+    Actor,
+    Grant,
+    PrincipalKind,
+    Resource,
+    Role,
+)
 from plinth.kit.errors import Conflict, Denied, NotFound
 from plinth.store.identities import (
     add_grant,

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from plinth.access.rbac import decide
-from plinth.control.context import ADMIN_PRINCIPAL, DEFAULT_TEAM, PLATFORM_PRINCIPAL
+from plinth.control.context import ADMIN_PRINCIPAL, DEFAULT_TEAM
 from plinth.control.identities import MintedKey, mint_key
 from plinth.control.members import (
     add_member,
@@ -17,7 +17,16 @@ from plinth.control.members import (
     role_of,
     set_role,
 )
-from plinth.domain.access import Action, Actor, Grant, Principal, PrincipalKind, Resource, Role
+from plinth.domain.access import (
+    PLATFORM_PRINCIPAL,
+    Action,
+    Actor,
+    Grant,
+    Principal,
+    PrincipalKind,
+    Resource,
+    Role,
+)
 from plinth.kit.errors import Conflict, Denied, NotFound
 from plinth.store.identities import (
     add_grant,

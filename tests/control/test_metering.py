@@ -15,7 +15,7 @@ import pytest
 
 from plinth.control.duties import Duty
 from plinth.control.metering import Metering, UsageRow, logs_of
-from plinth.domain.run import Phase
+from plinth.domain.run import Phase, WorkerTime
 from plinth.gateway.admin import Admin
 from plinth.gateway.names import ENDPOINT_ROUTE, deployment_cluster
 from plinth.kit.errors import Temporary
@@ -23,6 +23,7 @@ from plinth.kit.settings import Settings
 from plinth.metering.rotation import rotated
 from plinth.store.leases import Holder
 from plinth.units.ends import note_end
+from tests.control.flows.stand import apply_flow, serves
 from tests.control.plane import TEAM, Plane
 
 UNREACHED = "upstream_reset_before_response_started{remote_connection_failure|refused}"
@@ -348,3 +349,75 @@ def test_a_large_log_of_copies_is_begun_anew_too(small: Plane) -> None:
     # Copies may have ended: that there is no new log is no reason to ask Envoy for one.
     small.parts.metering.collect()
     assert len(rotated(log)) == 1
+
+
+# -- a flow whose workers come and go --------------------------------------------------------------
+
+
+def sleeping(plane: Plane) -> str:
+    """Return the run of a flow that serves, and of which no worker runs."""
+    run = str(apply_flow(plane, workers="0..2").deployment)
+    plane.until(lambda: serves(plane, run))
+    return run
+
+
+def lives(plane: Plane, run: str, *times: tuple[float, float | None]) -> None:
+    """Have workers run between these seconds since the flow's host began."""
+    replica = plane.world.replicas[f"{run}.0.1"]
+    replica.workers = [
+        WorkerTime(
+            number=number,
+            started_at=replica.started_at + timedelta(seconds=began),
+            ended_at=None if ended is None else replica.started_at + timedelta(seconds=ended),
+        )
+        for number, (began, ended) in enumerate(times, 1)
+    ]
+
+
+def serving_seconds(plane: Plane) -> float:
+    plane.parts.metering.collect()
+    return sum(row.serving_seconds for row in plane.parts.metering.totals())
+
+
+def test_a_flow_that_sleeps_is_not_counted_and_its_workers_are(plane: Plane) -> None:
+    run = sleeping(plane)
+    plane.step(3600)
+    assert serving_seconds(plane) == 0
+    lives(plane, run, (10, 30.5), (20, 100))
+    assert serving_seconds(plane) == 100.5
+    plane.step(3600)
+    assert serving_seconds(plane) == 100.5
+    # The bill sees the same, by the size that each worker was given.
+    assert {each.cpu for each in plane.context.ledger.records()} == {1.0}
+
+
+def test_a_worker_that_runs_is_counted_up_to_when_it_was_seen_and_then_to_its_end(
+    plane: Plane,
+) -> None:
+    run = sleeping(plane)
+    plane.step(100)
+    lives(plane, run, (0, None))
+    plane.until(lambda: plane.attempts(run)[0].workers == 1)
+    (attempt,) = plane.attempts(run)
+    assert attempt.seen_at is not None
+    assert attempt.started_at is not None
+    seen_s = (attempt.seen_at - attempt.started_at).total_seconds()
+    assert seen_s > 60
+    assert serving_seconds(plane) == pytest.approx(seen_s)
+    lives(plane, run, (0, seen_s + 1.5))
+    assert serving_seconds(plane) == pytest.approx(seen_s + 1.5)
+
+
+def test_a_worker_without_an_end_ended_with_its_host(plane: Plane) -> None:
+    run = sleeping(plane)
+    lives(plane, run, (0, None))
+    plane.step(90)
+    plane.world.end(f"{run}.0.1", 1, "its supervisor was killed")
+    plane.until(lambda: len(plane.attempts(run)) == 2)
+    first = plane.attempts(run)[0]
+    assert first.started_at is not None
+    assert first.ended_at is not None
+    whole = (first.ended_at - first.started_at).total_seconds()
+    for _ in range(3):
+        assert serving_seconds(plane) == pytest.approx(whole)
+    assert [each.metered for each in plane.attempts(run)] == [True, False]

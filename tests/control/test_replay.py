@@ -8,8 +8,10 @@ import pytest
 
 from plinth.control.replay import compare, main
 from plinth.domain.run import Phase
+from plinth.units.folder import UnitFolder
+from plinth.units.worker_times import WorkerTime, note_end, note_start
 from tests.control.plane import Plane
-from tests.control.test_metering import line
+from tests.control.test_metering import line, lives, sleeping
 
 
 def used(plane: Plane) -> Plane:
@@ -65,3 +67,22 @@ def test_the_program_prints_json_and_ends_with_1_for_a_difference(
     (plane.home.root / "settings.toml").write_text("database = 1")
     assert main(arguments) == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["error"]["message"]
+
+
+def test_the_workers_of_a_flow_are_found_again_in_the_file_of_its_unit(plane: Plane) -> None:
+    run = sleeping(plane)
+    lives(plane, run, (0, 75), (100, 101.5))
+    plane.step(130)
+    plane.parts.metering.collect()
+    folder = UnitFolder(plane.home.units / f"{run}.0.1")
+    folder.path.mkdir(parents=True)
+    for each in plane.world.replicas[f"{run}.0.1"].workers:
+        life = WorkerTime(each.number, each.started_at, each.ended_at)
+        note_start(folder.workers, life, [])
+        note_end(folder.workers, life, None, [])
+    compared = compare(plane.home, plane.database)
+    assert (compared.is_proven, compared.same, compared.not_kept) == (True, 3, 0)
+    # With its run the file goes, and what it said stays in the ledger.
+    folder.workers.unlink()
+    compared = compare(plane.home, plane.database)
+    assert (compared.is_proven, compared.not_kept) == (True, 3)

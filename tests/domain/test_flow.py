@@ -99,3 +99,69 @@ def test_a_variant_is_a_node_and_a_name(variant: str) -> None:
 def test_no_file_declares_an_evaluation() -> None:
     with pytest.raises(LoadError, match="is not a kind of workload"):
         load_workload("kind: evaluation\nname: answers\n", "flow.yaml")
+
+
+# -- workers ---------------------------------------------------------------------------------------
+
+
+def test_one_worker_always_runs_unless_the_file_says_more() -> None:
+    made = flow()
+    assert (made.workers.is_one, made.sleeps, str(made.workers)) == (True, False, "1")
+
+
+@pytest.mark.parametrize(
+    ("written", "least", "most"),
+    [("0..4", 0, 4), ("1..2", 1, 2), (3, 3, 3), ("2..2", 2, 2), ({"least": 0, "most": 1}, 0, 1)],
+)
+def test_workers_are_a_range_or_a_number(written: Any, least: int, most: int) -> None:
+    made = flow(workers=written)
+    assert (made.workers.least, made.workers.most, made.sleeps) == (least, most, least == 0)
+    assert SERVED.validate_python(made.model_dump(mode="json")) == made
+
+
+@pytest.mark.parametrize(
+    "written", ["0-4", "..4", "4..", "many", "-1..2", 0, -1, True, 1.5, None, [0, 4], "0...4"]
+)
+def test_what_is_no_number_of_workers_is_told_with_what_is(written: Any) -> None:
+    with pytest.raises(ValidationError, match=r"is no number of workers; write `0\.\.4`"):
+        flow(workers=written)
+
+
+def test_a_range_that_goes_down_is_told_the_other_way_round() -> None:
+    with pytest.raises(ValidationError, match=r"`4\.\.2` goes down; .* `2\.\.4`"):
+        flow(workers="4..2")
+
+
+@pytest.mark.parametrize("written", ["0..0", "0..65", 65])
+def test_one_to_sixty_four_run_at_the_most(written: Any) -> None:
+    with pytest.raises(ValidationError, match=r"workers\.most"):
+        flow(workers=written)
+
+
+def test_what_only_several_workers_have_is_refused_for_one() -> None:
+    with pytest.raises(ValidationError, match=r"with `workers: 1` none does; .* `workers: 0\.\.1`"):
+        flow(idle="5m")
+    with pytest.raises(ValidationError, match="one of several workers takes, and there is one"):
+        flow(concurrency=4)
+    with pytest.raises(ValidationError, match=r"with `workers: 3` none does"):
+        flow(workers=3, idle="5m")
+    assert flow(workers=3, concurrency=4).concurrency == 4
+    assert flow(workers="0..1", idle="5m").idle == 300
+
+
+def test_a_file_has_them_as_they_are_written() -> None:
+    text = "kind: flow\nname: answers\nworkers: 0..4\nidle: 10m\nconcurrency: 8\n"
+    made = load_workload(text, "flow.yaml")
+    assert isinstance(made, PromptFlow)
+    assert (str(made.workers), made.idle, made.concurrency) == ("0..4", 600, 8)
+
+
+def test_how_many_workers_run_is_said_in_words() -> None:
+    workers = flow(workers="0..4").workers
+    assert workers.told(0).startswith("asleep: 0 of 4 workers run, which costs nothing")
+    assert workers.told(2) == "2 of 4 workers run"
+    assert flow(workers="1..4").workers.told(0) == "0 of 4 workers run yet"
+
+
+def test_other_workers_are_another_version() -> None:
+    assert flow(workers="0..4").only("main") != flow().only("main")

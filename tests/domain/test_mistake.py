@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from plinth.domain.mistake import Mistake, describe, model_at, nearest_name
+from plinth.domain.mistake import Mistake, describe, model_at, nearest_name, told
 
 
 class Inner(BaseModel):
@@ -33,6 +33,19 @@ def test_the_nearest_name_ignores_case_and_separators():
     assert nearest_name("scaleToZero", names) == "scale_to_zero"
     assert nearest_name("memoy", names) == "memory"
     assert nearest_name("gpu-count", names) is None
+
+
+def test_what_was_read_from_no_file_is_told_with_its_field_and_what_would_do():
+    class Tool(BaseModel):
+        size: Literal["small", "large"] = "small"
+        inner: Inner = Inner()
+
+    with pytest.raises(ValidationError) as caught:
+        Tool.model_validate({"size": "lrge", "inner": {"size": "x"}})
+    first, second = told(caught.value, Tool).split("; inner.size: ")
+    assert first.startswith("size: `lrge` is not one of the accepted values")
+    assert first.endswith("did you mean `large`?; accepted: small, large")
+    assert "whole number" in second
 
 
 def test_a_mistake_is_one_line():

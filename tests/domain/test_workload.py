@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from plinth.domain.workload import KINDS, WORKLOAD
+from plinth.domain.workload import KINDS, WORKLOAD, granted_as
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,10 @@ def test_a_deployment_alone_is_an_endpoint_without_the_traffic():
 def test_an_endpoint_that_serves_nothing_clear_is_refused(fields, why):
     with pytest.raises(ValidationError, match=why):
         WORKLOAD.validate_python({"kind": "endpoint", "name": "a", **fields})
+
+
+@pytest.mark.parametrize(
+    ("kind", "granted"), [("flow", "endpoint"), ("endpoint", "endpoint"), ("job", "job")]
+)
+def test_a_flow_is_granted_as_the_endpoint_that_it_is(kind, granted):
+    assert granted_as(kind) == granted

@@ -1,4 +1,4 @@
-"""Packages that are installed without what they depend on, from wheels in a folder."""
+"""Packages installed without what they depend on, or left out, from wheels in a folder."""
 
 from __future__ import annotations
 
@@ -76,6 +76,35 @@ def test_what_was_built_before_the_field_existed_keeps_its_digest() -> None:
     assert "without_dependencies" not in plain.to_json()
     assert spec(("six",), ("a",)).digest != spec(("six",), ("b",)).digest != plain.digest
     assert spec((), ("b", "A")).digest == spec((), ("a", "b", "b")).digest
+
+
+def left_out(packages: tuple[str, ...], *names: str) -> EnvironmentSpec:
+    return EnvironmentSpec(packages, this_python(), leave_out=names)
+
+
+def test_a_package_that_is_left_out_is_installed_for_nobody(environments: Environments) -> None:
+    built = environments.build(left_out(("holder", "user"), "Unbuilt"))
+    assert built.lock.read_text() == "base==2.0\nholder==1.0\nuser==1.0\n"
+    assert not list(built.folder.glob("left-out*"))
+    # Also where the packages themselves name it, as a frozen requirements file does.
+    named = environments.build(left_out(("holder", "unbuilt==1.0"), "unbuilt"))
+    assert named.lock.read_text() == "holder==1.0\n"
+    assert environments.build(left_out(("unbuilt",), "unbuilt")).lock.read_text() == ""
+
+
+def test_what_is_left_out_is_a_name_in_all_its_versions() -> None:
+    with pytest.raises(Invalid, match="`six>=1` is more than the name of a package") as caught:
+        left_out((), "six>=1")
+    assert "like `six`" in str(caught.value)
+    with pytest.raises(Invalid, match="`six` is to be installed without its dependencies and"):
+        EnvironmentSpec((), this_python(), without_dependencies=("six==1",), leave_out=("Six",))
+
+
+def test_what_is_left_out_is_part_of_the_digest_only_where_it_is_said() -> None:
+    plain = EnvironmentSpec(("six",), this_python())
+    assert "leave_out" not in plain.to_json()
+    assert left_out(("six",), "b", "A").digest == left_out(("six",), "a", "b", "B").digest
+    assert plain.digest != left_out(("six",), "a").digest != left_out(("six",), "b").digest
 
 
 @pytest.mark.parametrize(

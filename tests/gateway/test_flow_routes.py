@@ -43,6 +43,10 @@ def test_its_own_path_is_what_stands_behind_its_name() -> None:
     assert {"authorization", "cookie"} <= set(route["request_headers_to_remove"])
 
 
+def test_its_app_is_told_the_name_by_which_its_caller_knows_the_gateway() -> None:
+    assert flow_routes(flow())[0]["route"]["auto_host_rewrite"] is False
+
+
 def test_it_takes_as_long_as_it_takes_unless_the_file_says_how_long() -> None:
     assert flow_routes(flow())[0]["route"]["timeout"] == "0s"
     limited = flow_routes(flow(timeouts=Timeouts(request=20)))[0]["route"]

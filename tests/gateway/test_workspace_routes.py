@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from plinth.gateway import snapshot, workspace_routes
+from plinth.gateway import identity, snapshot, workspace_routes
 from plinth.gateway.state import GatewayState, WorkspaceRoute
-from plinth.runtimes.tool import ACTIVITY_PATH
+from plinth.runtimes.tool import ACTIVITY_PATH, LEAVE_PATH
 
 STATE = GatewayState(
     port=8470,
@@ -78,6 +78,23 @@ def test_what_it_tells_of_itself_is_for_the_platform_and_its_page_asks_the_contr
     assert "platform" in str(told["typed_per_filter_config"])
     assert asked["route"]["cluster"] == "control"
     assert asked["route"]["prefix_rewrite"] == "/workspace-page/"
+    # Who has to leave is said over the tool's own socket, by nobody who comes this way.
+    assert LEAVE_PATH.startswith(asked["match"]["prefix"])
+
+
+def test_its_own_health_page_asks_who_comes_though_the_gateways_does_not() -> None:
+    rules = identity.verification(STATE.jwks, STATE.port)["typed_config"]["rules"]
+    (health,) = [
+        place for place, each in enumerate(rules) if each["match"].get("path") == "/health"
+    ]
+    assert "requires" not in rules[health]
+    by_cookie = [
+        place
+        for place, each in enumerate(rules)
+        if each.get("requires") == {"provider_name": "browser"}
+    ]
+    assert by_cookie != []
+    assert max(by_cookie) < health
 
 
 def test_one_that_is_not_open_says_what_to_type() -> None:

@@ -5,6 +5,7 @@ Needs a package index the first time; the environment is kept between runs.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -30,6 +31,7 @@ _PACKAGES = (
     *("mlflow-skinny==3.17.2", "scikit-learn==1.9.1", "cloudpickle"),
 )
 _MODELS = Path(__file__).with_name("batch_models.py")
+_ANSWERS = Path(__file__).with_name("form_answers.py")
 HOPELESS = 3
 
 
@@ -109,6 +111,39 @@ def test_a_model_that_answers_the_same_as_onnx_runs_as_onnx(make: Make, model: s
         assert list(one) == list(other)
         for name in [each for each in one if each.startswith("prediction")]:
             assert one[name] == pytest.approx(other[name], abs=1e-5, rel=1e-4)
+
+
+def test_the_model_server_answers_alike_in_both_forms(
+    tmp_path: Path, batch_environment: BuiltEnvironment
+) -> None:
+    done = subprocess.run(
+        [batch_environment.python, str(_ANSWERS), str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(_OURS.folder), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    reasons = {name: each["why"] for name, each in told.items() if each["form"] == "pyfunc"}
+    assert list(reasons) == ["unknown", "own"]
+    assert "`predict_log_proba`" in reasons["unknown"]
+    assert "FunctionTransformer" in reasons["own"]
+    for name, each in told.items():
+        if name in reasons:
+            continue
+        compared = each["compared"]
+        assert compared["rows"] >= 700, name
+        assert compared["speed"]["onnx"]["one_row_ms"] < compared["speed"]["pyfunc"]["one_row_ms"]
+        for before, after in zip(each["before"], each["after"], strict=True):
+            assert [tensor[:3] for tensor in before] == [tensor[:3] for tensor in after], name
+            for (*_, ours), (*_, theirs) in zip(before, after, strict=True):
+                numbers = isinstance(ours[0], float)
+                same = pytest.approx(ours, abs=1e-5, rel=1e-4) if numbers else ours
+                assert theirs == same, name
+    types = {name: each["before"][0][0][1] for name, each in told.items() if "before" in each}
+    assert types["texts"] == types["refusing"] == "BYTES"
+    assert (types["booleans"], types["whole"], types["single"]) == ("BOOL", "INT32", "FP32")
 
 
 def _only_numbers(stand: Stand) -> None:

@@ -5,7 +5,7 @@ A journey because only a browser shows what a page runs, what it refuses, and wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,8 @@ import pytest
 from plinth.domain.web_page import CONSOLE, page_origin, workspace_page
 from tests.journeys.chromium import Chromium, running_chromium
 from tests.journeys.chromium_page import Page
-from tests.journeys.plinth_node import Plinth, running_plinth, wait_for
+from tests.journeys.one_node import with_teams
+from tests.journeys.plinth_node import Plinth, wait_for
 
 # What a hostile job prints; a page that took it for HTML would run it.
 HOSTILE = '<img src=x onerror="window.pwned = 1"><script>window.pwned = 1</script>'
@@ -21,9 +22,8 @@ PRINTS = f"import time\nprint('hello console')\nprint({HOSTILE!r}, flush=True)\n
 
 
 @pytest.fixture(scope="module")
-def plinth(managed_environments: Path, free_port: Callable[[], int]) -> Iterator[Plinth]:
-    with running_plinth(managed_environments, free_port(), teams=["red"]) as plinth:
-        yield plinth
+def plinth(one_node: Plinth) -> Plinth:
+    return with_teams(one_node, "red")
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +131,75 @@ def test_another_teams_workload_is_not_there(
 def test_the_plain_address_leads_a_browser_to_the_console(plinth: Plinth, page: Page) -> None:
     assert page.visit(f"{plinth.address}/") == 200
     assert page.run("() => location.origin") == page_origin(CONSOLE, plinth.port)
+
+
+def output_of(page: Page) -> str:
+    return str(page.run("() => document.querySelector('#output').textContent"))
+
+
+def test_a_reader_keeps_place_and_focus_while_the_page_keeps_itself_fresh(
+    plinth: Plinth, page: Page
+) -> None:
+    lines = "import time; print(*range(3000), sep='\\n', flush=True); time.sleep(300)"
+    run = plinth.submit("reads", "python3", "-c", lines)
+    plinth.wait_for_line(run, "2999")
+    page.visit(f"{page_origin(CONSOLE, plinth.port)}/runs/{run}")
+    page.wait_until(lambda: output_of(page).endswith("2999\n"), "the output")
+    at_end = (
+        "() => { const log = document.querySelector('#output'); return log.scrollTop > 0"
+        " && log.scrollHeight - log.scrollTop - log.clientHeight < 30; }"
+    )
+    assert page.run(at_end)
+    # A new page marks nothing, so a mark that is gone says that all around the output was renewed.
+    mark = "() => { document.querySelector('h1').dataset.mark = 'old'; }"
+    renewed = "() => document.querySelector('h1').dataset.mark !== 'old'"
+    page.run(mark)
+    page.wait_until(lambda: page.run(renewed), "the page's refreshing")
+    assert page.run(at_end)
+    page.run("() => { const o = document.querySelector('#output'); o.focus(); o.scrollTop = 500; }")
+    page.run(mark)
+    page.wait_until(lambda: page.run(renewed), "the page's refreshing")
+    assert page.run("() => document.querySelector('#output').scrollTop") == 500
+    assert page.run("() => document.activeElement.id") == "output"
+    page.run("() => document.querySelector('.place summary').focus()")
+    page.run(mark)
+    page.wait_until(lambda: page.run(renewed), "the page's refreshing")
+    assert page.run("() => document.activeElement.tagName") == "SUMMARY"
+    plinth.client.stop_run(run)
+
+
+def test_the_output_of_the_next_attempt_follows(plinth: Plinth, page: Page) -> None:
+    script = (
+        "import os, sys, time\n"
+        "if os.path.exists('once'): print('the second'); time.sleep(300)\n"
+        "open('once', 'w').close()\n"
+        "print('the first ' * 50, flush=True); time.sleep(6); sys.exit(1)\n"
+    ).replace("print('the second')", "print('the second', flush=True)")
+    run = plinth.submit("again", "python3", "-c", script, attempts=2)
+    plinth.wait_for_line(run, "the first")
+    page.visit(f"{page_origin(CONSOLE, plinth.port)}/runs/{run}")
+    page.wait_until(lambda: "the first" in output_of(page), "the first attempt's output")
+    page.wait_until(lambda: "the second" in output_of(page), "the second attempt's output")
+    assert "--- attempt 2 ---" in output_of(page)
+    plinth.client.stop_run(run)
+
+
+def test_of_a_long_output_the_end_is_shown_and_what_is_before_when_asked_for(
+    plinth: Plinth, page: Page
+) -> None:
+    lines = (
+        "[print(f'{n:07} zw\u00f6lf ' + 'x' * 80) for n in range(300_000)]; print('the very end')"
+    )
+    run = plinth.submit("long", "python3", "-c", lines)
+    assert plinth.ended(run)["phase"] == "succeeded"
+    page.visit(f"{page_origin(CONSOLE, plinth.port)}/runs/{run}")
+    page.wait_until(lambda: output_of(page).endswith("the very end\n"), "the end")
+    shown = output_of(page)
+    assert "\ufffd" not in shown
+    assert 1000 < shown.count("\n") <= 4200
+    first = int(shown[:7])
+    page.click("[data-earlier]")
+    page.wait_until(lambda: int(output_of(page)[:7]) < first, "what is before")
+    numbers = [int(line[:7]) for line in output_of(page).splitlines() if line[:7].isdigit()]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    assert (page.refused, page.errors) == ([], [])

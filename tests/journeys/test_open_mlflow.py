@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,8 @@ from tests.journeys.browsing import link, page_headers, sign_in, visit
 from tests.journeys.chromium import Chromium, running_chromium
 from tests.journeys.chromium_page import Page
 from tests.journeys.leak_plants import V2, Planted, plant_tracking
-from tests.journeys.plinth_node import Plinth, running_plinth, wait_for
+from tests.journeys.one_node import with_teams
+from tests.journeys.plinth_node import Plinth, wait_for
 
 AJAX = V2.replace("/api/", "/ajax-api/")
 # What MLflow's pages ask for and may not have: whoever is not signed in to MLflow itself, and its
@@ -29,9 +30,8 @@ DONE_WITHOUT = ("users/current", "/assistant/")
 
 
 @pytest.fixture(scope="module")
-def plinth(managed_environments: Path, free_port: Callable[[], int]) -> Iterator[Plinth]:
-    with running_plinth(managed_environments, free_port(), teams=["red"]) as plinth:
-        yield plinth
+def plinth(one_node: Plinth) -> Plinth:
+    return with_teams(one_node, "red")
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.journeys.plinth_node import Plinth, kill, running_plinth, wait_for
+from tests.journeys.one_node import with_teams
+from tests.journeys.plinth_node import Plinth, kill, wait_for
 
 TEAM = "research"
 
 
 @pytest.fixture(scope="module")
-def plinth(managed_environments: Path, free_port: Callable[[], int]) -> Iterator[Plinth]:
-    with running_plinth(managed_environments, free_port(), teams=[TEAM]) as plinth:
-        yield plinth
+def plinth(one_node: Plinth) -> Plinth:
+    return with_teams(one_node, TEAM)
 
 
 def add(plinth: Plinth, name: str, *options: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.journeys.one_node import with_teams
 from tests.journeys.plinth_node import (
     Caller,
     Json,
@@ -17,7 +16,6 @@ from tests.journeys.plinth_node import (
     is_alive,
     kill,
     request,
-    running_plinth,
     wait_for,
     y_of,
 )
@@ -31,11 +29,11 @@ TESTER = {"x-variant": "green"}
 
 
 @pytest.fixture(scope="module")
-def plinth(managed_environments: Path, free_port: Callable[[], int]) -> Iterator[Plinth]:
-    """Start Plinth with a model whose version 1 doubles and whose version 2 triples."""
-    with running_plinth(managed_environments, free_port(), teams=[TEAM]) as plinth:
-        plinth.train(TEAM, "2", "3")
-        yield plinth
+def plinth(one_node: Plinth) -> Plinth:
+    """Give Plinth with a model whose version 1 doubles and whose version 2 triples."""
+    plinth = with_teams(one_node, TEAM)
+    plinth.train(TEAM, "2", "3")
+    return plinth
 
 
 @pytest.fixture(scope="module")

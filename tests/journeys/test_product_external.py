@@ -211,27 +211,3 @@ def test_a_secret_that_is_deleted_takes_its_deployment_out(
     wait_for(
         lambda: caller.post("/v1/chat/completions", json=CHAT).status_code == 200, "its answer"
     )
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "localhost", "a.localhost", "2130706433", "0x7f.1", "[::ffff:10.0.0.1]",
-     "169.254.169.254", "metadata.google.internal"],
-)  # fmt: skip
-def test_by_default_this_machine_and_its_network_are_out_of_reach(
-    host: str, strict: Plinth
-) -> None:
-    declared = strict.endpoint_of(
-        "inside", TEAM, external={"url": f"http://{host}/v1", "protocol": "openai"}
-    )
-    with pytest.raises(Invalid) as caught:
-        strict.client.apply(declared)
-    assert caught.value.code == "private_address"
-    assert "allow_private_upstreams" in str(caught.value.hint)
-
-
-@pytest.fixture(scope="module")
-def strict(managed_environments: Path, free_port: Callable[[], int]) -> Iterator[Plinth]:
-    """Start a Plinth with the settings that everybody has."""
-    with running_plinth(managed_environments, free_port(), teams=[TEAM]) as plinth:
-        yield plinth

@@ -7,6 +7,7 @@ an endpoint, so that what it says is known.
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import tempfile
 import threading
@@ -21,8 +22,9 @@ import uv
 import yaml
 
 from plinth.environments import Environments, EnvironmentSpec, this_python
-from plinth.kit.errors import NotFound, PlinthError
+from plinth.kit.errors import NotFound
 from plinth.runtimes.runtime import load_runtimes
+from plinth.units.worker_times import read_times
 from tests.journeys.openai_mock import Provider, running_provider
 from tests.journeys.package_index import build_or_skip
 from tests.journeys.plinth_node import Plinth, kill, running_plinth, wait_for
@@ -31,6 +33,7 @@ TEAM = "research"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flow"
 FLOWS = Path(__file__).with_name("flows")
 GRAPH_PACKAGES = ["langgraph==1.2.22", "langchain-openai==1.7.3"]
+KERNEL_PACKAGES = ["semantic-kernel==1.45.0"]
 QUESTION = {"question": "What is the capital of Italy?"}
 
 
@@ -83,6 +86,15 @@ def made_from(name: str, source: Path, **fields: Any) -> Path:
     told = {"kind": "flow", "name": name, "team": TEAM, "code": "code", **fields}
     (folder / "flow.yaml").write_text(yaml.safe_dump(told))
     return folder / "flow.yaml"
+
+
+def build_app_or_skip(cache: Path, packages: list[str]) -> None:
+    """Build what an app of these packages is hosted in."""
+    runtime = load_runtimes()["asgihost"]
+    spec = EnvironmentSpec(
+        (*packages, *runtime.packages), this_python(), leave_out=runtime.leave_out
+    )
+    build_or_skip(Environments(cache, uv.find_uv_bin()), spec)
 
 
 def changed_dag(file: Path, change: Callable[[str], str]) -> None:
@@ -333,12 +345,13 @@ def plain(plinth: Plinth) -> str:
 
 
 def test_an_asgi_app_answers_as_it_is_and_never_sees_its_callers_key(
-    plain: str, caller: httpx.Client
+    plinth: Plinth, plain: str, caller: httpx.Client
 ) -> None:
     seen = caller.post("/flows/plain/any/where?a=b", json={}, headers={"cookie": "x=y"}).json()
     assert (seen["path"], seen["query"], seen["up"]) == ("/any/where", "a=b", True)
     assert not {"authorization", "cookie", "api-key"} & set(seen["headers"])
     assert (seen["has_key"], seen["folder"]) == (True, ["main.py"])
+    assert (seen["mounted"], seen["host"]) == ("/flows/plain", f"127.0.0.1:{plinth.port}")
     assert caller.get("/flows/plain").json()["path"] == "/"
     assert caller.get("/flows/plainer").status_code == 403
 
@@ -388,12 +401,116 @@ def test_a_stopped_flow_ends_its_app_in_order_and_starts_again(plinth: Plinth) -
     assert "stopped" not in [each["name"] for each in plinth.client.endpoints()]
 
 
+# -- workers from none on --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sleeper(plinth: Plinth) -> str:
+    """Serve an app with no worker while nobody asks."""
+    told = {"workers": "0..2", "idle": "1s", "concurrency": 2}
+    file = made_from("sleeper", FLOWS / "plain", app="main:app", **told)
+    plinth.cli("apply", str(file))
+    return "sleeper"
+
+
+def workers_of(plinth: Plinth, flow: str) -> int:
+    return int(plinth.client.endpoint(flow)["deployments"]["main"]["workers"]["running"])
+
+
+def falls_asleep(plinth: Plinth, flow: str) -> None:
+    wait_for(lambda: workers_of(plinth, flow) == 0, f"{flow} asleep")
+
+
+def serving_seconds(plinth: Plinth, flow: str) -> float:
+    rows = [each for each in plinth.client.usage() if each["workload"] == f"endpoint/{flow}"]
+    return sum(each["serving_seconds"] for each in rows)
+
+
+def test_a_flow_that_nobody_asks_sleeps_costs_nothing_and_says_so(
+    plinth: Plinth, sleeper: str, caller: httpx.Client
+) -> None:
+    falls_asleep(plinth, sleeper)
+    said = plinth.cli("get", sleeper).out
+    assert "asleep: 0 of 2 workers run, which costs nothing" in " ".join(said.split())
+    assert "asleep" in plinth.cli("list").out
+    assert "asleep" in plinth.cli("status").out
+    assert "flow `sleeper` is asleep" in plinth.cli("usage").err
+    before = serving_seconds(plinth, sleeper)
+    assert before > 0
+    time.sleep(3)
+    assert serving_seconds(plinth, sleeper) == before
+    # The first request waits until a worker has started, and is answered.
+    assert caller.get("/flows/sleeper/x").json()["up"]
+    wait_for(lambda: serving_seconds(plinth, sleeper) > before, "seconds of the worker")
+    falls_asleep(plinth, sleeper)
+    run = plinth.client.endpoint(sleeper)["serving"]["main"]
+    times, _ = read_times(plinth.home.units / f"{run}.0.1" / "workers", 0)
+    ran = sum((each.ended_at - each.started_at).total_seconds() for each in times)
+    wait_for(
+        lambda: serving_seconds(plinth, sleeper) == pytest.approx(ran, abs=0.002),
+        f"{ran} s of {len(times)} workers",
+    )
+
+
+def test_a_request_that_wakes_a_flow_leaves_its_trace(
+    plinth: Plinth, sleeper: str, caller: httpx.Client
+) -> None:
+    falls_asleep(plinth, sleeper)
+    assert plinth.client.flow_traces(sleeper) == []
+    assert caller.post("/flows/sleeper/x", json={}).status_code == 200
+    (trace,) = wait_for(lambda: plinth.client.flow_traces(sleeper), "its trace")
+    assert trace["status"] == "ok"
+
+
+def test_a_sleeping_flow_wakes_whatever_was_killed(
+    plinth: Plinth, sleeper: str, caller: httpx.Client
+) -> None:
+    falls_asleep(plinth, sleeper)
+    kill(plinth.agent_pid(), plinth.pid_of("control"))
+    assert caller.get("/flows/sleeper/x").status_code == 200
+    plinth.up()
+    falls_asleep(plinth, sleeper)
+    run = plinth.client.endpoint(sleeper)["serving"]["main"]
+    kill(plinth.pid_of(f"{run}.0.1", "supervisor"))
+    wait_for(lambda: f"{run}.0.2" in plinth.units(), "its second attempt")
+    assert caller.get("/flows/sleeper/x").status_code == 200
+    plinth.cli("down")
+    plinth.up()
+    wait_for(lambda: f"{run}.0.3" in plinth.units(), "its third attempt")
+    assert caller.get("/flows/sleeper/x").status_code == 200
+
+
+def test_no_request_is_lost_as_a_flow_falls_asleep_again_and_again(
+    plinth: Plinth, sleeper: str, caller: httpx.Client
+) -> None:
+    # It rests for a second: most come just as its worker ends.
+    pauses = random.Random(7)
+    for _ in range(8):
+        time.sleep(pauses.uniform(0.9, 1.3))
+        answer = caller.get("/flows/sleeper/x")
+        assert answer.status_code == 200, answer.text
+
+
+def test_one_that_does_not_start_any_more_is_told_to_whoever_waits(
+    plinth: Plinth, caller: httpx.Client
+) -> None:
+    told = {"workers": "0..2", "idle": "1s"}
+    file = made_from("rotten", FLOWS / "plain", app="main:app", **told)
+    plinth.cli("apply", str(file))
+    falls_asleep(plinth, "rotten")
+    run = plinth.client.endpoint("rotten")["serving"]["main"]
+    (plinth.home.runs / run / "work" / "main.py").write_text("import nothing_like_it\n")
+    began = time.monotonic()
+    answer = caller.get("/flows/rotten/x")
+    assert (answer.status_code, time.monotonic() - began < 30) == (503, True)
+    assert answer.json()["error"]["message"]
+    plinth.cli("delete", "rotten")
+
+
 def test_a_langgraph_app_is_hosted_as_it_is_and_traced_node_by_node(
     plinth: Plinth, managed_environments: Path, caller: httpx.Client
 ) -> None:
-    runtime = load_runtimes()["asgihost"]
-    spec = EnvironmentSpec((*GRAPH_PACKAGES, *runtime.packages), this_python())
-    build_or_skip(Environments(managed_environments, uv.find_uv_bin()), spec)
+    build_app_or_skip(managed_environments, GRAPH_PACKAGES)
     packages = {"packages": GRAPH_PACKAGES}
     file = made_from("agent", FLOWS / "graph", app="agent:graph", environment=packages)
     plinth.cli("apply", str(file))
@@ -413,8 +530,68 @@ def test_a_langgraph_app_is_hosted_as_it_is_and_traced_node_by_node(
     assert ['{"check"' in events[0], '{"ask"' in events[1]] == [True, True]
 
 
-def test_a_flow_that_is_none_has_no_traces(plinth: Plinth) -> None:
-    with pytest.raises(PlinthError, match="is an endpoint of models"):
-        plinth.client.flow_traces("smollm2")
-    with pytest.raises(NotFound):
-        plinth.client.flow_traces("nothing")
+def test_a_semantic_kernel_app_is_hosted_as_it_is_with_its_plugins_and_templates(
+    plinth: Plinth, provider: Provider, managed_environments: Path, caller: httpx.Client
+) -> None:
+    build_app_or_skip(managed_environments, KERNEL_PACKAGES)
+    packages = {"packages": KERNEL_PACKAGES}
+    file = made_from("desk", FLOWS / "kernel", app="desk:app", environment=packages)
+    plinth.cli("apply", str(file))
+    asked = {"city": "Rome", "question": "What is its capital?"}
+    answer = caller.post("/flows/desk/score", json=asked)
+    assert (answer.status_code, answer.json()) == (200, {"answer": "hello"})
+    _, _, body = provider.seen[-1]
+    assert body["messages"] == [{"role": "user", "content": "In Italy: What is its capital?"}]
+    trace = newest_trace(plinth, "desk", "Rome")
+    steps = {step["name"]: step for step in trace["steps"]}
+    called = {"Kernel.invoke", "execute_tool desk-ask", "execute_tool places-country_of"}
+    assert called | {"chat smollm2"} <= set(steps)
+    assert (trace["input_tokens"], trace["output_tokens"], trace["status"]) == (7, 2, "ok")
+    assert "plk_" not in json.dumps(trace)
+    # What the package that has no wheel would be needed for is refused, and says so.
+    refused = caller.post("/flows/desk/handlebars", json={})
+    assert (refused.status_code, "needs the package `pybars4`" in refused.text) == (501, True)
+
+
+def test_an_agent_of_semantic_kernel_answers_by_its_functions(
+    plinth: Plinth,
+    provider: Provider,
+    managed_environments: Path,
+    caller: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    build_app_or_skip(managed_environments, KERNEL_PACKAGES)
+    packages = {"packages": KERNEL_PACKAGES}
+    file = made_from("clerk", FLOWS / "kernel", app="desk:clerk", environment=packages)
+    plinth.cli("apply", str(file))
+    plain = provider.answer
+    call = {"name": "places-country_of", "arguments": '{"city": "Rome"}'}
+    message = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "call_1", "type": "function", "function": call}],
+    }
+
+    def answer(body: dict[str, Any]) -> dict[str, Any]:
+        whole = plain(body)
+        if body["messages"][-1]["role"] == "user":
+            whole["choices"] = [{"index": 0, "finish_reason": "tool_calls", "message": message}]
+        return whole
+
+    monkeypatch.setattr(provider, "answer", answer)
+    asked = {"messages": [{"role": "user", "content": "Where is Rome?"}]}
+    said = caller.post("/flows/clerk/score", json=asked)
+    assert (said.status_code, said.json()) == (
+        200,
+        {"role": "assistant", "name": "clerk", "content": "hello"},
+    )
+    _, _, body = provider.seen[-1]
+    told = body["messages"][-1]
+    assert (told["role"], told["content"]) == ("tool", "Italy")
+    monkeypatch.undo()
+    stream = {"accept": "text/event-stream"}
+    events = caller.post("/flows/clerk/score", json="Who?", headers=stream).text
+    assert events == 'data: {"content": "hel"}\n\ndata: {"content": "lo"}\n\n'
+    wrong = caller.post("/flows/clerk/score", json={"question": "Who?"})
+    assert wrong.status_code == 500
+    assert "an agent takes a text" in wrong.json()["error"]["message"]

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plinth.kit.ids import digest_of
-from tests.journeys.plinth_node import SERVING_PACKAGES, Plinth, is_alive, running_plinth, wait_for
+from tests.journeys.one_node import with_teams
+from tests.journeys.plinth_node import SERVING_PACKAGES, Plinth, is_alive, wait_for
 
 TRACKING = {"packages": SERVING_PACKAGES}
 
 
 @pytest.fixture(scope="module")
-def plinth(managed_environments: Path, free_port: Callable[[], int]) -> Iterator[Plinth]:
-    with running_plinth(managed_environments, free_port(), teams=["research"]) as plinth:
-        yield plinth
+def plinth(one_node: Plinth) -> Plinth:
+    return with_teams(one_node, "research")
 
 
 def tracked(plinth: Plinth, run: dict[str, Any]) -> dict[str, Any]:

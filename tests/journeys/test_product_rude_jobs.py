@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from plinth.units.logs import CAP_BYTES, KEEP_BYTES
-from tests.journeys.plinth_node import Plinth, is_alive, running_plinth, wait_for
+from tests.journeys.plinth_node import Plinth, is_alive, wait_for
 
 MANY_FILES = 10_000
 
 
 @pytest.fixture(scope="module")
-def plinth(managed_environments: Path, free_port: Callable[[], int]) -> Iterator[Plinth]:
-    with running_plinth(managed_environments, free_port()) as plinth:
-        yield plinth
+def plinth(one_node: Plinth) -> Plinth:
+    return one_node
 
 
 def on_disk(path: Path) -> int:

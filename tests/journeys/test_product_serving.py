@@ -11,11 +11,19 @@ from typing import Any
 
 import httpx
 import pytest
+from uv import find_uv_bin
 
+from plinth.control.model_form import runtime_of_onnx
+from plinth.environments import Environments, EnvironmentSpec, this_python
 from plinth.kit.errors import Conflict, NotFound, PlinthError
+from plinth.runtimes.batch import load_batch_packages
 from plinth.units.isolation import best_level
+from tests.journeys.package_index import build_or_skip
 from tests.journeys.plinth_node import (
+    MODEL_PACKAGES,
+    SERVING_PACKAGES,
     Caller,
+    Json,
     Plinth,
     infer,
     is_alive,
@@ -27,6 +35,7 @@ from tests.journeys.plinth_node import (
 )
 
 TEAM = "research"
+SKLEARN = ("scikit-learn==1.9.1", "cloudpickle==3.1.2")
 
 
 @pytest.fixture(scope="module")
@@ -339,3 +348,81 @@ def test_delete_ends_the_serving_and_frees_the_name(
     wait_for(lambda: infer(caller, endpoint, 1.0).status_code == 403, "the route's end")
     assert "there is no" in plinth.cli("get", endpoint, check=False).err
     assert requests_of(plinth, TEAM, endpoint) > 0
+
+
+@pytest.fixture(scope="module")
+def forest(plinth: Plinth, managed_environments: Path) -> Json:
+    """Train a model of scikit-learn; return a request for it."""
+    environments = Environments(managed_environments, find_uv_bin())
+    packages = load_batch_packages()
+    own, served = (*MODEL_PACKAGES, *SKLEARN), (*SERVING_PACKAGES, *SKLEARN)
+    converting = (*own, *packages.beside, *packages.convert)
+    for each in (served, converting, (*served, *runtime_of_onnx())):
+        build_or_skip(environments, EnvironmentSpec(each, this_python()))
+    run = plinth.run(
+        "train-forest",
+        *("python", "train_forest.py", *own),
+        team=TEAM,
+        environment={"packages": served},
+    )
+    assert run["phase"] == "succeeded", plinth.log(run["id"])
+    carrier = {"name": "carrier", "shape": [2], "datatype": "BYTES", "data": ["AA", "UA"]}
+    distance = {"name": "distance", "shape": [2], "datatype": "FP64", "data": [500.0, 2000.0]}
+    return {"inputs": [carrier, distance]}
+
+
+@pytest.mark.journey(timeout_s=400)
+def test_a_deployment_takes_its_onnx_form_by_itself_and_callers_see_no_difference(
+    plinth: Plinth, forest: Json
+) -> None:
+    file = plinth.write(kind="endpoint", name="forest", team=TEAM, model="models:/forest/1")
+    plinth.cli("apply", file)
+    caller, path = plinth.http(plinth.key(TEAM)), "/v2/models/forest/infer"
+    before = caller.post(path, json=forest).json()
+    first = plinth.client.endpoint("forest")["deployments"]["main"]
+    assert first["form"]["form"] == "pyfunc"
+
+    def conversions() -> list[Json]:
+        runs = [run for run in plinth.client.runs() if run["kind"] == "conversion"]
+        return [run for run in runs if run["phase"] in ("running", "succeeded")]
+
+    (conversion,) = wait_for(conversions, "its conversion", within_s=120)
+    # Whatever dies in the middle: nothing is done twice, and nothing half.
+    kill(plinth.pid_of(f"{conversion['id']}.0.1"), plinth.pid_of("control"))
+    wait_for(plinth.is_up, "the control plane")
+
+    def takes_over() -> Json | None:
+        answer = caller.post(path, json=forest)
+        assert answer.status_code == 200, answer.text
+        shown: Json = plinth.client.endpoint("forest")["deployments"]["main"]
+        return shown if shown["form"]["form"] == "onnx" and shown["ready"] else None
+
+    shown = wait_for(takes_over, "its ONNX form", within_s=200)
+    assert shown["run"] != first["run"]
+    after = caller.post(path, json=forest).json()
+    for ours, theirs in zip(before["outputs"], after["outputs"], strict=True):
+        for field in ("name", "datatype", "shape"):
+            assert ours[field] == theirs[field]
+        assert theirs["data"] == pytest.approx(ours["data"], abs=1e-5, rel=1e-4)
+    compared = shown["form"]["comparison"]
+    assert compared["rows"] >= 750
+    assert compared["onnx"]["one_row_ms"] < compared["pyfunc"]["one_row_ms"]
+    (found,) = conversions()
+    assert len(plinth.client.run(found["id"])["attempts"]) == 2
+    said = plinth.cli("get", "forest").out
+    assert "answers from its ONNX form: it answers 7" in " ".join(said.split())
+    tags = plinth.client.run(shown["run"])["message"]
+    assert "from its ONNX form" in tags
+    wait_for(lambda: plinth.client.run(first["run"])["phase"] == "stopped", "the end of the first")
+
+
+def test_onnx_that_is_asked_for_and_cannot_be_is_told_with_the_reason(plinth: Plinth) -> None:
+    file = plinth.write(
+        kind="endpoint", name="never", team=TEAM, model="models:/scale/1", form="onnx"
+    )
+    done = plinth.cli("apply", file, check=False)
+    assert done.code == 1
+    assert "has no ONNX form: only models of scikit-learn are converted" in " ".join(
+        done.err.split()
+    )
+    assert "form: auto" in done.err

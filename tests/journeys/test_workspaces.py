@@ -13,14 +13,22 @@ from typing import Any
 
 import pytest
 
-from plinth.domain.web_page import page_authority, workspace_page
-from plinth.domain.workspace import Workspace
+from plinth.domain.web_page import workspace_page
 from plinth.kit.errors import Conflict, Denied, NotFound
 from plinth.units.isolation import best_level
 from tests.journeys.chromium import Chromium, running_chromium
 from tests.journeys.chromium_page import Page
-from tests.journeys.notebook import Notebook, Refused
+from tests.journeys.notebook import Notebook, Refused, WebSocket
 from tests.journeys.plinth_node import Plinth, is_alive, running_plinth, wait_for
+from tests.journeys.workspace_stand import (
+    People,
+    bring_up,
+    cookie_for,
+    host_of,
+    notebook,
+    until_open,
+    until_stopped,
+)
 
 needs_files = pytest.mark.skipif(
     best_level() < 2, reason=f"isolation level {best_level()} here; limits on files begin at 2"
@@ -28,11 +36,6 @@ needs_files = pytest.mark.skipif(
 needs_own_files = pytest.mark.skipif(
     best_level() < 3, reason=f"isolation level {best_level()} here; terminals begin at 3"
 )
-# The environment is built once for all of them, and kept.
-BUILD_S = 300.0
-OPEN = ("Open", "Busy", "Idle")
-# What somebody who is at JupyterLab's page does, as `headers` of a Notebook say who.
-TYPED = {"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 
 
 @pytest.fixture(scope="module")
@@ -41,69 +44,9 @@ def plinth(managed_environments: Path, free_port: Callable[[], int]) -> Iterator
         yield plinth
 
 
-class People:
-    """Keys of people by name, made when they are first asked for."""
-
-    def __init__(self, plinth: Plinth) -> None:
-        self._plinth = plinth
-        self._keys: dict[str, str] = {}
-
-    def key(self, name: str, team: str = "red", role: str = "contributor") -> str:
-        if name not in self._keys:
-            made = self._plinth.client.create_key(team=team, name=name, role=role, days=1)
-            self._keys[name] = str(made["token"])
-        return self._keys[name]
-
-
 @pytest.fixture(scope="module")
 def people(plinth: Plinth) -> People:
     return People(plinth)
-
-
-def host_of(plinth: Plinth, name: str) -> str:
-    return page_authority(workspace_page(name), plinth.port)
-
-
-def bring_up(plinth: Plinth, key: str, name: str, **fields: Any) -> dict[str, Any]:
-    """Open a workspace as the holder of the key; wait until it answers."""
-    workload = Workspace.model_validate({"kind": "workspace", "name": name, **fields})
-    plinth.client_of(key).workspace_up(workload)
-    return until_open(plinth, name)
-
-
-def until_open(plinth: Plinth, name: str) -> dict[str, Any]:
-    def seen() -> dict[str, Any] | None:
-        found = plinth.client.workspace(name)
-        assert found["desired"] == "run", found["message"]
-        return found if found["reason"] in OPEN else None
-
-    found: dict[str, Any] = wait_for(seen, f"workspace {name} being open", within_s=BUILD_S)
-    return found
-
-
-def until_stopped(plinth: Plinth, name: str, within_s: float = 90.0) -> dict[str, Any]:
-    def seen() -> dict[str, Any] | None:
-        found = plinth.client.workspace(name)
-        return found if found["phase"] in ("stopped", "failed") else None
-
-    found: dict[str, Any] = wait_for(seen, f"the end of {name}", within_s=within_s)
-    return found
-
-
-def cookie_for(plinth: Plinth, key: str, name: str) -> str:
-    """Sign a browser in to a workspace's page; return its cookie as it is sent."""
-    url = str(plinth.client_of(key).sign_in(workspace_page(name))["url"])
-    path = url.partition(host_of(plinth, name))[2]
-    headers = {"host": host_of(plinth, name), **TYPED}
-    answer = plinth.http().get(path, headers=headers)
-    assert answer.status_code == 303, answer.text
-    return str(answer.headers["set-cookie"]).partition(";")[0]
-
-
-def notebook(plinth: Plinth, key: str, name: str) -> Notebook:
-    """Return somebody at a workspace's page, known by their cookie as a browser is."""
-    cookie = cookie_for(plinth, key, name)
-    return Notebook(plinth.port, host_of(plinth, name), {"cookie": cookie})
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +179,14 @@ def test_personal_and_team_files_outlive_stop_resize_and_removal(
     for path, text in (("team/ours.txt", "of red"), ("personal/lab.txt", "by the page")):
         body = {"type": "file", "format": "text", "content": text}
         assert page.ask("PUT", f"/api/contents/{path}", json=body).status_code == 201
+    for method, path in (("PUT", "top.txt"), ("DELETE", "team"), ("DELETE", "personal")):
+        body = {"type": "file", "format": "text", "content": "x"}
+        refused = page.ask(method, f"/api/contents/{path}", json=body)
+        assert refused.status_code == 403
+        assert "Only what is in `personal` and `team`" in refused.json()["message"]
+    for path, made in (("team/old", {"type": "directory"}), ("team/old/a.txt", body)):
+        assert page.ask("PUT", f"/api/contents/{path}", json=made).status_code == 201
+    assert page.ask("DELETE", "/api/contents/team/old").status_code == 204
     page.close()
     client = plinth.client_of(ann)
     client.stop_workspace("files")
@@ -277,7 +228,10 @@ def test_a_cell_that_runs_is_not_stopped_unless_somebody_says_so(
         refused = plinth.cli("workspace", ask, "busy", check=False)
         assert refused.code == 1
         assert "a cell of" in refused.err
-        assert "--force" in refused.err
+        assert f"`plinth workspace {ask} busy --force`" in refused.err
+    refused = plinth.cli("down", check=False)
+    assert refused.code == 1
+    assert "workspace `busy` is busy: a cell of" in refused.err
     with pytest.raises(Conflict) as caught:
         plinth.client_of(ann).stop_workspace("busy")
     assert caught.value.code == "workspace_busy"
@@ -314,7 +268,12 @@ def test_it_stops_when_nobody_works_in_it_and_not_while_a_cell_runs(
     assert plinth.client.workspace("idle")["desired"] == "run"
     told: set[str] = set()
 
+    # What a page that nobody looks at asks again and again.
+    polled = ("kernels", "sessions", "terminals", "contents/personal?content=1", "kernelspecs")
+
     def seen() -> bool:
+        for each in polled:
+            page.ask("GET", f"/api/{each}")
         answer = page.ask("GET", "/plinth/status")
         if answer.status_code == 200 and answer.json()["counts_down"]:
             told.add("page")
@@ -366,6 +325,111 @@ def test_nobody_else_comes_in_unless_it_is_shared(plinth: Plinth, people: People
     assert run.ask("GET", "/api/contents").status_code == 403
     mine.close()
     plinth.client_of(bob).delete_workspace("room", force=True)
+
+
+def goes_on(socket: WebSocket) -> bool:
+    """Tell whether a terminal still answers."""
+    try:
+        socket.send('["stdin", "expr 40 + 2\\r"]')
+        said = ""
+        while "42" not in said:
+            kind, text, *_ = json.loads(socket.receive())
+            said += text if kind == "stdout" else ""
+    except (EOFError, OSError):
+        return False
+    return True
+
+
+@needs_own_files
+@pytest.mark.journey(timeout_s=300)
+def test_who_loses_the_right_is_out_at_once_also_where_a_terminal_is_open(
+    plinth: Plinth, people: People
+) -> None:
+    ann, leo = people.key("ann"), people.key("leo")
+    bring_up(plinth, ann, "den", team="red", shared=True)
+    mine = notebook(plinth, ann, "den")
+    assert mine.run("kept = 40").error is None
+    kept = mine.ask("POST", "/api/terminals").json()["name"]
+    staying = mine.connect(f"/terminals/websocket/{kept}")
+    out = {
+        "is removed": lambda _page: plinth.cli("members", "remove", "leo", "--on-team", "red"),
+        "signs out": lambda page: page.ask("POST", "/sign-out"),
+    }
+    for how in ("signs out", "is removed"):
+        theirs = notebook(plinth, leo, "den")
+        assert theirs.run("print('in')").text == "in\n"
+        terminal = theirs.ask("POST", "/api/terminals").json()["name"]
+        socket = theirs.connect(f"/terminals/websocket/{terminal}")
+        assert goes_on(socket)
+        out[how](theirs)
+        began = time.monotonic()
+        wait_for(lambda open_=socket: not goes_on(open_), f"the terminal of who {how}", within_s=20)
+        assert time.monotonic() - began < 20
+        with pytest.raises((EOFError, OSError)):
+            theirs.run("print('still in')")
+        with pytest.raises(Refused) as refused:
+            theirs.connect(f"/terminals/websocket/{terminal}")
+        assert refused.value.status in (401, 403)
+        theirs.close()
+        socket.close()
+    # Who may stay notices nothing of it.
+    assert goes_on(staying)
+    assert mine.run("print(kept + 2)").text == "42\n"
+    staying.close()
+    mine.close()
+    plinth.client_of(ann).delete_workspace("den", force=True)
+
+
+_FORKS = """
+import os, time
+kept = bytearray(b'x') * 250_000_000
+for _ in range(4):
+    if os.fork() == 0:
+        time.sleep(15); os._exit(0)
+"""
+_FILE_IN_MEMORY = """
+import os
+held = os.memfd_create('held')
+for _ in range(90): os.write(held, bytes(10_000_000))
+"""
+
+
+def test_memory_counts_once_and_also_where_no_process_has_it(
+    plinth: Plinth, people: People
+) -> None:
+    ann = people.key("ann")
+    bring_up(plinth, ann, "wide", team="red", resources={"memory": "600MB"}, idle_stop="10s")
+    page = notebook(plinth, ann, "wide")
+    # The children have all that the kernel has, and add nothing.
+    assert page.run(_FORKS).error is None
+    before = time.monotonic()
+    assert page.run("time.sleep(8)").error is None
+    assert time.monotonic() - before > 7
+    found = plinth.client.workspace("wide")
+    assert found["desired"] == "run", found["message"]
+    assert 250_000_000 < found["activity"]["memory_bytes"] < 600_000_000
+    if best_level() >= 3:
+        room = page.run("s = os.statvfs('/dev/shm'); print(s.f_blocks * s.f_frsize)")
+        assert int(room.text) < 601_000_000
+    page.begin(_FILE_IN_MEMORY)
+    until_stopped(plinth, "wide")
+    found = plinth.client.workspace("wide")
+    assert found["reason"] == "OutOfMemory", found["message"]
+    assert "has 600.0 MB" in found["message"]
+    page.close()
+    plinth.client_of(ann).delete_workspace("wide", force=True)
+
+
+def test_a_size_that_it_cannot_have_stops_nothing(plinth: Plinth, people: People) -> None:
+    ann = people.key("ann")
+    bring_up(plinth, ann, "sized", team="red")
+    run = plinth.client.workspace("sized")["run"]
+    for profile in ("vast", "gpu"):
+        refused = plinth.cli("workspace", "resize", "sized", "--profile", profile, check=False)
+        assert refused.code == 1
+    found = plinth.client.workspace("sized")
+    assert (found["desired"], found["run"]) == ("run", run)
+    plinth.client_of(ann).delete_workspace("sized", force=True)
 
 
 def test_one_workspace_attacks_another_and_gets_nothing(
@@ -492,3 +556,18 @@ def test_a_real_browser_shows_jupyterlab(
     strangers = [url for url in page.asked if not url.startswith((origin, "data:", "blob:"))]
     assert [url for url in strangers if not url.startswith(f"ws://{host_of(plinth, lab)}")] == []
     assert page.refused == []
+
+
+def test_it_stops_though_jupyterlab_stands_open_in_a_browser(
+    plinth: Plinth, people: People, chromium: Chromium
+) -> None:
+    ann = people.key("ann")
+    bring_up(plinth, ann, "seen", team="red", idle_stop="15s")
+    page: Page = chromium.open()
+    page.visit(str(plinth.client_of(ann).sign_in(workspace_page("seen"))["url"]))
+    page.wait_for_text("Launcher")
+    page.wait_for_text("This workspace stops in")
+    until_stopped(plinth, "seen")
+    assert plinth.client.workspace("seen")["reason"] == "IdleStopped"
+    assert any("/api/kernels" in url for url in page.asked)
+    plinth.client_of(ann).delete_workspace("seen", force=True)

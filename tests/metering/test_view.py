@@ -207,3 +207,28 @@ def test_what_is_not_in_the_ledger_yet_is_summed_alike() -> None:
         (10_000_000, "r_1", None),
     ]
     assert sums_of(record("1", 5, 25, team="other"), asked) == []
+
+
+def test_what_one_run_used_is_found_by_its_source(ledger: Ledger) -> None:
+    def of(run: str, position: str, seconds: float) -> UsageRecord:
+        return record(position, 0, seconds, source=f"engine:{run}.0.1", run=run)
+
+    write(ledger, of("r_1", "0", 60), of("r_12", "1", 30), of("r_1", "2", 5))
+    write(ledger, record("3", 0, 7, source="engine:r_1.0.2/4", run="r_1"))
+    assert summed(ledger, 0, 3600, runs=("r_1",)) == [("training_seconds", 0.0, 72_000_000)]
+    both = summed(ledger, 0, 30, 3600, runs=("r_1", "r_none"))
+    assert sum(millionths for _, _, millionths in both) == 72_000_000
+
+
+def test_what_a_workload_used_counts_from_a_time_on(ledger: Ledger) -> None:
+    write(
+        ledger, record("0", 0, 60), record("1", 100, 160), record("2", 100, 160, workload="job/x")
+    )
+    since = (("job/train", at(100)),)
+    assert summed(ledger, 0, 3600, workloads=since) == [("training_seconds", 0.0, 60_000_000)]
+    asked = SumQuery(cuts=(at(0), at(3600)), workloads=since)
+    assert asked.holds(run=None, workload="job/train", started_at=at(100))
+    assert not asked.holds(run=None, workload="job/train", started_at=at(99))
+    assert not SumQuery(cuts=(at(0), at(1)), runs=("r_1",)).holds(
+        run="r_12", workload="job/train", started_at=at(0)
+    )

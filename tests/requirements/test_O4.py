@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from plinth.control.flows.preparation import flow_environment
 from plinth.domain.application import Application
 from plinth.domain.plan import Outcome
 from plinth.planning.rules.flow import tool_is_hosted
@@ -131,3 +132,10 @@ def test_a_prompt_flow_is_run_by_its_makers_own_executor_and_an_app_as_it_is() -
     assert any(each.startswith("promptflow-core==") for each in executor.packages)
     host = runtimes[flow_of(app="agent:graph").runtime]
     assert host.formats == ("asgi-app",)
+
+
+def test_semantic_kernel_is_hosted_without_the_package_that_has_no_wheel() -> None:
+    flow = flow_of(app="desk:app", environment={"packages": ["semantic-kernel==1.45.0"]})
+    spec = flow_environment(flow, load_runtimes()[flow.runtime])
+    assert "semantic-kernel==1.45.0" in spec.packages
+    assert (spec.leave_out, spec.allow_source) == (("pybars4",), False)

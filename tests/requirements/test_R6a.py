@@ -76,7 +76,7 @@ def test_every_address_but_health_and_signing_in_needs_a_key() -> None:
     rules: list[dict[str, Any]] = who["typed_config"]["rules"]
     is_open = [rule["match"]["path"] for rule in rules if "requires" not in rule]
     # Of `/` only what a browser opens, which is led to the console's own sign-in.
-    assert is_open == ["/health", "/", "/sign-in"]
+    assert is_open == ["/", "/sign-in", "/health"]
     (front,) = [rule["match"] for rule in rules if rule["match"].get("path") == "/"]
     assert len(front["headers"]) == 3
     # Whatever no other rule names.

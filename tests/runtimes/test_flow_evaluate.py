@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 
 from plinth.runtimes.flowhost.evaluate import (
-    MARK,
     EvaluationError,
     Result,
     chosen_output,
     compared,
     error_of,
     evaluate,
+    lacking,
     metrics_of,
     read_rows,
-    shown,
 )
 
 APP = """
@@ -41,21 +40,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *rows: Any, **asked: Any) -> tuple[int, list[Any]]:
+def run(folder: Path, *rows: Any, **asked: Any) -> list[Any]:
+    """Evaluate the rows; return the lines that were found."""
     (folder / "rows").write_text("\n".join(json.dumps(row) for row in rows))
-    told = {"rows": "rows", "variants": [], "expected": None, "output": None, **asked}
+    told = {"rows": "rows", "results": "results", "variants": [], "expected": None, "output": None}
     (module,) = (path.stem for path in folder.glob("evaluated_*.py"))
-    code = asyncio.run(evaluate(str(folder), "adder", f"{module}:adder", told))
-    return code, []
+    app = asked.pop("app", f"{module}:adder")
+    assert asyncio.run(evaluate(str(folder), "adder", app, told | asked)) == 0
+    return found(folder)
 
 
-def test_each_row_has_a_result_and_the_variant_its_metrics(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def found(folder: Path) -> list[Any]:
+    return [json.loads(line) for line in (folder / "results").read_text().splitlines()]
+
+
+def test_each_row_has_a_result_and_the_variant_its_metrics(folder: Path) -> None:
     rows = ({"a": 1, "right": "it is 2"}, {"a": 13, "right": "x"}, {"a": 3, "right": "4"})
-    assert run(folder, *rows, expected="right")[0] == 0
-    lines = capsys.readouterr().out.splitlines()
-    told = [json.loads(line.removeprefix(MARK)) for line in lines if line.startswith(MARK)]
+    told = run(folder, *rows, expected="right")
     results, metrics = [each["result"] for each in told[:-1]], told[-1]["metrics"]["default"]
     assert [each["row"] for each in results] == [1, 2, 3]
     assert [(each["equal"], each["contains"]) for each in results] == [
@@ -63,32 +64,73 @@ def test_each_row_has_a_result_and_the_variant_its_metrics(
     ]
     assert [each["error"] for each in results] == [None, "ValueError: thirteen", None]
     # The column that is expected is no input.
-    assert results[0]["inputs"] == '{"a": 1}'
+    assert results[0]["inputs"] == {"a": 1}
     assert (metrics["rows"], metrics["failed"]) == (3, 1)
     assert metrics["equal_rate"] == pytest.approx(1 / 3)
     assert metrics["contains_rate"] == pytest.approx(2 / 3)
 
 
-def test_what_cannot_be_compared_or_varied_is_refused(folder: Path) -> None:
-    with pytest.raises(EvaluationError, match="no column `right`; it has a"):
-        run(folder, {"a": 1}, expected="right")
+def test_what_the_flow_prints_is_none_of_its_results_and_nothing_is_cut(folder: Path) -> None:
+    (file,) = folder.glob("evaluated_*.py")
+    text = 'print("plinth-evaluation {\\"metrics\\": 1}", end="")\n        return "y\\u2028" * 1000'
+    file.write_text(APP.replace("if given", f"{text}\n        if given"))
+    first, second, metrics = run(folder, {"a": 1}, {"a": "\u2028"})
+    assert first["result"]["output"] == "y\u2028" * 1000
+    assert second["result"]["inputs"] == {"a": "\u2028"}
+    assert list(metrics) == ["metrics"]
+
+
+def test_rows_without_what_is_expected_are_refused_before_any_is_run(folder: Path) -> None:
+    with pytest.raises(EvaluationError, match="line 2 of the rows has no column `right`; it has a"):
+        run(folder, {"a": 1, "right": 2}, {"a": 1}, expected="right")
+    (told,) = found(folder)
+    assert told == {"error": "line 2 of the rows has no column `right`; it has a"}
+
+
+def test_an_output_that_there_is_not_is_refused_at_the_first_answer(folder: Path) -> None:
+    with pytest.raises(EvaluationError, match="no output `summ`; the answer has sum, other"):
+        run(folder, {"a": 13}, {"a": 1}, {"a": 2}, output="summ")
+    assert [list(each) for each in found(folder)] == [["error"]]
+
+
+def test_a_file_of_results_that_was_there_before_is_not_believed(folder: Path) -> None:
+    (folder / "results").write_text('{"metrics": {}}\n')
+    with pytest.raises(EvaluationError, match="has a file `results`, which is ours"):
+        run(folder, {"a": 1})
+
+
+def test_what_does_not_load_is_told(folder: Path) -> None:
+    with pytest.raises(ImportError):
+        run(folder, {"a": 1}, app="no_such_module:x")
+    assert found(folder) == [{"error": "ModuleNotFoundError: No module named 'no_such_module'"}]
+
+
+def test_what_cannot_be_varied_is_refused(folder: Path) -> None:
     with pytest.raises(EvaluationError, match="an app has no variants"):
         run(folder, {"a": 1}, variants=["ask.terse"])
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "line 1 of the rows is not JSON"), ("{}\n3", "line 2"), ("", "0 rows")]
+    ("text", "said"),
+    [
+        ("{", "line 1 of the rows is not JSON"),
+        ("{}\n3", "line 2"),
+        ("", "0 rows"),
+        ('{"a": NaN}', "it holds NaN"),
+    ],
 )
 def test_rows_are_objects(text: str, said: str) -> None:
     with pytest.raises(EvaluationError, match=said):
         read_rows(text)
-    assert read_rows('{"a": 1}\n\n{"a": 2}\n') == [{"a": 1}, {"a": 2}]
+    assert read_rows('{"a": 1}\n\n{"a": "\u2028"}\r\n') == [(1, {"a": 1}), (3, {"a": "\u2028"})]
 
 
 def test_an_output_is_chosen_by_its_name_or_is_the_first() -> None:
     assert chosen_output({"a": 1, "b": 2}, None) == 1
     assert chosen_output({"a": 1, "b": 2}, "b") == 2
     assert chosen_output("text", "b") == "text"
+    assert lacking({"a": 1}, "a") is lacking("text", None) is None
+    assert lacking("text", "b") == "there is no output `b`: the answer is no object with names"
 
 
 def test_capitals_and_full_stops_make_no_difference() -> None:
@@ -111,8 +153,3 @@ def test_metrics_are_of_what_is_known() -> None:
     assert (found["seconds_mean"], found["seconds_p95"], found["input_tokens"]) == (2.0, 3.0, 5)
     assert "equal_rate" not in found
     assert "input_tokens" not in metrics_of([result(1.0, None)])
-
-
-def test_what_is_shown_has_an_end() -> None:
-    assert shown({"a": "b\nc"}) == '{"a": "b\\nc"}'
-    assert len(shown("x " * 1000)) == 300

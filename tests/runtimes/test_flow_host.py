@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-import httpx
 import pytest
+from fastapi import FastAPI
 
 from plinth.runtimes.flowhost.host import Host, Lifespan, answer
 from plinth.runtimes.flowhost.recording import MOST_BYTES, Recording
 from plinth.runtimes.flowhost.traces import Traces
-
-
-class Noted:
-    """Stands for the traces: keeps what each request was, and how it was answered."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, Any, Any, int | None, str]] = []
-
-    @contextmanager
-    def request(self, recording: Recording) -> Iterator[None]:
-        yield
-        said = (recording.asked, recording.answered, recording.status, recording.request_id)
-        self.requests.append((f"{recording.method} {recording.path}", *said))
+from tests.runtimes.flow_asked import Noted, ask, served
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -34,25 +21,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     body = b""
     if scope["method"] == "POST":
         body = (await receive())["body"]
-    await answer(send, 200, {"path": scope["path"], "body": body.decode()})
-
-
-def ask(host: Host, *requests: tuple[str, str, Any]) -> list[httpx.Response]:
-    async def run() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(app=cast("Any", host))
-        async with httpx.AsyncClient(transport=transport, base_url="http://flow") as client:
-            return [
-                await client.request(method, path, json=body) for method, path, body in requests
-            ]
-
-    return asyncio.run(run())
-
-
-def served(app: Any = echo) -> tuple[Host, Noted]:
-    noted = Noted()
-    host = Host("answers", cast("Traces", noted))
-    asyncio.run(host.serve(app))
-    return host, noted
+    path = scope["path"].removeprefix(scope["root_path"])
+    await answer(send, 200, {"path": path, "body": body.decode()})
 
 
 def test_before_it_is_loaded_everything_is_answered_so_that_it_is_asked_again() -> None:
@@ -62,7 +32,7 @@ def test_before_it_is_loaded_everything_is_answered_so_that_it_is_asked_again() 
 
 
 def test_it_says_to_the_platform_when_it_is_ready_and_has_no_example() -> None:
-    host, noted = served()
+    host, noted = served(echo)
     ready, example = ask(
         host,
         ("GET", "/v2/models/answers/ready", None),
@@ -73,15 +43,59 @@ def test_it_says_to_the_platform_when_it_is_ready_and_has_no_example() -> None:
 
 
 def test_every_other_address_is_the_apps_own() -> None:
-    host, noted = served()
+    host, noted = served(echo)
     found = ask(host, ("POST", "/score", {"a": 1}), ("GET", "/v2/models/other/ready", None))
     assert [each.json()["path"] for each in found] == ["/score", "/v2/models/other/ready"]
     # What only reads leaves no trace.
     assert [each[0] for each in noted.requests] == ["POST /score"]
 
 
+def fastapi_app() -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/items/")
+    def items() -> list[str]:
+        return ["a"]
+
+    return app
+
+
+def test_the_pages_and_redirects_of_an_app_stay_below_the_flows_address() -> None:
+    host, _ = served(fastapi_app())
+    items, page, described, missing = ask(
+        host,
+        ("GET", "/items", None),
+        ("GET", "/docs", None),
+        ("GET", "/openapi.json", None),
+        ("GET", "/other", None),
+    )
+    assert (items.status_code, items.headers["location"]) == (
+        307,
+        "http://plinth:8470/flows/answers/items/",
+    )
+    assert "'/flows/answers/openapi.json'" in page.text
+    assert described.json()["servers"] == [{"url": "/flows/answers"}]
+    assert (missing.status_code, ask(host, ("GET", "/items/", None))[0].json()) == (404, ["a"])
+
+
+def test_an_app_is_told_where_it_is_mounted_as_asgi_has_it() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        seen.append(scope)
+        if scope["type"] == "http":
+            await answer(send, 200, {})
+
+    host, noted = served(app)
+    ask(host, ("POST", "/a%20b", {}))
+    told = seen[-1]
+    assert (told["root_path"], told["path"]) == ("/flows/answers", "/flows/answers/a b")
+    assert told["raw_path"] == b"/flows/answers/a%20b"
+    assert noted.requests[0][0] == "POST /a b"
+
+
 def test_a_request_is_noted_as_json_with_its_answer() -> None:
-    host, noted = served()
+    host, noted = served(echo)
     ask(host, ("POST", "/score", {"a": 1}))
     _, asked, answered, status, _ = noted.requests[0]
     assert (asked, status) == ({"a": 1}, 200)

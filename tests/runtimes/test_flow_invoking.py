@@ -14,7 +14,7 @@ import pytest
 
 from plinth.runtimes.flowhost.__main__ import parse, point_to_gateway, said
 from plinth.runtimes.flowhost.invoking import InvokedApp, is_invoked, to_json
-from plinth.runtimes.flowhost.loading import find_object, load_app
+from plinth.runtimes.flowhost.loading import check_takes_requests, find_object, load_app
 from plinth.runtimes.flowhost.traces import Traces
 
 
@@ -91,6 +91,22 @@ def test_pieces_are_events() -> None:
     )
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_json_cannot_say_is_an_error_that_names_its_place(number: float) -> None:
+    answer = post(Stream(), {"scores": [1]})
+    assert answer.status_code == 200
+
+    class Scores:
+        def invoke(self, _given: Any) -> Any:
+            return {"scores": [1.0, number]}
+
+    answer = post(Scores(), {})
+    assert answer.status_code == 500
+    words = f"ValueError: `output.scores.1` is {number}, which JSON cannot say; let the flow"
+    assert answer.json()["error"]["message"].startswith(words)
+    assert "which JSON cannot say" in post(Scores(), {}, **STREAM).text
+
+
 def test_another_address_and_what_is_no_json_are_refused() -> None:
     assert post(Adder(), {}, path="/other").status_code == 404
     answer = post(Adder(), None, content=b"{")
@@ -102,9 +118,10 @@ def test_values_that_json_does_not_know_are_said_as_well_as_it_can() -> None:
     assert told == {"1": [{"content": "a"}, [2]], "b": str(object)}
 
 
-def test_a_kernel_is_no_object_that_takes_requests() -> None:
-    kernel = type("Kernel", (Adder,), {"__module__": "semantic_kernel.kernel"})()
-    with pytest.raises(TypeError, match="serve an ASGI app"):
+@pytest.mark.parametrize("module", ["kernel", "functions.kernel_function_from_prompt"])
+def test_a_kernel_is_no_object_that_takes_requests(module: str) -> None:
+    kernel = type("Kernel", (Adder,), {"__module__": f"semantic_kernel.{module}"})()
+    with pytest.raises(TypeError, match=r"a Kernel of Semantic Kernel takes more .* an ASGI app"):
         is_invoked(kernel)
 
 
@@ -126,6 +143,50 @@ def test_what_a_file_names_is_served_as_what_it_is(module: str) -> None:
     assert find_object(f"{module}:adder.invoke")(3) == 3
     with pytest.raises(TypeError, match="an ASGI app is needed"):
         load_app(".", f"{module}:number", traces)
+
+
+class Invoked:
+    def invoke(self, given: Any) -> Any:
+        return given
+
+
+class Endpoint:
+    """As Starlette's: each request makes one, and awaits it."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    def __await__(self) -> Any: ...
+
+
+class OldApp:
+    def __init__(self, scope: Any) -> None: ...
+
+    async def __call__(self, receive: Any, send: Any) -> None: ...
+
+
+def make_app() -> Any:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            Invoked,
+            r"`main:klass` is a class, .* `served = klass\(...\)` in `main`, and `app: main:s",
+        ),
+        (OldApp, "is a class"),
+        (make_app, r"is called with `\(\) -> .*`; an ASGI app takes `\(scope, receive, send\)`"),
+    ],
+)
+def test_what_makes_an_app_is_not_served_in_its_place(found: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        check_takes_requests("main:klass", found)
+
+
+@pytest.mark.parametrize("found", [Invoked(), Graph(), Endpoint, print, 3])
+def test_what_takes_requests_or_is_told_elsewhere_passes(found: Any) -> None:
+    check_takes_requests("main:it", found)
 
 
 def test_what_is_not_there_is_told_with_what_is(module: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import delete
 
+from plinth.domain.access import Reach, Resource
 from plinth.domain.run import Observation, Phase
 from plinth.kit.errors import NotFound
 from plinth.store import tables
@@ -66,8 +67,11 @@ def test_runs_are_listed_newest_first_by_kind_team_and_activity(database: Databa
         assert ids() == ["r_end", "r_new", "r_old"]
         assert ids(kind="job") == ["r_new", "r_old"]
         assert ids(active=True) == ["r_end", "r_new"]
-        assert ids(teams=["ops"]) == ["r_new"]
-        assert ids(teams=[]) == []
+        assert ids(reach=Reach(teams=("ops",))) == ["r_new"]
+        assert ids(reach=Reach(teams=())) == []
+        single = Resource(kind="endpoint", team="research", name="delay")
+        assert ids(reach=Reach(teams=(), resources=(single,))) == ["r_end"]
+        assert ids(name="delay") == ["r_end"]
         assert ids(limit=1) == ["r_end"]
 
 

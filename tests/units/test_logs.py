@@ -43,3 +43,22 @@ def test_trimming_frees_the_oldest_part_and_moves_nothing(tmp_path: Path) -> Non
     assert found == (content + b"the end\n")[-len(found) :]
     assert len(found) >= 200_000
     assert following == len(content) + 8
+
+
+def test_the_end_begins_with_a_whole_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes("eins\nzwölf\ndrei\n".encode())
+    size = path.stat().st_size
+    for offset in (-9, -8, -7):  # Within the letter of two bytes, too.
+        assert logs.read(path, offset, 100) == (b"drei\n", size)
+    assert logs.read(path, -100, 5) == (b"eins\n", 5)
+    path.write_bytes(b"no line at all")
+    assert logs.read(path, -4, 100) == (b" all", 14)
+    assert logs.read(tmp_path / "missing", -4, 100) == (b"", 0)
+
+
+def test_a_place_that_no_file_reaches_to_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"hello")
+    for offset in (2**63 - 1, 2**63, 2**80):
+        assert logs.read(path, offset, 100) == (b"", offset)

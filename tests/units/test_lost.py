@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from plinth.units import processes
 from plinth.units.folder import UnitFolder, claim
 from plinth.units.lost import SUPERVISOR_KILLED, kill_left, write_lost
 from plinth.units.spec import UnitSpec
+from plinth.units.worker_times import WorkerTime, note_start
 
 # A number that no process has; the mark of a folder that no process was given.
 IDENTITY = {
@@ -32,3 +37,18 @@ def test_a_lost_unit_has_its_times_its_reason_and_no_socket(tmp_path: Path) -> N
     assert ended["started_at"] == IDENTITY["started_at"]
     assert ended["ended_at"] == "2026-01-02T00:00:00.000000Z"
     assert not socket.exists()
+
+
+def test_a_unit_that_slept_leaves_nobody(tmp_path: Path) -> None:
+    asleep = {"started_at": IDENTITY["started_at"]}
+    assert not kill_left(UnitFolder(tmp_path), asleep)
+
+
+def test_the_workers_of_a_unit_are_ended(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-I", "-S", "-c", "import time; time.sleep(60)"])
+    worker = processes.identify(child.pid)
+    folder = UnitFolder(tmp_path)
+    note_start(folder.workers, WorkerTime(1, datetime(2026, 1, 2, tzinfo=UTC)), [worker])
+    assert kill_left(folder, {"started_at": IDENTITY["started_at"]})
+    assert child.wait(10) == -signal.SIGKILL
+    assert not kill_left(folder, {"started_at": IDENTITY["started_at"]})

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from plinth.kit.errors import Invalid
-from plinth.units.spec import Confinement, NodeInfo, UnitSpec, UnitState, attempt_of
+from plinth.units.spec import Confinement, Elastic, NodeInfo, UnitSpec, UnitState, attempt_of
 
 FULL = UnitSpec(
     id="r_abc.0.1",
@@ -76,3 +77,22 @@ def test_an_attempt_is_the_number_behind_the_last_dot() -> None:
     assert attempt_of("r_abc.0.12") == ("r_abc.0", 12)
     assert attempt_of("control") is None
     assert attempt_of("envoy.blue") is None
+
+
+def test_an_elastic_unit_comes_back_as_it_was_written() -> None:
+    spec = replace(FULL, restart="never", elastic=Elastic(0, 4, 20.0))
+    assert UnitSpec.from_json(through_json(spec)) == spec
+
+
+@pytest.mark.parametrize("given", [(-1, 2), (3, 2), (0, 0), (0, 65)])
+def test_workers_that_cannot_be_are_refused(given: tuple[int, int]) -> None:
+    with pytest.raises(Invalid, match=f"{given[0]} to {given[1]} workers cannot be"):
+        Elastic(*given)
+    with pytest.raises(Invalid, match="cannot start in"):
+        Elastic(0, 1, 0.0)
+
+
+def test_an_elastic_unit_needs_a_socket_and_ends_for_good() -> None:
+    for wrong in ({"socket": None, "restart": "never"}, {"restart": "always"}):
+        with pytest.raises(Invalid, match="is elastic"):
+            replace(FULL, elastic=Elastic(0, 1), **wrong)

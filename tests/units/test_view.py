@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 
 from plinth.kit.clock import since_boot_s
 from plinth.units.folder import UnitFolder, claim
-from plinth.units.processes import boot_id
-from plinth.units.spec import UnitSpec
+from plinth.units.processes import Process, boot_id
+from plinth.units.spec import Elastic, UnitSpec
 from plinth.units.view import exit_code, state_of
+from plinth.units.worker_times import WorkerTime, note_start
 
 SPEC = UnitSpec(id="a", argv=("true",), env={}, cwd="/")
 IDENTITY: dict[str, Any] = {
@@ -68,3 +71,18 @@ def test_a_signal_becomes_a_code_as_shells_write_it() -> None:
     assert exit_code({"signal": 9, "code": None}) == 137
     assert exit_code({"signal": None, "code": 0}) == 0
     assert exit_code({"signal": None, "code": None}) is None
+
+
+def test_an_elastic_unit_says_how_many_workers_run(folder: UnitFolder) -> None:
+    elastic = replace(SPEC, socket="/run/a.sock", elastic=Elastic(0, 2))
+    asleep = {name: value for name, value in IDENTITY.items() if name != "child"}
+    assert state_of(elastic, folder, may_restart=False).workers is None
+    folder.write_identity(asleep)
+    state = state_of(elastic, folder, may_restart=False)
+    assert (state.phase, state.workers, state.pid) == ("running", 0, None)
+    life = WorkerTime(1, datetime(2026, 1, 2, tzinfo=UTC))
+    note_start(folder.workers, life, [Process(12, 3)])
+    state = state_of(elastic, folder, may_restart=False)
+    assert (state.workers, state.pid) == (1, 12)
+    folder.write_exit(ENDED)
+    assert state_of(elastic, folder, may_restart=False).workers is None

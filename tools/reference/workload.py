@@ -263,7 +263,8 @@ def _default(field: FieldInfo) -> str:
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, BaseModel):
-        return "its defaults"
+        is_written = type(value).__str__ is not BaseModel.__str__
+        return f"`{value}`" if is_written else "its defaults"
     if value in (None, (), {}):
         return "none"
     if isinstance(value, bool):

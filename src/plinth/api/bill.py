@@ -57,7 +57,7 @@ def bill(
         query,
         lambda name: caller.may(Action.READ, Resource(kind="usage", team=name)),
     )
-    return _bill(made)
+    return describe(made)
 
 
 @router.get("/prices", **needs(Action.READ, "price"))
@@ -99,7 +99,8 @@ def state(new: NewPrice, context: ContextDep, caller: CallerDep) -> dict[str, An
     }
 
 
-def _bill(made: Bill) -> dict[str, Any]:
+def describe(made: Bill) -> dict[str, Any]:
+    """Return a bill as it is answered; amounts are text."""
     query = made.query
     return {
         "from": to_text(query.since),

@@ -15,7 +15,15 @@ from plinth.access.tokens import PREFIX, Claims, verify
 from plinth.api.uploads import Uploads
 from plinth.control.context import Context
 from plinth.control.planning import PlanRefused, refusal_by_plan
-from plinth.domain.access import Action, Actor, Grant, Principal, PrincipalKind, Resource
+from plinth.domain.access import (
+    Action,
+    Actor,
+    Grant,
+    Principal,
+    PrincipalKind,
+    Reach,
+    Resource,
+)
 from plinth.domain.model import DataVersion
 from plinth.domain.traffic import cookie_name
 from plinth.kit.clock import Clock
@@ -57,10 +65,21 @@ class Caller:
         return decide(self.actor, action, resource).allow
 
     @property
-    def teams(self) -> tuple[str, ...] | None:
-        """The teams of which the caller may see anything; None: the whole platform."""
-        teams = {grant.team for grant in self.actor.grants}
-        return None if None in teams else tuple(sorted(team for team in teams if team))
+    def reach(self) -> Reach | None:
+        """Of what the caller may see anything; None: of the whole platform."""
+        grants = self.actor.grants
+        if any(grant.team is None and grant.resource is None for grant in grants):
+            return None
+        whole = {grant.team for grant in grants if grant.team and grant.resource is None}
+        single = {(grant.team, grant.resource) for grant in grants if grant.team and grant.resource}
+        return Reach(
+            teams=tuple(sorted(whole)),
+            resources=tuple(
+                Resource(kind=on.partition("/")[0], team=team, name=on.partition("/")[2])
+                for team, on in sorted(single)
+                if team not in whole
+            ),
+        )
 
     def hidden_of(self, data: Mapping[str, DataVersion]) -> dict[str, set[str]]:
         """Return which fields to leave out of data versions that the caller may not read."""

@@ -18,14 +18,22 @@ from plinth.control.endpoints.routing import (
     protocol_of,
     routed,
 )
+from plinth.control.model_form import form_served, is_other_form
+from plinth.control.preparation import model_folder
 from plinth.control.published import Published
 from plinth.control.secrets import secret_version
+from plinth.domain.flow import PromptFlow
 from plinth.domain.run import Phase
 from plinth.domain.traffic import Deployment, EndpointRoute
-from plinth.domain.workload import ServedDeployment
+from plinth.domain.workload import Endpoint, EndpointDeployment, ServedDeployment
 from plinth.store.endpoints import StoredEndpoint
 from plinth.store.events import list_events
-from plinth.store.runs import StoredRun, find_run, list_endpoint_runs
+from plinth.store.runs import (
+    StoredRun,
+    find_run,
+    list_endpoint_runs,
+    list_newest_attempts,
+)
 
 _MOST_RUNS = 20
 _WHOLE = 100
@@ -91,7 +99,7 @@ def summary(
         "ready": bool(answering),
         "up_to_date": view.is_routed
         and view.has_file
-        and not endpoint.next
+        and not _awaited(view)
         and endpoint.before is None
         # Whether somebody else's server answers is no question of what the file says.
         and all(each["ready"] or _is_ill(each) for each in deployments.values()),
@@ -129,6 +137,19 @@ def describe(
     }
 
 
+def _awaited(view: _View) -> list[str]:
+    """Return the deployments that the file asks for and that do not serve yet.
+
+    One that serves and moves to its model's ONNX form is none.
+    """
+    serving = view.endpoint.serving
+    return [
+        name
+        for name, run_id in view.endpoint.next.items()
+        if not is_other_form(view.run(serving.get(name)), view.run(run_id))
+    ]
+
+
 def _deployments(view: _View) -> dict[str, dict[str, Any]]:
     endpoint = view.endpoint
     shares, mirror = _shares(endpoint), policy_of(endpoint).mirror
@@ -161,9 +182,40 @@ def _hosted(view: _View, name: str) -> dict[str, Any]:
         "message": shown.message if shown is not None else "none of its runs serves",
         "model": model.model_dump(mode="json") if model is not None else None,
         "code": _code(shown),
+        "workers": _workers(view, shown),
+        "form": _form(view, name, shown),
         "external": None,
         "health": None,
     }
+
+
+def _form(view: _View, name: str, run: StoredRun | None) -> dict[str, Any] | None:
+    """Return how a model answers, and why so; None where its server knows one form only."""
+    if run is None or run.model is None or not isinstance(run.workload, Endpoint):
+        return None
+    runtime = view.context.runtimes.get(run.workload.runtime)
+    if runtime is None or not runtime.takes_form:
+        return None
+    one = view.endpoint.workload.by_name().get(name)
+    asked = one.form if isinstance(one, EndpointDeployment) else "auto"
+    model = model_folder(view.context, run.model)
+    state = form_served(view.connection, run, model, asked)
+    return {"asked": asked, **state.model_dump(mode="json"), "words": state.words()}
+
+
+def _workers(view: _View, run: StoredRun | None) -> dict[str, Any] | None:
+    """Return how many workers of a flow that scales run; None for all else."""
+    flow = None if run is None else run.workload
+    if run is None or not isinstance(flow, PromptFlow) or flow.workers.is_one:
+        return None
+    attempts = list_newest_attempts(view.connection, run.id, replicas=1, newest=2)
+    running, words = 0, "its host is being started"
+    if attempts and attempts[-1].phase is Phase.RUNNING:
+        running = attempts[-1].workers or 0
+        words = flow.workers.told(running)
+    if not running and len(attempts) > 1 and attempts[0].phase is Phase.FAILED:
+        words += f"; attempt {attempts[0].number} ended: {attempts[0].reason}"
+    return {"running": running, **flow.workers.model_dump(), "words": words}
 
 
 def _code(run: StoredRun | None) -> str | None:
@@ -199,6 +251,8 @@ def _external(view: _View, name: str, one: ServedDeployment) -> dict[str, Any]:
         "message": f"served at {external.url}" if has_key else missing,
         "model": None,
         "code": None,
+        "workers": None,
+        "form": None,
         "external": external.model_dump(mode="json"),
         "health": health if endpoint.desired == "run" else None,
     }

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team, require_team
 from plinth.api.endpoint_view import describe
 from plinth.api.endpoints import GatewayDep, no_endpoint
 from plinth.api.runs import describe as describe_run
+from plinth.api.runs import require_output
+from plinth.control.batches.preparation import work_folder
+from plinth.control.batches.run_folder import open_inside
 from plinth.control.context import Context
 from plinth.control.endpoints.service import apply_endpoint
 from plinth.control.flows.evaluation import add_evaluation
 from plinth.control.flows.resolution import resolve_evaluation, resolve_flow
 from plinth.control.flows.traces import list_traces, read_trace
 from plinth.control.identities import require_as_much_as_team
+from plinth.control.lineage import resource_of
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Declared, Name
-from plinth.domain.flow import FlowEvaluation, PromptFlow
+from plinth.domain.flow import RESULTS_FILE, FlowEvaluation, PromptFlow
 from plinth.domain.model import CodeOrigin
-from plinth.kit.errors import Invalid
+from plinth.kit.errors import Invalid, NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.store.endpoints import StoredEndpoint, find_endpoint
+from plinth.store.runs import find_run, no_run
 
 router = APIRouter(tags=["flows"])
+
+_PIECE_BYTES = 1 << 18
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -109,6 +119,33 @@ def evaluate(asked: EvaluationAsked, context: ContextDep, caller: CallerDep) -> 
         answer = describe_run(connection, caller, run)
     context.hint()
     return answer
+
+
+@router.get("/flow-evaluations/{run_id}/results", **needs(Action.READ, "run"))
+def results(run_id: str, context: ContextDep, caller: CallerDep) -> StreamingResponse:
+    """Return what an evaluation has found so far, line by line in JSON.
+
+    Each line is the `result` of a row; the last one the `metrics` of each variant, or an `error`.
+    """
+    with context.database.read() as connection:
+        run = find_run(connection, run_id)
+        caller.require(Action.READ, resource_of(run), absent=no_run(run_id))
+        require_output(caller, run)
+    if not isinstance(run.workload, FlowEvaluation):
+        raise NotFound(
+            f"run `{excerpt(run_id)}` is no evaluation", hint="`plinth get` shows any run"
+        )
+    opened = open_inside(work_folder(context, run.id), RESULTS_FILE)
+    stream = opened.__enter__()
+
+    def pieces() -> Iterator[bytes]:
+        try:
+            while piece := stream.read(_PIECE_BYTES):
+                yield piece
+        finally:
+            opened.__exit__(None, None, None)
+
+    return StreamingResponse(pieces(), media_type="application/x-ndjson")
 
 
 @router.get("/flows/{name}/traces", **needs(Action.READ, "flow"))

@@ -10,7 +10,7 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from plinth.api.caller import CallerDep, ContextDep, needs, no_team, require_team
-from plinth.control.context import ADMIN_PRINCIPAL, PLATFORM_PRINCIPAL
+from plinth.control.context import ADMIN_PRINCIPAL
 from plinth.control.identities import (
     MEMBER_ROLE,
     make_first,
@@ -19,7 +19,14 @@ from plinth.control.identities import (
     require_as_much,
 )
 from plinth.control.members import require_takable
-from plinth.domain.access import Action, Grant, PrincipalKind, Resource, Role
+from plinth.domain.access import (
+    PLATFORM_PRINCIPAL,
+    Action,
+    Grant,
+    PrincipalKind,
+    Resource,
+    Role,
+)
 from plinth.domain.base import Declared, Name, TeamName
 from plinth.kit.errors import Invalid, NotFound
 from plinth.kit.excerpt import excerpt

@@ -9,10 +9,9 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team
-from plinth.control.context import PLATFORM_PRINCIPAL
 from plinth.control.identities import MEMBER_ROLE
 from plinth.control.members import add_member, remove_member, role_of, set_role
-from plinth.domain.access import Action, Grant, Principal, Resource, Role
+from plinth.domain.access import PLATFORM_PRINCIPAL, Action, Grant, Principal, Resource, Role
 from plinth.domain.base import Declared, Name, TeamName
 from plinth.kit.errors import NotFound
 from plinth.kit.excerpt import excerpt

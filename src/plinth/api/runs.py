@@ -15,6 +15,7 @@ from plinth.api.caller import (
     no_team,
     require_team,
 )
+from plinth.control.lineage import resource_of
 from plinth.control.planning import plan_or_refuse
 from plinth.control.runs.service import (
     forget_files,
@@ -28,6 +29,7 @@ from plinth.domain.base import Declared
 from plinth.domain.model import CodeOrigin
 from plinth.domain.workload import Job
 from plinth.kit.errors import NotFound
+from plinth.kit.excerpt import excerpt
 from plinth.store.events import list_events
 from plinth.store.runs import (
     StoredRun,
@@ -40,7 +42,7 @@ from plinth.store.runs import (
 
 router = APIRouter(tags=["runs"])
 
-_MOST_LOG_BYTES = 1_000_000
+MOST_LOG_BYTES = 1_000_000
 _MOST_ATTEMPTS = 20
 
 
@@ -94,14 +96,21 @@ def list_all(
     kind: str | None = None,
     active: bool = False,
     ends: bool = False,
+    name: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[dict[str, Any]]:
     """List the runs that the caller may see, newest first; `ends`: of jobs and their like only."""
     with context.database.read() as connection:
         runs = list_runs(
-            connection, kind=kind, active=active, ends=ends, teams=caller.teams, limit=limit
+            connection,
+            kind=kind,
+            active=active,
+            ends=ends,
+            name=name,
+            reach=caller.reach,
+            limit=limit,
         )
-    return [summary(run) for run in runs if caller.may(Action.READ, _resource(run))]
+    return [summary(run) for run in runs if caller.may(Action.READ, resource_of(run))]
 
 
 @router.get("/runs/{run_id}", **needs(Action.READ, "run"))
@@ -146,27 +155,32 @@ def logs(
     context: ContextDep,
     caller: CallerDep,
     *,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=-MOST_LOG_BYTES)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MOST_LOG_BYTES)] = MOST_LOG_BYTES,
     replica: Annotated[int, Query(ge=0)] = 0,
     attempt: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
     """Return what an attempt (the newest if none is given) printed, from byte `offset`.
 
-    The header `x-plinth-next-offset` says where to go on, `x-plinth-phase` how the run stands.
+    Below 0 it counts from the end, and the first line is a whole one. The header
+    `x-plinth-next-offset` says where to go on, `x-plinth-attempt` of which attempt it is,
+    `x-plinth-attempts` which is the newest, `x-plinth-phase` how the run stands.
     """
     with context.database.read() as connection:
         run = _find(connection, caller, run_id, Action.READ)
+        require_output(caller, run)
         attempts = [a for a in list_attempts(connection, [run.id]) if a.replica == replica]
     chosen = [a for a in attempts if attempt is None or a.number == attempt]
     if attempt is not None and not chosen:
         raise NotFound(f"replica {replica} of run `{run_id}` has no attempt {attempt}")
-    content, following = b"", offset
+    content, following = b"", max(0, offset)
     if chosen:
-        content, following = context.engine.logs(chosen[-1].handle, offset, _MOST_LOG_BYTES)
+        content, following = context.engine.logs(chosen[-1].handle, offset, limit)
     headers = {
         "x-plinth-next-offset": str(following),
         "x-plinth-phase": run.phase.value,
         "x-plinth-attempt": str(chosen[-1].number if chosen else 0),
+        "x-plinth-attempts": str(attempts[-1].number if attempts else 0),
     }
     return Response(content, media_type="text/plain; charset=utf-8", headers=headers)
 
@@ -208,15 +222,29 @@ def describe(connection: Connection, caller: Caller, run: StoredRun) -> dict[str
     }
 
 
+def require_output(caller: Caller, run: StoredRun) -> None:
+    """Return if the caller may read what the run prints. Raises NotFound.
+
+    A flow may print what others asked, which who may only call it need not see; so do its traces
+    have a kind of their own.
+    """
+    asked = Resource(kind=run.workload.kind, team=run.team, name=run.workload.name)
+    caller.require(Action.READ, asked, absent=no_output(run.id))
+
+
+def no_output(run_id: str) -> NotFound:
+    """Return the error for output that the caller may not read."""
+    return NotFound(
+        f"what run `{excerpt(run_id)}` prints is for members of its team",
+        hint="an operator of the team can grant the role `viewer` on it",
+    )
+
+
 def _workload(run: StoredRun) -> str:
     return f"{run.workload.kind}/{run.workload.name}"
 
 
-def _resource(run: StoredRun) -> Resource:
-    return Resource(kind=f"{run.workload.kind}", team=run.team, name=run.workload.name)
-
-
 def _find(connection: Connection, caller: Caller, run_id: str, action: Action) -> StoredRun:
     run = find_run(connection, run_id)
-    caller.require(action, _resource(run), absent=no_run(run_id))
+    caller.require(action, resource_of(run), absent=no_run(run_id))
     return run

@@ -22,6 +22,7 @@ from plinth.control.workspaces.service import (
 )
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Declared, Name
+from plinth.domain.mistake import told
 from plinth.domain.web_page import page_origin, workspace_page
 from plinth.domain.workspace import GpuUse, Workspace
 from plinth.kit.errors import Denied, Invalid
@@ -40,9 +41,10 @@ router = APIRouter(tags=["workspaces"])
 
 
 class Stopping(Declared):
-    """How to stop. `force`: also while a cell runs."""
+    """How to stop. `force`: also while a cell runs; `ask`: only say whether it would be refused."""
 
     force: bool = False
+    ask: bool = False
 
 
 class Size(Declared):
@@ -101,6 +103,9 @@ def stop(name: str, how: Stopping, context: ContextDep, caller: CallerDep) -> di
     if not how.force and found.desired == "run":
         # Asked over its socket, so before the transaction.
         require_idle(context, found, run)
+    if how.ask:
+        with context.database.read() as connection:
+            return describe(connection, context, found)
     with context.database.write() as connection:
         found = _find_own(connection, caller, name, Action.STOP, ends=True)
         if found.desired == "run":
@@ -119,8 +124,7 @@ def resize(name: str, size: Size, context: ContextDep, caller: CallerDep) -> dic
     try:
         workload = found.workload.resized(size.profile, size.gpu)
     except ValidationError as err:
-        said = "; ".join(each["msg"].removeprefix("Value error, ") for each in err.errors())
-        raise Invalid(f"profile `{size.profile[:40]}`: {said}") from err
+        raise Invalid(told(err, Workspace)) from err
     plan_or_refuse(context, workload)
     with context.database.write() as connection:
         found = _find_own(connection, caller, name, Action.WRITE)

@@ -106,7 +106,9 @@ def with_packages(job: WithCode, file: Path) -> WithCode:
     packages = tuple(stripped for line in lines if (stripped := line.partition("#")[0].strip()))
     try:
         environment = Environment(
-            packages=packages, without_dependencies=job.environment.without_dependencies
+            packages=packages,
+            without_dependencies=job.environment.without_dependencies,
+            leave_out=job.environment.leave_out,
         )
     except ValidationError as err:
         mistakes = "; ".join(

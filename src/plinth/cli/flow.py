@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,23 +13,32 @@ import typer
 
 from plinth.cli.code import put_code
 from plinth.cli.files import check_beside, read_workload, with_packages
+from plinth.cli.flow_input import (
+    check_body,
+    check_inputs,
+    inputs_of,
+    make_evaluation,
+    read_inputs,
+    read_names,
+    read_rows,
+    strict_json,
+)
 from plinth.cli.output import console, note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.verb import group
 from plinth.cli.workloads import TeamOption
 from plinth.client.client import Client, Json
+from plinth.domain.dag_names import DagNames, no_such
 from plinth.domain.flow import ROWS_FILE, FlowEvaluation, PromptFlow
-from plinth.kit.errors import Invalid, PlinthError
+from plinth.kit.errors import Invalid, NotFound, PlinthError
 from plinth.kit.excerpt import excerpt
 
-# What stands before what the evaluation tells the command line (runtimes/flowhost).
-_MARK = "plinth-evaluation "
 _POLL_S = 0.3
 _FINAL = ("succeeded", "failed", "stopped")
 _MOST_ROWS = 20
-_MOST_BYTES = 20_000_000
 _FAILED = 400
 _SHOWN = 60
+_LONGEST_ERROR = 500
 
 InputOption = Annotated[
     list[str] | None,
@@ -56,29 +66,66 @@ def send(
     A name asks the flow that is served, through the gateway. A file runs the folder as it is now,
     as a job, without serving it. Exit code 1 when the flow fails.
     """
-    body = _inputs(inputs or [])
-    with connect(home) as client:
-        if not flow.endswith((".yaml", ".yml")):
-            if variant is not None:
-                raise Invalid("a flow that is served has the variants of its file")
-            status, answer = client.ask_flow(flow, body)
-        else:
-            rows = json.dumps(body).encode()
-            asked = {"variants": () if variant is None else (variant,)}
-            found = _evaluate(client, Path(flow), team, rows, asked)
-            (result,) = found["results"]
-            status = _FAILED if result["error"] else 200
-            answer = {"error": result["error"]} if result["error"] else result["output"]
-    if status >= _FAILED:
-        raise PlinthError(
-            f"flow `{excerpt(flow)}` answered {status}: {_said(answer)}",
-            hint=_hint(flow),
-            code="flow_failed",
-        )
+    body = read_inputs(inputs or [])
+    if flow.endswith((".yaml", ".yml")):
+        answer = _run_once(home, _read(Path(flow), team), variant, body)
+    elif variant is not None:
+        raise Invalid("a flow that is served has the variants of its file")
+    else:
+        answer = _ask_served(home, flow, body)
     if as_json or not isinstance(answer, str):
         print_json(answer)
     else:
-        console().print(answer, markup=False, highlight=False)
+        sys.stdout.write(answer.encode(errors="backslashreplace").decode() + "\n")
+
+
+def _run_once(home: Path | None, read: _Read, variant: str | None, body: Any) -> Any:
+    check_body(body, read.names)
+    asked = {"variants": () if variant is None else (variant,)}
+    evaluation = make_evaluation(read.flow, read.names, asked)
+    with connect(home) as client:
+        (result,) = _evaluate(client, read, evaluation, json.dumps(body).encode())["results"]
+    if result["error"]:
+        raise PlinthError(
+            f"flow `{excerpt(read.flow.name)}` failed: {excerpt(result['error'], _LONGEST_ERROR)}",
+            hint="`plinth list` shows the run, `plinth logs RUN` what it printed",
+            code="flow_failed",
+        )
+    return result["output"]
+
+
+def _ask_served(home: Path | None, flow: str, body: Any) -> Any:
+    with connect(home) as client:
+        served = _find_served(client, flow)
+        is_dag = served["workload"].get("app") is None
+        # An app says nothing of its inputs, and none are misspelt where none are given.
+        check_inputs(body, inputs_of(client.describe_flow(flow)[1]) if is_dag and body else None)
+        status, answer = client.ask_flow(flow, body)
+    if status >= _FAILED:
+        raise PlinthError(
+            f"flow `{excerpt(flow)}` answered {status}: {_said(answer)}",
+            hint=_next_step(flow, served, answer),
+            code="flow_failed",
+        )
+    return answer
+
+
+def _find_served(client: Client, flow: str) -> Json:
+    """Return the flow as it is served. Raises NotFound with the names that there are."""
+    try:
+        found = client.endpoint(flow)
+    except NotFound as err:
+        known = tuple(each["name"] for each in client.endpoints() if each["kind"] == "flow")
+        raise NotFound(
+            no_such("flow", flow, known) or str(err),
+            hint="`plinth apply FILE` serves one; `plinth flow test FILE` runs one without that",
+        ) from err
+    if found["kind"] != "flow":
+        raise NotFound(
+            f"there is no flow `{excerpt(flow)}`: the endpoint of that name serves a model",
+            hint=f"`plinth get {excerpt(flow)}` shows the address at which it answers",
+        )
+    return found
 
 
 def trace(
@@ -100,6 +147,7 @@ def trace(
     mlflow`, the experiment with the flow's name.
     """
     with connect(home) as client:
+        _find_served(client, flow)
         if list_all:
             _show_list(client.flow_traces(flow, limit=limit), as_json=as_json)
             return
@@ -164,26 +212,29 @@ def evaluate(
     variant, and a trace of each row.
     """
     asked = {"variants": tuple(variant or ()), "expected": expected, "output": output}
+    read = _read(file, team)
+    evaluation = make_evaluation(read.flow, read.names, asked)
+    rows = read_rows(data, read.names, expected)
     with connect(home) as client:
-        found = _evaluate(client, file, team, _rows(data), asked)
+        found = _evaluate(client, read, evaluation, rows)
     if as_json:
         print_json(found)
         return
-    rows = [
+    shown = [
         [
             each["row"],
             each["variant"],
-            excerpt(each["inputs"], _SHOWN),
-            excerpt(each["error"] or each["output"], _SHOWN),
+            excerpt(_text(each["inputs"]), _SHOWN),
+            excerpt(each["error"] or _text(each["output"]), _SHOWN),
             {True: "yes", False: "no", None: "-"}[each["equal"]],
             f"{each['duration_s']:.2f}",
         ]
         for each in sorted(found["results"], key=lambda each: each["row"])
     ]
     columns = [">ROW", "VARIANT", "INPUTS", "OUTPUT", "EQUAL", ">SECONDS"]
-    print_table(columns, rows[:_MOST_ROWS], empty="no rows")
-    if len(rows) > _MOST_ROWS:
-        note(f"and {len(rows) - _MOST_ROWS} more; `--json` prints all")
+    print_table(columns, shown[:_MOST_ROWS], empty="no rows")
+    if len(shown) > _MOST_ROWS:
+        note(f"and {len(shown) - _MOST_ROWS} more; `--json` prints all")
     _show_metrics(found["metrics"])
     note(f"run `{found['run']}`; in MLflow it is `{found['tracking_run']}`")
 
@@ -225,43 +276,79 @@ def _tokens(each: Json) -> list[str]:
     return ["-" if count is None else f"{count:,}" for count in counts]
 
 
-def _evaluate(
-    client: Client, file: Path, team: str | None, rows: bytes, asked: Json
-) -> dict[str, Any]:
-    """Upload the folder with the rows, run them, and return results and metrics."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A flow as its file and its folder have it. `names`: None where the folder holds no DAG."""
+
+    flow: PromptFlow
+    folder: Path
+    names: DagNames | None
+
+
+def _read(file: Path, team: str | None) -> _Read:
+    """Read the flow. Raises Invalid, LoadError for what cannot run."""
     flow = read_workload(file, team)
     if not isinstance(flow, PromptFlow):
         raise Invalid(f"`{file}` declares a {flow.kind}; a flow is needed")
     flow, folder = with_packages(flow, file), file.parent / flow.code
     check_beside(flow, file)
-    owner = flow.team or client.whoami()["principal"]["team"]
-    digest, origin = put_code(client, folder, owner, more={ROWS_FILE: rows})
-    run = client.evaluate_flow(FlowEvaluation.of(flow, **asked), code_digest=digest, code=origin)
+    return _Read(flow, folder, read_names(flow, folder))
+
+
+def _evaluate(
+    client: Client, read: _Read, evaluation: FlowEvaluation, rows: bytes
+) -> dict[str, Any]:
+    """Upload the folder with the rows, run them, and return results and metrics."""
+    owner = read.flow.team or client.whoami()["principal"]["team"]
+    digest, origin = put_code(client, read.folder, owner, more={ROWS_FILE: rows})
+    run = client.evaluate_flow(evaluation, code_digest=digest, code=origin)
     with console(to_stderr=True).status("") as status:
         while run["phase"] not in _FINAL:
             status.update(f"{run['phase']}: {run['message']}")
             time.sleep(_POLL_S)
             run = client.run(run["id"])
-    return _told(run, _output(client, run["id"]))
+    try:
+        content = client.evaluation_results(run["id"])
+    except NotFound:
+        # It ended before it had begun.
+        content = b""
+    return _told(client, run, content)
 
 
-def _told(run: Json, output: str) -> dict[str, Any]:
-    told = [
-        json.loads(line.removeprefix(_MARK))
-        for line in output.splitlines()
-        if line.startswith(_MARK)
-    ]
+def _told(client: Client, run: Json, content: bytes) -> dict[str, Any]:
+    """Return what an evaluation found. Raises PlinthError when it failed, or lost any of it."""
+    told = _lines(run, content)
     metrics = next((each["metrics"] for each in told if "metrics" in each), None)
-    if run["phase"] != "succeeded" or metrics is None:
-        last = [line for line in output.splitlines() if line.strip()][-1:]
+    results = [each["result"] for each in told if "result" in each]
+    if run["phase"] != "succeeded":
+        words = next((each["error"] for each in told if "error" in each), None)
+        if words is None:
+            printed = [each for each in _output(client, run["id"]).split("\n") if each.strip()]
+            words = "".join(printed[-1:]) or run["message"]
         raise PlinthError(
-            f"evaluation `{run['id']}` {run['phase']}: {''.join(last) or run['message']}",
+            f"evaluation `{run['id']}` {run['phase']}: {excerpt(words, _LONGEST_ERROR)}",
             hint=f"`plinth logs {run['id']}` shows all that it printed",
             code="run_failed",
         )
-    results = [each["result"] for each in told if "result" in each]
+    if metrics is None or len(results) != sum(each["rows"] for each in metrics.values()):
+        raise _not_whole(run)
     found = {"run": run["id"], "tracking_run": run["tracking_run"], "metrics": metrics}
     return {**found, "results": results}
+
+
+def _lines(run: Json, content: bytes) -> list[Json]:
+    try:
+        return [strict_json(line) for line in content.decode().split("\n") if line]
+    except (ValueError, RecursionError) as err:
+        raise _not_whole(run) from err
+
+
+def _not_whole(run: Json) -> PlinthError:
+    return PlinthError(
+        f"what evaluation `{run['id']}` found is not whole: the flow's code changed the file",
+        hint=f"`plinth logs {run['id']}` shows what it printed",
+        code="run_failed",
+    )
 
 
 def _output(client: Client, run_id: str) -> str:
@@ -273,55 +360,25 @@ def _output(client: Client, run_id: str) -> str:
         content += piece
 
 
-def _inputs(given: list[str]) -> Any:
-    """Read `NAME=VALUE`: a value that is JSON is that, anything else a text; `-` reads stdin."""
-    if given == ["-"]:
-        return _json(sys.stdin.read(), "what stands on stdin")
-    found = {}
-    for each in given:
-        name, is_given, text = each.partition("=")
-        if not is_given or not name:
-            raise Invalid(f"`--input {excerpt(each)}` is not `NAME=VALUE`")
-        try:
-            found[name] = json.loads(text)
-        except ValueError:
-            found[name] = text
-    return found
-
-
-def _json(text: str, what: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as err:
-        raise Invalid(f"{what} is not JSON: {err}") from err
-
-
-def _rows(file: Path) -> bytes:
-    """Return the rows, of which each is an object. Raises Invalid naming the line that is none."""
-    try:
-        content = file.read_bytes()
-    except OSError as err:
-        raise Invalid(f"`{file}` cannot be read: {err.strerror}") from err
-    if len(content) > _MOST_BYTES:
-        raise Invalid(f"`{file}` has more than {_MOST_BYTES:,} bytes")
-    for number, line in enumerate(content.decode(errors="replace").splitlines(), start=1):
-        if line.strip() and not isinstance(_json(line, f"`{file}`, line {number},"), dict):
-            raise Invalid(f"`{file}`, line {number}, is no object like `{{...}}`")
-    if not content.strip():
-        raise Invalid(f"`{file}` has no rows")
-    return content
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _said(answer: Any) -> str:
     found = answer.get("error", answer) if isinstance(answer, dict) else answer
     if isinstance(found, dict):
         found = found.get("message", found)
-    return excerpt(found, 500)
+    return excerpt(found, _LONGEST_ERROR)
 
 
-def _hint(flow: str) -> str:
-    if flow.endswith((".yaml", ".yml")):
-        return "`plinth list` shows the run, `plinth logs RUN` what it printed"
+def _next_step(flow: str, served: Json, answer: Any) -> str:
+    """Return what to do when it answered that it failed: the gateway says so with a code."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    if code == "denied":
+        return f"an operator of team `{served['team']}` can grant you its use"
+    if not served["ready"]:
+        return f"`plinth get {excerpt(flow)}` shows why it is not ready"
     return f"`plinth flow trace {excerpt(flow)}` shows what its nodes did"
 
 

@@ -35,6 +35,11 @@ _READY_S = 1800.0
 _REFUSED_S = 60.0
 # A job has this long to stop by itself before the agent ends it.
 _STOP_S = 30.0
+_MOST_RUNS = 1000
+# They begin where they were, after the next `plinth up`; stopped by name they would have ended.
+_GOES_ON = ("batch", "requests")
+# What the platform does by itself, and does again.
+_OURS = ("conversion",)
 _UP_AGAIN = "`plinth up --detach` starts what is missing and leaves what runs"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -134,25 +139,26 @@ def status(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
 
 def down(
     *,
-    force: Annotated[bool, typer.Option("--force", help="Stop running jobs too")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also while jobs, batches or cells run")
+    ] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
     """Stop Plinth: the endpoints' servers, MLflow, the control plane, Envoy.
 
-    Endpoints serve again after the next `plinth up`. Running jobs would be stopped, so this is
-    refused while there are any, but with --force. Nothing that was stored is lost.
+    Endpoints serve again after the next `plinth up`, and batches go on. Running jobs, and cells of
+    workspaces, would be lost: while anything runs this is refused, but with --force. Nothing that
+    was stored is lost.
     """
     place = open_home(home)
-    jobs = _running_jobs(place)
-    if jobs and force:
-        _stop_jobs(place, list(jobs))
-    elif jobs:
-        raise Conflict(
-            f"{counted(len(jobs), 'job')} would be stopped: {', '.join(jobs.values())}",
-            hint="wait for them (`plinth logs -f NAME`), or stop them with `plinth down --force`",
-            code="jobs_running",
-        )
+    runs = _running(place)
+    jobs = [run["id"] for run in runs if run["kind"] not in _GOES_ON]
+    if force:
+        if jobs:
+            _stop_jobs(place, jobs)
+    else:
+        _require_nothing_runs(runs, _busy_workspaces(place))
     stopped = _node("down", place)
     if as_json:
         print_json(stopped)
@@ -172,14 +178,15 @@ def version(*, as_json: JsonOption = False) -> None:
 
 def _node(action: str, home: Home, *options: str) -> Json:
     """Execute the node's own program, which imports what the command line must not."""
-    node = ("plinth.node", action, "--home", str(home.root), *options)
+    program = "plinth.node" if action == "up" else "plinth.upkeep.shutdown"
+    node = (program, action, "--home", str(home.root), *options)
     command = [sys.executable, "-m", "plinth.kit.launch", *node]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     try:
         answer: Json = json.loads(done.stdout)
     except json.JSONDecodeError as err:
         raise PlinthError(
-            f"`plinth.node {action}` ended with {done.returncode}", hint="its words stand above"
+            f"`{program} {action}` ended with {done.returncode}", hint="its words stand above"
         ) from err
     if "error" in answer:
         error = answer["error"]
@@ -253,13 +260,41 @@ def _what_is_away(seen: Json, error: Temporary) -> str:
     return f"not running: {', '.join(away)}" if away else error.message
 
 
-def _running_jobs(home: Home) -> dict[str, str]:
+def _running(home: Home) -> list[Json]:
+    """Return the runs that somebody waits for; not what the platform does by itself."""
     try:
         with connect_as_administrator(home) as client:
-            runs = client.runs(kind="job", active=True)
+            runs = client.runs(ends=True, active=True, limit=_MOST_RUNS)
     except (Temporary, Unauthenticated):
-        return {}  # the control plane is down, so nobody can tell; stopping is what is asked
-    return {run["id"]: f"{run['name']} ({run['id']})" for run in runs}
+        return []  # the control plane is down, so nobody can tell; stopping is what is asked
+    return [run for run in runs if run["kind"] not in _OURS]
+
+
+def _busy_workspaces(home: Home) -> list[str]:
+    """Return, of each workspace in which a cell runs, what it says of itself just now."""
+    found = []
+    try:
+        with connect_as_administrator(home) as client:
+            for each in client.workspaces():
+                try:
+                    if each["desired"] == "run":
+                        client.stop_workspace(each["name"], ask=True)
+                except Conflict as err:
+                    found.append(err.message)
+    except (Temporary, Unauthenticated):
+        return []
+    return found
+
+
+def _require_nothing_runs(runs: list[Json], busy: list[str]) -> None:
+    if not runs and not busy:
+        return
+    names = [f"{run['kind']} {run['name']} ({run['id']})" for run in runs]
+    would = [f"{counted(len(runs), 'run')} would be stopped: {', '.join(names)}"] if runs else []
+    hint = "wait (`plinth logs -f NAME`), or `plinth down --force`"
+    if any(run["kind"] in _GOES_ON for run in runs):
+        hint += "; a batch then goes on after the next `plinth up`"
+    raise Conflict("; ".join([*would, *busy]), hint=hint, code="jobs_running")
 
 
 def _stop_jobs(home: Home, run_ids: list[str]) -> None:
@@ -272,7 +307,10 @@ def _stop_jobs(home: Home, run_ids: list[str]) -> None:
         with connect_as_administrator(home) as client:
             for run_id in run_ids:
                 client.stop_run(run_id)
-            while client.runs(kind="job", active=True) and time.monotonic() < ends_at:
+            while time.monotonic() < ends_at:
+                active = {run["id"] for run in client.runs(ends=True, active=True)}
+                if active.isdisjoint(run_ids):
+                    return
                 time.sleep(_POLL_S)
     except Temporary as err:
         note(f"{err.message}: jobs that are stopped now will count as failed")
@@ -333,13 +371,20 @@ def _usage_lines(usage: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def _phase_of(unit: dict[str, Any]) -> str:
+    workers = unit.get("workers")
+    if workers is None:
+        return str(unit["phase"])
+    return f"{unit['phase']}, {counted(workers, 'worker')}" if workers else "asleep"
+
+
 def _show_units(units: list[dict[str, Any]]) -> None:
     alive = [unit for unit in units if unit["phase"] in ("starting", "running")]
     rows = [
         [
             unit["id"],
             unit.get("workload") or "Plinth itself",
-            unit["phase"],
+            _phase_of(unit),
             unit["pid"],
             age(unit["started_at"]),
             unit["restarts"],

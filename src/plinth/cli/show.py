@@ -72,13 +72,27 @@ def code_facts(code: Json | None) -> list[tuple[str, Any]]:
 
 
 def state_of(endpoint: Json) -> str:
-    """Return `running` for an endpoint that answers, else what became of it, in words."""
+    """Return `running` for an endpoint that answers, else what became of it, in words.
+
+    `asleep` answers too, once its first worker has started.
+    """
     if endpoint["refused"]:
         return "refused"
     if endpoint["ready"]:
-        return "running"
+        return "asleep" if sleeps(endpoint) else "running"
     states = [health["state"] for _, health in troubles_of(endpoint)]
     return str(states[0]) if states else words(endpoint["reason"])
+
+
+def sleeps(endpoint: Json) -> bool:
+    """Tell whether none of its workers runs, as nobody asks."""
+    return any(each["least"] == each["running"] == 0 for each in workers_of(endpoint))
+
+
+def workers_of(endpoint: Json) -> list[Json]:
+    """Return how many workers run, of each deployment that has as many as are asked for."""
+    found = (one.get("workers") for one in endpoint["deployments"].values())
+    return [each for each in found if each]
 
 
 def troubles_of(endpoint: Json) -> list[tuple[str, Json]]:
@@ -104,6 +118,7 @@ def show_endpoint(endpoint: Json) -> None:
             ("state", state_of(endpoint)),
             ("why", endpoint["message"]),
             ("ready", "yes" if endpoint["ready"] else "no"),
+            *(("workers", each["words"]) for each in workers_of(endpoint)),
             ("refused", endpoint["refused"]),
             ("team", endpoint["team"]),
             ("protocol", endpoint["protocol"]),
@@ -125,6 +140,9 @@ def show_endpoint(endpoint: Json) -> None:
     print_table(["NAME", "SERVED BY", "STATE", ">SHARE", "RUN", "WHY"], rows, empty="none")
     for name, health in troubles_of(endpoint):
         console().print(f"  {name}: {health['hint']}", markup=False)
+    for name, one in endpoint["deployments"].items():
+        for line in (one.get("form") or {}).get("words", []):
+            console().print(f"  {name}: {line}", markup=False)
     _heading("Runs")
     serving = endpoint["serving"].values()
     rows = [

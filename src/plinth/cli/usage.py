@@ -9,6 +9,7 @@ import typer
 
 from plinth.cli.output import note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect
+from plinth.cli.show import sleeps
 from plinth.cli.verb import verb
 
 
@@ -30,6 +31,7 @@ def usage(
         return
     with connect(home) as client:
         rows = client.usage()
+        asleep = [] if as_json else [each["name"] for each in client.endpoints() if sleeps(each)]
     if as_json:
         print_json(rows)
         return
@@ -53,6 +55,8 @@ def usage(
         shown,
         empty="nothing was used yet; `plinth run FILE` runs a job",
     )
+    for name in asleep:
+        note(f"flow `{name}` is asleep: none of its workers runs, which costs nothing")
     estimated = sum(row["estimated_tokens"] for row in rows)
     if estimated:
         note(f"{estimated:,.0f} of the tokens are estimates: nobody reported them")

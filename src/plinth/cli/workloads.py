@@ -30,7 +30,7 @@ from plinth.cli.workspace import show_workspace
 from plinth.cli.workspace import stop as stop_workspace
 from plinth.client.client import Client, Json
 from plinth.domain.flow import PromptFlow
-from plinth.domain.workload import ENDING_KINDS, Endpoint, Job
+from plinth.domain.workload import Endpoint, Job
 from plinth.kit.errors import Invalid, NotFound, PlinthError, Temporary
 from plinth.kit.excerpt import excerpt
 
@@ -40,6 +40,8 @@ _POLL_S = 0.3
 _SYSTEM_UNITS = ("control", "envoy", "mlflow")
 # How long a follower waits while neither the control plane nor the gateway answers.
 _AWAY_S = 60.0
+# The newest runs, ended or not, and how many that have not ended the API lists at most.
+_NEWEST, _MOST_ACTIVE = 100, 1000
 _FINAL = ("succeeded", "failed", "stopped")
 # Once it runs, its own output tells more; its end is told once, by the verb.
 _BEFORE = ("pending", "starting", "stopping")
@@ -149,9 +151,9 @@ def apply(
 
 
 def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """List runs and endpoints, newest first."""
+    """List everything that runs, and of the newest 100 runs those that have ended, too."""
     with connect(home) as client:
-        endpoints, runs = client.endpoints(), client.runs(ends=True)
+        endpoints, runs = client.endpoints(), _listed(client)
         workspaces = client.workspaces()
     if as_json:
         print_json({"endpoints": endpoints, "workspaces": workspaces, "runs": runs})
@@ -194,6 +196,18 @@ def list_all(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
         rows,
         empty="nothing yet; `plinth run FILE` runs a job, `plinth apply FILE` serves a model",
     )
+
+
+def _listed(client: Client) -> list[Json]:
+    """Return the runs that have not ended and the newest of all, newest first."""
+    newest = client.runs(ends=True, limit=_NEWEST)
+    active = client.runs(ends=True, active=True, limit=_MOST_ACTIVE)
+    found = {run["id"]: run for run in [*newest, *active]}
+    if len(newest) == _NEWEST:
+        note("note: of runs that have ended only the newest are listed; `plinth get` shows any")
+    if len(active) == _MOST_ACTIVE:
+        note(f"note: more than {_MOST_ACTIVE} runs have not ended; the newest of them are listed")
+    return sorted(found.values(), key=lambda run: str(run["created_at"]), reverse=True)
 
 
 def _trouble(endpoint: Json) -> str:
@@ -342,10 +356,8 @@ def _find(client: Client, target: str) -> tuple[str, Json]:
         return "endpoint", client.endpoint(target)
     with suppress(NotFound):
         return "workspace", client.workspace(target)
-    runs = client.runs(limit=1000)
-    for candidate in runs:
-        if candidate["name"] == target and candidate["kind"] in ENDING_KINDS:
-            return "run", client.run(candidate["id"])
+    for candidate in client.runs(ends=True, name=target, limit=1):
+        return "run", client.run(candidate["id"])
     raise NotFound(
         f"there is no run, job, endpoint or workspace `{excerpt(target)}`",
         hint="`plinth list` shows what there is",
@@ -440,14 +452,22 @@ def _awaited(client: Client, endpoint: Json, applied: dict[str, str]) -> Any:
     It is asked for after the endpoint was: a run that serves was ready before.
     """
     waiting = [run for name, run in applied.items() if endpoint["serving"].get(name) != run]
-    for run in map(client.run, waiting):
-        if run["phase"] in _FINAL:
+    runs = [client.run(each) for each in waiting]
+    for run in runs:
+        if run["phase"] in _FINAL and not is_taken_over(endpoint, run):
             raise PlinthError(
                 f"deployment `{run['id']}` {run['phase']}: {run['message']}",
                 hint=_hint_after(client.endpoint(endpoint["name"]), run["id"]),
                 code="deployment_failed",
             )
-    return client.run(waiting[0]) if waiting else None
+    return next((run for run in runs if run["phase"] not in _FINAL), None)
+
+
+def is_taken_over(endpoint: Json, run: Json) -> bool:
+    """Tell whether a run was stopped because the same model serves from its ONNX form by now."""
+    models = {each["id"]: (each["deployment"], each["model"]) for each in endpoint["runs"]}
+    serving = [models.get(each) for each in endpoint["serving"].values()]
+    return run["phase"] == "stopped" and run["id"] in models and models[run["id"]] in serving
 
 
 def _what(endpoint: Json) -> str:

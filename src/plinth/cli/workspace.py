@@ -19,14 +19,15 @@ from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.verb import verbs
 from plinth.client.client import Client, Json
 from plinth.domain.base import check_name
-from plinth.domain.web_page import workspace_page
+from plinth.domain.mistake import told
+from plinth.domain.web_page import workspace_of_page, workspace_page
 from plinth.domain.workspace import GpuUse, Workspace
 from plinth.kit.errors import Conflict, Invalid, NotFound, PlinthError
 from plinth.kit.units import format_bytes, format_duration
 
 _POLL_S = 0.3
 _PREPARING_S = 1800.0
-_BUSY = "workspace_busy"
+_BUSY, _OPEN = "workspace_busy", "workspace_open"
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The workspace")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Also while a cell runs; it is lost")]
@@ -145,9 +146,8 @@ def open_workspace(
 
     The link works once.
     """
-    plain = name.partition(".localhost")[0].removesuffix("-ws")
     with connect(home) as client:
-        found = client.workspace(plain)
+        plain, found = _by_name_or_page(client, name)
         link = client.sign_in(workspace_page(plain))
     if as_json:
         print_json(link)
@@ -179,15 +179,22 @@ def resize(
 ) -> None:
     """Give a workspace another size; its files stay.
 
-    One that is open is stopped first, as `stop` does, and opened again.
+    One that is open is stopped first, as `stop` does, and opened again. It stays as it is when it
+    cannot have that size.
     """
     gpu = _gpu(gpu_reason, gpu_time)
     with connect(home) as client:
-        was_open = _is_open(client.workspace(name))
-        if was_open:
-            _ask_stop(client, name, force=force)
+        try:
+            found, was_open = client.resize_workspace(name, profile, gpu), False
+        except Conflict as err:
+            # All else is looked at before: it may have that size.
+            if err.code != _OPEN:
+                raise
+            was_open = _is_open(client.workspace(name))
+            if was_open:
+                _ask_stop(client, name, force=force, verb="resize")
             _until(lambda: client.workspace(name), _is_stopped)
-        found = client.resize_workspace(name, profile, gpu)
+            found = client.resize_workspace(name, profile, gpu)
         if was_open:
             found = _wait_open(client, client.start_workspace(name), quiet=as_json)
     if as_json:
@@ -209,7 +216,7 @@ def remove(
             client.delete_workspace(name, force=force)
         except Conflict as err:
             if err.code != _BUSY or not _confirmed(err):
-                raise
+                raise _with_force(err, name, "rm") from err
             client.delete_workspace(name, force=True)
         _until(client.workspaces, lambda all_: name not in {each["name"] for each in all_})
     if as_json:
@@ -268,7 +275,8 @@ def _read(
 ) -> Workspace:
     file = Path(target)
     said: dict[str, Any] = {"kind": "workspace"}
-    if file.exists() or file.suffix:
+    # A folder is none, though it is called the same.
+    if file.suffix or (file.exists() and not file.is_dir()):
         workload = read_workload(file, team)
         if not isinstance(workload, Workspace):
             raise Invalid(
@@ -287,11 +295,7 @@ def _read(
         check_name(str(said["name"]))
         return Workspace.model_validate(said)
     except ValidationError as err:
-        mistakes = [
-            ".".join(map(str, each["loc"])) + ": " + each["msg"].removeprefix("Value error, ")
-            for each in err.errors()
-        ]
-        raise Invalid("; ".join(each.removeprefix(": ") for each in mistakes)) from err
+        raise Invalid(told(err, Workspace)) from err
     except ValueError as err:
         raise Invalid(str(err), hint=f"there is no file `{target}` either") from err
 
@@ -306,17 +310,37 @@ def _gpu(reason: str | None, most: str | None) -> Json | None:
     try:
         return GpuUse(reason=reason, max_time=most).model_dump()  # type: ignore[arg-type]
     except ValidationError as err:
-        said = "; ".join(each["msg"].removeprefix("Value error, ") for each in err.errors())
-        raise Invalid(said) from err
+        raise Invalid(told(err, GpuUse)) from err
 
 
-def _ask_stop(client: Client, name: str, *, force: bool) -> None:
+def _by_name_or_page(client: Client, name: str) -> tuple[str, Json]:
+    """Return a workspace by its name, or by the host that its page has, and what it is called."""
+    page, _, is_host = name.partition(".localhost")
+    plain = workspace_of_page(page) or page
+    if not is_host:
+        try:
+            return name, client.workspace(name)
+        except NotFound:
+            if plain == name:
+                raise
+    return plain, client.workspace(plain)
+
+
+def _with_force(err: Conflict, name: str, verb: str) -> Conflict:
+    """Return the error with what to type for this very verb."""
+    if err.code != _BUSY:
+        return err
+    hint = f"wait for it, or `plinth workspace {verb} {name} --force`"
+    return Conflict(err.message, hint=hint, code=err.code)
+
+
+def _ask_stop(client: Client, name: str, *, force: bool, verb: str = "stop") -> None:
     """Ask it to stop; where a cell runs, ask the person first."""
     try:
         client.stop_workspace(name, force=force)
     except Conflict as err:
         if err.code != _BUSY or not _confirmed(err):
-            raise
+            raise _with_force(err, name, verb) from err
         client.stop_workspace(name, force=True)
 
 

@@ -5,17 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 from urllib.parse import quote
 
 import httpx
 
-from plinth.domain.batch import BatchInference
-from plinth.domain.flow import FlowEvaluation, PromptFlow
-from plinth.domain.model import CodeOrigin
-from plinth.domain.workload import AnyWorkload, Endpoint, Job
-from plinth.domain.workspace import Workspace
 from plinth.kit.errors import (
     Conflict,
     Denied,
@@ -26,6 +20,15 @@ from plinth.kit.errors import (
     TooLarge,
     Unauthenticated,
 )
+from plinth.kit.plain_http import no_authorities
+
+if TYPE_CHECKING:
+    # Making these models takes as long as all else that a command imports, and most need none.
+    from plinth.domain.batch import BatchInference
+    from plinth.domain.flow import FlowEvaluation, PromptFlow
+    from plinth.domain.model import CodeOrigin
+    from plinth.domain.workload import AnyWorkload, Endpoint, Job
+    from plinth.domain.workspace import Workspace
 
 _TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1_000_000
@@ -49,6 +52,7 @@ class Client:
             base_url=f"{address}/api/v1",
             headers={"authorization": f"Bearer {key}"},
             timeout=_TIMEOUT_S,
+            verify=True if address.startswith("https:") else no_authorities(),
             # The gateway is on this machine; a proxy from the environment would not find it.
             trust_env=False,
         )
@@ -56,12 +60,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -99,12 +98,15 @@ class Client:
         kind: str | None = None,
         active: bool = False,
         ends: bool = False,
+        name: str | None = None,
         limit: int = 100,
     ) -> list[Json]:
         """List runs, newest first; `ends`: only those of jobs and their like, no deployments."""
         parameters: dict[str, Any] = {"active": active, "ends": ends, "limit": limit}
         if kind is not None:
             parameters["kind"] = kind
+        if name is not None:
+            parameters["name"] = name
         return self._list("/runs", parameters)
 
     def run(self, run_id: str) -> Json:
@@ -152,6 +154,11 @@ class Client:
         """Write the intent to evaluate a flow over the rows in its folder; return the run."""
         return self._json("POST", "/flow-evaluations", json=_with_code(asked, code_digest, code))
 
+    def evaluation_results(self, run_id: str) -> bytes:
+        """Return what an evaluation found: a line of JSON for each row, then metrics or error."""
+        path = _path("flow-evaluations", run_id, "results")
+        return self._request("GET", path).content
+
     def flow_traces(self, name: str, *, limit: int = 20) -> list[Json]:
         """List what a flow's newest requests did, newest first."""
         return self._list(_path("flows", name, "traces"), {"limit": limit})
@@ -162,10 +169,21 @@ class Client:
 
     def ask_flow(self, name: str, body: Any) -> tuple[int, Json | str]:
         """Send one input to a flow through the gateway; return the status and the answer."""
-        answer = self._http.post(f"{self.address}/flows/{name}/score", json=body, timeout=None)
+        return self._flow("POST", name, "score", json=body)
+
+    def describe_flow(self, name: str) -> tuple[int, Json | str]:
+        """Ask a prompt flow that is served how it is called: an OpenAPI document."""
+        return self._flow("GET", name, "swagger.json")
+
+    def _flow(self, method: str, name: str, path: str, **options: Any) -> tuple[int, Any]:
+        address = f"{self.address}{_path('flows', name, path)}"
         try:
-            return answer.status_code, answer.json()
-        except ValueError:
+            answer = self._http.request(method, address, timeout=None, **options)
+        except httpx.HTTPError as err:
+            raise Temporary(f"the call to {self.address} broke off: {err}") from err
+        try:
+            return answer.status_code, answer.json(parse_constant=_no_number)
+        except (ValueError, RecursionError):
             return answer.status_code, answer.text
 
     def endpoints(self) -> list[Json]:
@@ -202,9 +220,13 @@ class Client:
         """Open a workspace again, as its file says."""
         return self._json("POST", _path("workspaces", name, "start"))
 
-    def stop_workspace(self, name: str, *, force: bool = False) -> Json:
-        """Ask a workspace to stop; with `force` also while a cell runs."""
-        return self._json("POST", _path("workspaces", name, "stop"), json={"force": force})
+    def stop_workspace(self, name: str, *, force: bool = False, ask: bool = False) -> Json:
+        """Ask a workspace to stop; with `force` also while a cell runs.
+
+        `ask`: stop nothing, and only raise what stopping it would.
+        """
+        how = {"force": force, "ask": ask}
+        return self._json("POST", _path("workspaces", name, "stop"), json=how)
 
     def resize_workspace(self, name: str, profile: str, gpu: Mapping[str, Any] | None) -> Json:
         """Give a workspace that is not open another size."""
@@ -533,6 +555,10 @@ def _named(files: Mapping[str, str]) -> list[Json]:
 
 def _given(**parameters: Any) -> Json:
     return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _path(*parts: str) -> str:

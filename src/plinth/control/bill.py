@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from plinth.control.context import Context
@@ -14,6 +14,7 @@ from plinth.kit.clock import parse_moment
 from plinth.kit.errors import Invalid
 from plinth.kit.excerpt import excerpt
 from plinth.metering.bill import Group, Line, Total, make_lines, make_totals
+from plinth.metering.condensing import condense
 from plinth.metering.engine_usage import ReplicaSpan, usage_of
 from plinth.metering.rating import PriceBook, rate_all
 from plinth.metering.view import Detail, SumQuery, UsageView, sums_of
@@ -30,7 +31,8 @@ _DETAILS = {
 class BillQuery:
     """What is to be billed: [since, until) by these groups, of one team or of all.
 
-    `is_until_now`: nobody said until when, so what still runs will cost more.
+    `is_until_now`: nobody said until when, so what still runs will cost more. `most`: of each team
+    that many workloads, those that cost most; the others are one line without a name.
     """
 
     since: datetime
@@ -38,16 +40,21 @@ class BillQuery:
     by: tuple[Group, ...]
     team: str | None = None
     is_until_now: bool = False
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What was asked for, the lines, one total for each currency, and where usage is missing."""
+    """What was asked for, the lines, one total for each currency, and where usage is missing.
+
+    `others`: how many workloads of each team are in its line without a name.
+    """
 
     query: BillQuery
     lines: tuple[Line, ...]
     totals: tuple[Total, ...]
     gaps: tuple[Gap, ...]
+    others: Mapping[str, int] = field(default_factory=dict)
 
 
 def parse_query(
@@ -99,18 +106,22 @@ def make_bill(
         team=query.team,
     )
     with context.ledger.view() as view:
-        sums = [*view.sums(asked), *_not_in_ledger(view, spans, asked)]
+        sums = [*view.sums(asked), *not_in_ledger(view, spans, asked)]
         gaps = view.gaps(query.since, query.until)
-    charges = rate_all((usage for usage in sums if may_see(usage.team)), book)
+    seen = [usage for usage in sums if may_see(usage.team)]
+    others: Mapping[str, int] = {}
+    if query.most is not None:
+        seen, others = condense(seen, book, query.most)
+    charges = rate_all(seen, book)
     lines = make_lines(charges, query.by, _currency(book, query.until))
-    return Bill(query, tuple(lines), tuple(make_totals(lines)), tuple(gaps))
+    return Bill(query, tuple(lines), tuple(make_totals(lines)), tuple(gaps), others)
 
 
-def _not_in_ledger(
-    view: UsageView, spans: list[ReplicaSpan], asked: SumQuery
-) -> Iterator[UsageSum]:
+def not_in_ledger(view: UsageView, spans: list[ReplicaSpan], asked: SumQuery) -> Iterator[UsageSum]:
     """Give what replicas used since their last record, up to when they were last seen."""
     for span in spans:
+        if not asked.holds(run=span.run, workload=span.workload, started_at=span.started_at):
+            continue
         closed = replace(span, ended_at=span.ended_at or span.seen_at)
         for record in usage_of(closed, view.cursor(span.source))[0]:
             for found in sums_of(record, asked):

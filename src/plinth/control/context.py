@@ -24,8 +24,7 @@ from plinth.store.session import Database
 from plinth.tracking.mlflow import Tracking
 from plinth.units.client import AgentClient
 
-# The principal that checks a deployment before it serves, and the one of the token file.
-PLATFORM_PRINCIPAL = "platform"
+# The principal of the token file.
 ADMIN_PRINCIPAL = "admin"
 DEFAULT_TEAM = "default"
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from plinth.access.rbac import callers_of, writers_of
-from plinth.control.context import PLATFORM_PRINCIPAL, Context
+from plinth.control.context import Context
 from plinth.control.endpoints.routing import in_effect, policy_of, protocol_of, routed
 from plinth.control.preparation import socket_of
 from plinth.control.secrets import secret_version
 from plinth.control.workspaces.service import session_of
-from plinth.domain.access import Grant
+from plinth.control.workspaces.visits import visitors_of
+from plinth.domain.access import PLATFORM_PRINCIPAL, Grant
 from plinth.domain.run import Phase
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway.credentials import folder as credentials_folder
@@ -168,10 +169,7 @@ def _workspaces(
         run = session_of(connection, each)
         is_open = run is not None and run.phase is Phase.RUNNING and each.desired == "run"
         socket = str(socket_of(context, run.id, 0)) if run is not None and is_open else None
-        if each.workload.shared:
-            yield WorkspaceRoute(each.name, socket, *writers_of(each.team, grants))
-        else:
-            yield WorkspaceRoute(each.name, socket, (each.owner,))
+        yield WorkspaceRoute(each.name, socket, *visitors_of(each, grants))
 
 
 def _writers(team: str, grants: list[Grant]) -> Writers:

@@ -7,13 +7,16 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from plinth.access.rbac import decide_grant, holds
-from plinth.control.context import (
-    ADMIN_PRINCIPAL,
-    DEFAULT_TEAM,
+from plinth.control.context import ADMIN_PRINCIPAL, DEFAULT_TEAM, Context
+from plinth.domain.access import (
     PLATFORM_PRINCIPAL,
-    Context,
+    Actor,
+    Grant,
+    Principal,
+    PrincipalKind,
+    Role,
+    Team,
 )
-from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role, Team
 from plinth.domain.base import Declared
 from plinth.kit.errors import Conflict, Denied, NotFound
 from plinth.kit.excerpt import excerpt

@@ -18,7 +18,7 @@ from plinth.domain.access import Resource
 from plinth.domain.base import Declared
 from plinth.domain.model import DataVersion, Lineage, ModelVersion
 from plinth.domain.run import Phase
-from plinth.domain.workload import Job
+from plinth.domain.workload import Job, granted_as
 from plinth.domain.workload_fields import ModelName
 from plinth.kit.errors import NotFound
 from plinth.store.data_versions import find_data_version
@@ -251,8 +251,9 @@ def lineage_of_data(
 
 
 def resource_of(run: StoredRun) -> Resource:
-    """Return what a run is to who asks for it: its job or endpoint."""
-    return Resource(kind=run.workload.kind, team=run.team, name=run.workload.name)
+    """Return what a run is to who asks for it: its job or endpoint; a flow is an endpoint too."""
+    kind = granted_as(run.workload.kind)
+    return Resource(kind=kind, team=run.team, name=run.workload.name)
 
 
 def _served_to(

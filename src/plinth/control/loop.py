@@ -168,7 +168,8 @@ class Loop:
         self._rouse_after_set_back()
         # Each time another one is first, so that none takes all workers for itself.
         self._turn = (self._turn + 1) % len(self._reconcilers)
-        for reconciler in (*self._reconcilers[self._turn :], *self._reconcilers[: self._turn]):
+        ordered = (*self._reconcilers[self._turn :], *self._reconcilers[: self._turn])
+        for reconciler in self._find_due(ordered):
             futures += [
                 self._pool.submit(self._reconcile, reconciler, claim)
                 for claim in self._claim_rows(reconciler)
@@ -192,20 +193,35 @@ class Loop:
         # Not before that was written: else a busy database would have the jump forgotten.
         self._wall_ahead_s = ahead_s
 
-    def _claim_rows(self, reconciler: Reconciler) -> list[Claim]:
-        table = reconciler.table
-        with self._lock:
-            skip = [key for name, key in self._in_flight if name == table.name]
-            free = _WORKERS - len(self._in_flight)
-        if free <= 0:
+    def _find_due(self, reconcilers: Sequence[Reconciler]) -> list[Reconciler]:
+        """Return those whose table has a row to claim."""
+        held = {reconciler.table.name: self._held(reconciler.table) for reconciler in reconcilers}
+        if self._free() <= 0:
             return []
-        self._release_lost(table, skip)
+        for reconciler in reconcilers:
+            self._release_lost(reconciler.table, held[reconciler.table.name])
+        # Most scans find nothing: one look at all tables, and a reader never waits for a writer.
         with self._database.read() as connection:
             now = self._database.now(connection, self._clock)
-            # Most scans find nothing, and a reader never waits for a writer.
-            if not any_due(connection, table, now, skip):
-                return []
-        claims = self._claim_due(table, free, skip)
+            return [
+                reconciler
+                for reconciler in reconcilers
+                if any_due(connection, reconciler.table, now, held[reconciler.table.name])
+            ]
+
+    def _held(self, table: Table) -> list[str]:
+        with self._lock:
+            return [key for name, key in self._in_flight if name == table.name]
+
+    def _free(self) -> int:
+        with self._lock:
+            return _WORKERS - len(self._in_flight)
+
+    def _claim_rows(self, reconciler: Reconciler) -> list[Claim]:
+        table, free = reconciler.table, self._free()
+        if free <= 0:
+            return []
+        claims = self._claim_due(table, free, self._held(table))
         with self._lock:
             self._in_flight.update((table.name, claim.key) for claim in claims)
         return claims

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
-from plinth.control.context import ADMIN_PRINCIPAL, PLATFORM_PRINCIPAL, Context
+from plinth.control.context import ADMIN_PRINCIPAL, Context
 from plinth.control.identities import (
     MEMBER_ROLE,
     MintedKey,
@@ -17,7 +17,14 @@ from plinth.control.identities import (
     give_role,
     require_as_much,
 )
-from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role
+from plinth.domain.access import (
+    PLATFORM_PRINCIPAL,
+    Actor,
+    Grant,
+    Principal,
+    PrincipalKind,
+    Role,
+)
 from plinth.kit.errors import Conflict, NotFound
 from plinth.kit.excerpt import excerpt
 from plinth.store.identities import (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,19 @@ from sqlalchemy import Connection
 from plinth.control.context import Context
 from plinth.control.duties import Duty
 from plinth.control.requests import DOUBTS, read_request, read_shadow
+from plinth.domain.flow import PromptFlow
+from plinth.domain.run import WorkerTime
 from plinth.domain.usage import Meter
 from plinth.domain.workload import SERVED_KINDS
 from plinth.gateway.admin import Admin
 from plinth.kit.home import Home
-from plinth.metering.engine_usage import ReplicaSpan, record_usage, usage_of
+from plinth.metering.engine_usage import (
+    ReplicaSpan,
+    record_usage,
+    record_workers,
+    usage_of,
+    worker_spans,
+)
 from plinth.metering.gaps import gap_in
 from plinth.metering.journal import Collected, Journal, Reading
 from plinth.metering.rotation import Retention, drop, rotate, rotated
@@ -29,6 +38,8 @@ from plinth.store.runs import (
     list_unmetered,
     note_metered,
 )
+from plinth.units.folder import UnitFolder
+from plinth.units.worker_times import read_times
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +95,7 @@ class Metering:
         for path, journal in self._journals.items():
             _warn(path, journal.collect())
         for attempt, run in self._unmetered():
-            record_usage(self._context.ledger, span_of(attempt, run))
+            self._record(attempt, run)
             if attempt.ended_at is not None:
                 with self._context.database.write() as connection:
                     note_metered(connection, attempt)
@@ -111,10 +122,9 @@ class Metering:
             add(place, total.meter, total.quantity)
             if total.meter.part_of is None:
                 add(place, _ESTIMATED, total.estimated)
-        for attempt, run in self._unmetered():
-            span = span_of(attempt, run)
+        for span in self.unmetered():
             cursor = self._context.ledger.cursor(span.source)
-            until = attempt.ended_at or span.seen_at
+            until = span.ended_at or span.seen_at
             ends = ReplicaSpan(**{**_fields(span), "seen_at": until, "ended_at": until})
             for record in usage_of(ends, cursor)[0]:
                 add((span.team, span.workload, False), record.meter, record.quantity)
@@ -130,7 +140,26 @@ class Metering:
 
     def unmetered(self) -> list[ReplicaSpan]:
         """Return what still runs, or ended and is not wholly in the ledger, as it was last seen."""
-        return [span_of(attempt, run) for attempt, run in self._unmetered()]
+        ledger = self._context.ledger
+
+        def times(attempt: Attempt, source: str) -> Iterable[WorkerTime]:
+            known = int(ledger.cursor(source) or 0)
+            return self._context.engine.worker_times(attempt.handle, known)[0]
+
+        return [
+            span for attempt, run in self._unmetered() for span in _spans_of(attempt, run, times)
+        ]
+
+    def _record(self, attempt: Attempt, run: StoredRun) -> None:
+        span = span_of(attempt, run)
+        if not _is_elastic(run):
+            record_usage(self._context.ledger, span)
+            return
+
+        def read(offset: int) -> tuple[Sequence[WorkerTime], int]:
+            return self._context.engine.worker_times(attempt.handle, offset)
+
+        record_workers(self._context.ledger, span, read)
 
     def _drop(self, path: Path) -> None:
         """Remove what was read of a log's rotated files and is old or does not fit."""
@@ -197,8 +226,16 @@ def logs_of(home: Home) -> list[tuple[Path, Reading]]:
     ]
 
 
-def spans_of(connection: Connection) -> list[ReplicaSpan]:
-    """Return the times of every attempt that ran and is kept: sources of the ledger too."""
+def spans_of(connection: Connection, home: Home) -> list[ReplicaSpan]:
+    """Return the times of every attempt that ran and is kept: sources of the ledger too.
+
+    Those of an elastic one's workers stand below `home` for as long as its run is kept.
+    """
+
+    def times(attempt: Attempt, _source: str) -> Iterable[WorkerTime]:
+        path = UnitFolder(home.units / attempt.handle["unit"]).workers
+        return [WorkerTime(**asdict(each)) for each in read_times(path, 0)[0]]
+
     runs: dict[str, StoredRun | None] = {}
     spans = []
     for attempt in list_started(connection):
@@ -206,8 +243,20 @@ def spans_of(connection: Connection) -> list[ReplicaSpan]:
             runs[attempt.run] = find_kept_run(connection, attempt.run)
         run = runs[attempt.run]
         if run is not None:
-            spans.append(span_of(attempt, run))
+            spans += _spans_of(attempt, run, times)
     return spans
+
+
+def _spans_of(
+    attempt: Attempt, run: StoredRun, times: Callable[[Attempt, str], Iterable[WorkerTime]]
+) -> list[ReplicaSpan]:
+    """Return the time of an attempt, or where it is elastic those of its workers."""
+    span = span_of(attempt, run)
+    return worker_spans(span, times(attempt, span.source)) if _is_elastic(run) else [span]
+
+
+def _is_elastic(run: StoredRun) -> bool:
+    return isinstance(run.workload, PromptFlow) and not run.workload.workers.is_one
 
 
 def span_of(attempt: Attempt, run: StoredRun) -> ReplicaSpan:

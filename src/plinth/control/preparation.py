@@ -18,19 +18,19 @@ import yaml
 
 from plinth.control.context import Context
 from plinth.control.data_folder import find_local
-from plinth.control.model_form import answers_as_onnx, form_folder, runtime_of_onnx
+from plinth.control.model_form import form_folder, form_state, runtime_of_onnx
 from plinth.control.tags import tags_of
 from plinth.control.workspaces.variables import for_notebooks
 from plinth.domain.model import ModelVersion
 from plinth.domain.workload import Endpoint, Job
 from plinth.domain.workload_fields import Environment, WorkloadBase
 from plinth.domain.workspace import Workspace
-from plinth.engines.base import Mount, ReplicaSpec
+from plinth.engines.base import Elastic, Mount, ReplicaSpec
 from plinth.environments.environments import BuiltEnvironment
 from plinth.environments.requirement import packages_for_model
 from plinth.environments.spec import EnvironmentSpec, this_python
 from plinth.kit.archive import unpack
-from plinth.kit.errors import Permanent, PlinthError, Temporary
+from plinth.kit.errors import Invalid, Permanent, Temporary
 from plinth.kit.files import make_private
 from plinth.kit.ids import digest_of
 from plinth.runtimes.runtime import Runtime
@@ -50,6 +50,7 @@ class Prepared:
     folder: str
     mounts: tuple[Mount, ...]
     own_ports: tuple[int, ...] = ()
+    elastic: Elastic | None = None
 
 
 def code_key(team: str, digest: str) -> str:
@@ -128,7 +129,7 @@ def prepare_endpoint(context: Context, run: StoredRun, endpoint: Endpoint) -> Pr
         lambda: context.tracking.download_model(version.team, version, model),
     )
     check_format(model, runtime, context.runtimes)
-    environment, form = _environment_and_form(context, endpoint, model, runtime)
+    environment, form = _environment_and_form(context, run, endpoint, model)
     folder = make_folder(context, run, None)
     variables = base_variables(environment.folder, folder, endpoint.resources.cpu)
     variables |= runtime.variables_for(
@@ -149,21 +150,35 @@ def prepare_endpoint(context: Context, run: StoredRun, endpoint: Endpoint) -> Pr
 
 
 def _environment_and_form(
-    context: Context, endpoint: Endpoint, model: Path, runtime: Runtime
+    context: Context, run: StoredRun, endpoint: Endpoint, model: Path
 ) -> tuple[BuiltEnvironment, Path | None]:
-    """Return the environment of a server, and the model's ONNX form where that is to answer."""
+    """Return the environment of a server, and the model's ONNX form where that is to answer.
+
+    Raises Temporary while the form is looked for, Invalid where there is none.
+    """
+    runtime = context.runtimes[endpoint.runtime]
     spec, label = serving_environment(model, runtime), f"endpoint {endpoint.name}"
-    if runtime.takes_form and answers_as_onnx(model):
-        packages = (*spec.packages, *runtime_of_onnx())
-        try:
-            both = context.builder.need(replace(spec, packages=packages), label)
-        except Temporary:
-            raise
-        except PlinthError:
-            # Where both cannot be installed together, the model answers as it is.
-            return context.builder.need(spec, label), None
-        return both, form_folder(model)
-    return context.builder.need(spec, label), None
+    if endpoint.form != "onnx" or run.model is None:
+        return context.builder.need(spec, label), None
+    with context.database.read() as connection:
+        state = form_state(connection, run.model, model)
+    if state.form == "unknown":
+        raise Temporary(
+            f"converting the model to ONNX: {state.why}", retry_after_s=1, code="converting_model"
+        )
+    if state.form == "pyfunc":
+        raise no_onnx(run.model, state.why)
+    packages = (*spec.packages, *runtime_of_onnx())
+    return context.builder.need(replace(spec, packages=packages), label), form_folder(model)
+
+
+def no_onnx(model: ModelVersion, why: str) -> Invalid:
+    """Return the error for a model that is to answer from an ONNX form that there is not."""
+    return Invalid(
+        f"`{model.name}/{model.version}` has no ONNX form: {why}",
+        hint="write `form: auto` in the endpoint's file: it then answers as MLflow loads it",
+        code="no_onnx_form",
+    )
 
 
 def environment_of(environment: Environment) -> EnvironmentSpec:
@@ -172,6 +187,7 @@ def environment_of(environment: Environment) -> EnvironmentSpec:
         packages=environment.packages,
         python=this_python(),
         without_dependencies=environment.without_dependencies,
+        leave_out=environment.leave_out,
     )
 
 
@@ -227,6 +243,7 @@ def replica_spec(
         memory_bytes=_memory_limit(workload),
         grace_s=workload.grace,
         own_ports=prepared.own_ports,
+        elastic=prepared.elastic,
     )
 
 
@@ -313,4 +330,7 @@ def base_variables(environment: Path, folder: Path, cpu: float) -> dict[str, str
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
+        # A thread that has nothing to do sleeps: else it spins on a core that others wait for,
+        # which made one training on two busy cores take ten times the CPU time.
+        "OMP_WAIT_POLICY": "PASSIVE",
     }

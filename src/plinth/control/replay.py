@@ -49,7 +49,7 @@ def compare(home: Home, database: Database) -> Compared:
     with closing(Ledger(home.ledger)) as ledger:
         before = set(ledger.dump().splitlines())
     with database.read() as connection:
-        spans = spans_of(connection)
+        spans = spans_of(connection, home)
     with (
         tempfile.TemporaryDirectory(prefix="pl-") as folder,
         closing(Ledger(Path(folder) / "ledger.db")) as again,

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 
 from plinth.access.master_key import DamagedKey, MissingMasterKey, WrappedKey
 from plinth.access.vault import rewrap
-from plinth.control.context import PLATFORM_PRINCIPAL, Context
+from plinth.control.context import Context
+from plinth.domain.access import PLATFORM_PRINCIPAL
 from plinth.domain.base import Declared
 from plinth.kit.errors import PlinthError
 from plinth.store.audit import Entry, add_entry

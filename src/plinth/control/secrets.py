@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from plinth.access.master_key import MissingMasterKey, WrappedKey
 from plinth.access.vault import DataKey, Place, Sealed, seal, unseal
-from plinth.control.context import PLATFORM_PRINCIPAL, Context
-from plinth.domain.access import Actor
+from plinth.control.context import Context
+from plinth.domain.access import PLATFORM_PRINCIPAL, Actor
 from plinth.domain.base import Declared
 from plinth.domain.secret import check_secret
 from plinth.kit.errors import Temporary

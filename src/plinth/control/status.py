@@ -14,7 +14,7 @@ from plinth.control.refusals import Refusals
 from plinth.control.tracking import TrackingKeeper
 from plinth.kit.errors import NotFound, Temporary
 from plinth.kit.excerpt import excerpt
-from plinth.store.runs import list_runs
+from plinth.store.runs import names_of
 from plinth.units.folder import UnitFolder
 from plinth.units.logs import read
 from plinth.units.spec import check_id
@@ -83,7 +83,7 @@ def _with_workloads(context: Context, units: list[dict[str, Any]]) -> list[dict[
     A replica's next attempt is another unit, `RUN.REPLICA.ATTEMPT`.
     """
     with context.database.read() as connection:
-        names = {run.id: run.workload.name for run in list_runs(connection, limit=1000)}
+        names = names_of(connection, {unit["id"].partition(".")[0] for unit in units})
     for unit in units:
         parts = unit["id"].split(".")
         unit["workload"] = names.get(parts[0])

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from plinth.domain.base import Declared, TeamName
 
+# The principal that checks a deployment before it serves.
+PLATFORM_PRINCIPAL = "platform"
+
 
 class Role(StrEnum):
     """Each role may do all that the ones before it may."""
@@ -84,6 +87,13 @@ class Grant(Declared):
     subject_team: str | None = None
     team: str | None = None
     resource: str | None = None
+
+
+class Reach(Declared):
+    """Of what somebody may see anything: whole teams, and single resources of others."""
+
+    teams: tuple[TeamName, ...]
+    resources: tuple[Resource, ...] = ()
 
 
 class Actor(Declared):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from plinth.domain.base import Declared
-from plinth.domain.resources import Seconds
+from plinth.domain.resources import Count, Seconds
 from plinth.domain.serving import MAIN, BodySize, Limit, Timeouts, TrafficPolicy
 from plinth.domain.workload_fields import Environment, Network, Text, VariableName, WorkloadBase
 from plinth.kit.excerpt import excerpt
@@ -20,11 +20,16 @@ PROMPT_FLOW_RUNTIME = "promptflow"
 APP_RUNTIME = "asgihost"
 DAG_FILE = "flow.dag.yaml"
 ROWS_FILE = ".plinth-rows.jsonl"
+RESULTS_FILE = ".plinth-results.jsonl"
 _VARIANT = r"^[A-Za-z0-9_ -]{1,100}\.[A-Za-z0-9_ -]{1,100}$"
 _EVALUATED = (
     *("name", "team", "requirements", "resources", "app", "environment", "variables"),
     *("connections", "network"),
 )
+_WORKERS = re.compile(r"(?P<least>[0-9]{1,4})\.\.(?P<most>[0-9]{1,4})")
+MOST_WORKERS = 64
+DEFAULT_IDLE_S = 300.0
+DEFAULT_CONCURRENCY = 8
 # A key is taken back when its run ends; this is only the longest that one process may run on.
 _KEY_S = 366 * 86400.0
 
@@ -44,8 +49,66 @@ def _check_connection(value: str) -> str:
     return value
 
 
+def _read_workers(value: Any) -> Any:
+    if isinstance(value, dict | Workers):
+        return value
+    match = _WORKERS.fullmatch(value) if isinstance(value, str) else None
+    if match is not None:
+        return {"least": int(match["least"]), "most": int(match["most"])}
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return {"least": value, "most": value}
+    raise ValueError(
+        f"`{excerpt(str(value))}` is no number of workers; write `0..4`: none while nobody asks "
+        "and four at most, or a number from 1 on, which always run"
+    )
+
+
+class Workers(Declared):
+    """How many processes answer for a flow: `least` while nobody asks, up to `most`."""
+
+    least: Count = Field(ge=0, description="How many always run.")
+    most: Count = Field(ge=1, le=MOST_WORKERS, description="How many run at the most.")
+
+    @model_validator(mode="after")
+    def _rises(self) -> Workers:
+        if self.least > self.most:
+            raise ValueError(
+                f"`{self}` goes down; write the smaller number first: `{self.most}..{self.least}`"
+            )
+        return self
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one process that always runs, with the socket for itself."""
+        return self.least == self.most == 1
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether none of them ever ends for want of work."""
+        return self.least == self.most
+
+    def told(self, running: int) -> str:
+        """Say in words how many of them run."""
+        if running:
+            return f"{running} of {self.most} workers run"
+        if self.least:
+            return f"0 of {self.most} workers run yet"
+        return f"asleep: 0 of {self.most} workers run, which costs nothing; a request wakes it"
+
+    def __str__(self) -> str:
+        """Return it as a file has it."""
+        return str(self.most) if self.is_fixed else f"{self.least}..{self.most}"
+
+
 AppReference = Annotated[str, AfterValidator(_check_app), Field(title="text like `main:app`")]
 ConnectionName = Annotated[str, AfterValidator(_check_connection)]
+
+
+WorkerRange = Annotated[
+    Workers,
+    BeforeValidator(_read_workers),
+    Field(title="a range like `0..4`, or a number from 1 on"),
+]
 
 
 class FlowDeployment(Declared):
@@ -98,6 +161,23 @@ class PromptFlow(WorkloadBase):
         description="What it may connect to: only Plinth's gateway (models, tracking), or "
         "everything the machine reaches.",
     )
+    workers: WorkerRange = Field(
+        default=Workers(least=1, most=1),
+        description="How many processes answer: as many as requests ask for, within these. With "
+        "`0..4` none runs while nobody asks, and the first request waits until one has started.",
+    )
+    concurrency: Count | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Requests that a worker answers at a time, 8 unless stated; more wait, and "
+        "have another worker started. One that always runs alone takes all.",
+    )
+    idle: Seconds | None = Field(
+        default=None,
+        description="After how long without a request a worker ends that need not run; 5 minutes "
+        "unless stated.",
+    )
     limits: tuple[Limit, ...] = Field(default=(), max_length=100, description="Requests a minute.")
     timeouts: Timeouts = Field(
         default=Timeouts(),
@@ -115,6 +195,16 @@ class PromptFlow(WorkloadBase):
     def _fits(self) -> PromptFlow:
         if self.app is not None and self.connections:
             raise ValueError("`connections` are of a prompt flow; an app reads `variables`")
+        if self.idle is not None and self.workers.is_fixed:
+            raise ValueError(
+                f"`idle` says when a worker ends, and with `workers: {self.workers}` none does; "
+                f"write `workers: 0..{self.workers.most}`"
+            )
+        if self.concurrency is not None and self.workers.is_one:
+            raise ValueError(
+                "`concurrency` says how much one of several workers takes, and there is one; "
+                "write `workers: 0..4` or `1..4`"
+            )
         for number, limit in enumerate(self.limits):
             if limit.tokens_per_minute is not None:
                 raise ValueError(
@@ -149,6 +239,11 @@ class PromptFlow(WorkloadBase):
         """Return what one deployment is to run, without the traffic: its run's own workload."""
         told = {"limits": (), "timeouts": Timeouts(), "max_body": 4 * 2**20}
         return self.model_copy(update=told)
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether nothing of it runs while nobody asks."""
+        return self.workers.least == 0
 
     @property
     def policy(self) -> TrafficPolicy:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from plinth.domain.document import Path, path_text
@@ -83,6 +83,18 @@ def describe(error: ErrorDetails, model: type[BaseModel], written: str | None) -
     say = _WORDS.get(kind)
     message = say(error, written) if say else _lower_first(error["msg"])
     return Words(_cut(message, _LONGEST_MESSAGE))
+
+
+def told(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return all that is wrong with what was to be a `model`, for what was not read from a file."""
+    found = []
+    for each in error.errors():
+        words = describe(each, model, None)
+        field = f"{path_text(each['loc'])}: " if each["loc"] else ""
+        nearest = f"; did you mean `{words.nearest}`?" if words.nearest else ""
+        accepted = f"; accepted: {', '.join(words.accepted)}" if words.accepted else ""
+        found.append(f"{field}{words.message}{nearest}{accepted}")
+    return "; ".join(found)
 
 
 def model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:

@@ -29,6 +29,7 @@ from plinth.domain.application import (
 )
 from plinth.domain.batch import BatchInference
 from plinth.domain.flow import FlowEvaluation, PromptFlow
+from plinth.domain.model_conversion import ModelConversion
 from plinth.domain.model_server import MODEL_SERVERS
 from plinth.domain.platform import Function, ModelFormat
 from plinth.domain.request_batch import RequestBatch
@@ -57,7 +58,8 @@ class Need:
     `instances`: how many machines, or replicas, of the resources at once. `demand` None: nobody
     said, as for a plain job. `data`: what it reads, by name. `others`: the application's other
     parts. `network`: of a job. `kind`: of the file it comes from. `tuned`: the hosted model that it
-    asks is the one that the application tunes.
+    asks is the one that the application tunes. `sleeps`: its own host ends its processes while
+    nobody asks, wherever it stands.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Need:
     spark: bool = False
     split: bool = False
     mirror_percent: int = 0
+    sleeps: bool = False
     tool: str | None = None
     paths: Mapping[str, str] = field(default_factory=dict)
 
@@ -182,6 +185,8 @@ def needs_of(workload: AnyWorkload | Application) -> tuple[Need, ...]:
         return (_of_batch(workload),)
     if isinstance(workload, RequestBatch):
         return (_of_requests(workload),)
+    if isinstance(workload, ModelConversion):
+        return (_of_conversion(workload),)
     if isinstance(workload, Workspace):
         return (_of_workspace(workload),)
     if isinstance(workload, Endpoint):
@@ -212,6 +217,18 @@ def _of_batch(batch: BatchInference) -> Need:
         team=batch.team,
         # Plinth's registry is MLflow's: what answers is a model in MLflow's format.
         format="mlflow-pyfunc",
+    )
+
+
+def _of_conversion(conversion: ModelConversion) -> Need:
+    """Return what a conversion needs; it answers rows of the model's own data, as a batch does."""
+    return Need(
+        name=conversion.name,
+        kind=conversion.kind,
+        function="batch",
+        requirements=conversion.requirements,
+        resources=conversion.resources,
+        team=conversion.team,
     )
 
 
@@ -252,6 +269,7 @@ def _of_flow(flow: PromptFlow | FlowEvaluation) -> Need:
         resources=flow.resources,
         team=flow.team,
         network=flow.network,
+        sleeps=isinstance(flow, PromptFlow) and flow.sleeps,
     )
 
 

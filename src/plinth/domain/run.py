@@ -53,7 +53,8 @@ class Observation(Declared):
 
     `phase` is starting, running, or final. `gone`: the engine knows nothing of it (never started,
     or its traces were collected). `isolation` is the level it runs at. `age_s`: for how long a
-    running one has run, by a clock that nobody can set, where the engine has one.
+    running one has run, by a clock that nobody can set, where the engine has one. `workers`: how
+    many run of one that is elastic and runs: 0 while it sleeps.
     """
 
     phase: Phase
@@ -65,3 +66,15 @@ class Observation(Declared):
     isolation: int | None = None
     memory_bytes: int | None = None
     age_s: float | None = None
+    workers: int | None = None
+
+
+class WorkerTime(Declared):
+    """When one worker of an elastic replica ran. `number` counts the starts, from 1 on.
+
+    `ended_at` None: it still runs, or ended when its replica did.
+    """
+
+    number: int
+    started_at: datetime
+    ended_at: datetime | None = None

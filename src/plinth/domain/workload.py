@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar, Literal, TypeAlias, get_args
 from pydantic import Field, TypeAdapter, model_validator
 
 from plinth.domain.base import Declared, Name
-from plinth.domain.batch import BatchInference
+from plinth.domain.batch import BatchInference, Form
 from plinth.domain.contradiction import Contradiction
 from plinth.domain.flow import FlowDeployment, FlowEvaluation, PromptFlow
+from plinth.domain.model_conversion import ModelConversion
 from plinth.domain.request_batch import RequestBatch
 from plinth.domain.resources import Count, ResourceRequest, Seconds
 from plinth.domain.serving import MAIN, External, TrafficPolicy
@@ -27,7 +28,13 @@ from plinth.domain.workload_fields import (
 from plinth.domain.workspace import Workspace
 
 _MOST_DEPLOYMENTS = 10
-_SHARED_FIELDS = ("model", "external", "runtime", "replicas", "ready_timeout", "grace")
+_SHARED_FIELDS = ("model", "external", "runtime", "form", "replicas", "ready_timeout", "grace")
+# In a file what is asked for; in a run's own workload which of both it is.
+_FORM = (
+    "How the model answers. `auto`: as MLflow loads it, and from its ONNX form, many times faster, "
+    "once that was found to answer the same. `onnx`: from its ONNX form or not at all. `pyfunc`: "
+    "as MLflow loads it."
+)
 
 
 class Job(WorkloadBase):
@@ -104,6 +111,7 @@ class EndpointDeployment(Declared):
     runtime: Name = Field(
         default="v2server", title="name", description="The model server that runs it."
     )
+    form: Form = Field(default="auto", description=_FORM)
     replicas: Replicas = Field(default=1, description="How many model servers share the requests.")
     resources: ResourceRequest | None = Field(
         default=None, description="What one replica needs; without it, what the endpoint says."
@@ -152,6 +160,7 @@ class Endpoint(WorkloadBase, TrafficPolicy):
     runtime: Name = Field(
         default="v2server", title="name", description="The model server that runs it."
     )
+    form: Form = Field(default="auto", description=_FORM)
     replicas: Replicas = Field(default=1, description="How many model servers share the requests.")
     ready_timeout: Seconds = Field(
         default=300.0, description="How long a new version may take until it answers rightly."
@@ -206,7 +215,14 @@ class Endpoint(WorkloadBase, TrafficPolicy):
 
 # What a file of a kind that runs may declare, or a row holds.
 AnyWorkload: TypeAlias = (
-    Job | Endpoint | PromptFlow | FlowEvaluation | BatchInference | RequestBatch | Workspace
+    Job
+    | Endpoint
+    | PromptFlow
+    | FlowEvaluation
+    | BatchInference
+    | ModelConversion
+    | RequestBatch
+    | Workspace
 )
 Workload: TypeAlias = Annotated[AnyWorkload, Field(discriminator="kind")]
 WORKLOAD: TypeAdapter[AnyWorkload] = TypeAdapter(Workload)
@@ -226,3 +242,8 @@ Served: TypeAlias = Annotated[Endpoint | PromptFlow, Field(discriminator="kind")
 SERVED: TypeAdapter[Endpoint | PromptFlow] = TypeAdapter(Served)
 ServedDeployment: TypeAlias = EndpointDeployment | FlowDeployment
 SERVED_KINDS = ("endpoint", "flow")
+
+
+def granted_as(kind: str) -> str:
+    """Return the kind that a grant on a workload names: of a flow, the endpoint that it is."""
+    return "endpoint" if kind in SERVED_KINDS else kind

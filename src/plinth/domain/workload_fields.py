@@ -22,6 +22,7 @@ _PACKAGE = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*(\[[A-Za-z0-9._,\s-]*\])?"
     r"\s*(\(?\s*[<>=!~][^;@/\\]*\)?)?\s*(;.+)?"
 )
+_PACKAGE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SINGLE_QUOTED = re.compile(r"'[^']*'")
 _DOUBLE_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -94,6 +95,15 @@ def _check_package(value: str) -> str:
     return value
 
 
+def _check_package_name(value: str) -> str:
+    if not _PACKAGE_NAME.fullmatch(value.strip()):
+        raise ValueError(
+            f"`{excerpt(value)}` is not the name of a package; write it without versions, like "
+            "`pybars4`"
+        )
+    return value
+
+
 Text = Annotated[str, AfterValidator(_check_text)]
 ModelReference = Annotated[
     str, AfterValidator(_check_model), Field(title="`models:/NAME@ALIAS` or `models:/NAME/VERSION`")
@@ -128,6 +138,11 @@ class Environment(Declared):
         default=(),
         description="Further packages, of which only themselves are installed and nothing that "
         "they depend on: for one whose files are wanted and whose dependencies have no wheel.",
+    )
+    leave_out: tuple[Annotated[Text, AfterValidator(_check_package_name)], ...] = Field(
+        default=(),
+        description="Names of packages that are not installed, whoever depends on them: for one "
+        "that has no wheel, where nothing of it is used.",
     )
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from plinth.domain.platform import Capability, Offer
-from plinth.domain.run import Observation
+from plinth.domain.run import Observation, WorkerTime
 
 # An engine's own JSON for one attempt of a replica; the core stores it and hands it back.
 Handle = dict[str, Any]
@@ -23,6 +23,18 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Elastic:
+    """How many processes of a replica's command, its workers, share its socket (units/workers.py).
+
+    `least` run while nothing waits in it, `most` at the most; one takes up to `start_s` to start.
+    """
+
+    least: int
+    most: int
+    start_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaSpec:
     """One attempt of one replica, ready to start.
 
@@ -30,6 +42,7 @@ class ReplicaSpec:
     `isolation`: the lowest level that is acceptable; None takes the best the engine has.
     `own_ports`: TCP ports that it may listen on and connect to, to speak to itself.
     `memory_bytes`: None is no limit. `network`: `gateway` reaches only the gateway's port.
+    `elastic`: the command runs as often as its socket asks for; None: once.
     """
 
     run: str
@@ -46,6 +59,7 @@ class ReplicaSpec:
     memory_bytes: int | None = None
     grace_s: float = 10.0
     own_ports: tuple[int, ...] = ()
+    elastic: Elastic | None = None
 
 
 class Engine(Protocol):
@@ -105,6 +119,18 @@ class Engine(Protocol):
         """
         ...
 
+    def worker_times(self, handle: Handle, offset: int) -> tuple[list[WorkerTime], int]:
+        """Return when the workers of an elastic replica ran, from place `offset` on, and the place
+        to go on from.
+
+        From there on, all that runs now is told again; what ended before is told already. One that
+        has no end although its replica has, ended with it. Nothing of a replica that is forgotten.
+        """
+        ...
+
     def logs(self, handle: Handle, offset: int, limit: int) -> tuple[bytes, int]:
-        """Return up to `limit` bytes of output from byte `offset`, and the next offset."""
+        """Return up to `limit` bytes of output from byte `offset`, and the next offset.
+
+        An `offset` below 0 counts from the end, and what comes begins with a whole line.
+        """
         ...

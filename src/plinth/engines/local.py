@@ -9,17 +9,20 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from plinth.catalog.machine import local_offer
 from plinth.domain.platform import Capability, Offer
-from plinth.domain.run import Observation, Phase
+from plinth.domain.run import Observation, Phase, WorkerTime
 from plinth.engines.base import Handle, ReplicaSpec
 from plinth.kit.clock import from_text
 from plinth.kit.home import Home
 from plinth.units import logs
 from plinth.units.client import AgentClient
-from plinth.units.spec import Confinement, UnitSpec, UnitState
+from plinth.units.folder import UnitFolder
+from plinth.units.spec import Confinement, Elastic, UnitSpec, UnitState
+from plinth.units.worker_times import read_times
 
 
 class LocalEngine:
@@ -73,10 +76,21 @@ class LocalEngine:
         """Remove the traces of a replica that ended; see Engine.forget."""
         self._agent.forget(handle["unit"], valid_until=valid_until)
 
+    def worker_times(self, handle: Handle, offset: int) -> tuple[list[WorkerTime], int]:
+        """Return when its workers ran, as its supervisor wrote it; see Engine.worker_times."""
+        path = UnitFolder(self._home.units / handle["unit"]).workers
+        found, following = read_times(path, offset)
+        told = [
+            WorkerTime(number=each.number, started_at=each.started_at, ended_at=each.ended_at)
+            for each in found
+        ]
+        return told, following
+
     def logs(self, handle: Handle, offset: int, limit: int) -> tuple[bytes, int]:
         """Return up to `limit` bytes of output from byte `offset`, and the next offset.
 
-        The oldest output of a very long log is gone and passed over.
+        An `offset` below 0 counts from the end. The oldest output of a very long log is gone and
+        passed over.
         """
         return logs.read(self._home.units / handle["unit"] / "log", offset, limit)
 
@@ -96,6 +110,7 @@ def _unit_of(spec: ReplicaSpec, unit: str) -> UnitSpec:
         refuse_ports=ports,
         own_ports=spec.own_ports,
     )
+    elastic = spec.elastic
     return UnitSpec(
         id=unit,
         argv=spec.command,
@@ -105,6 +120,7 @@ def _unit_of(spec: ReplicaSpec, unit: str) -> UnitSpec:
         grace_s=spec.grace_s,
         memory_bytes=spec.memory_bytes,
         confinement=confinement,
+        elastic=None if elastic is None else Elastic(**asdict(elastic)),
     )
 
 
@@ -122,6 +138,7 @@ def _observation(state: UnitState | None) -> Observation:
         isolation=state.isolation,
         memory_bytes=state.memory_bytes,
         age_s=state.age_s,
+        workers=state.workers,
     )
 
 

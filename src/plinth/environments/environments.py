@@ -26,6 +26,9 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MARKER = "complete.json"
 _BUILDING = ".building-"
 _ALONE = "without-dependencies.lock"
+_LEFT_OUT = "left-out.txt"
+# What uv takes for a requirement that no Python meets: so a package is left out.
+_NEVER = "; python_version < '0'"
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Environments:
         trusted = Path(sys.executable if is_ours else os.path.realpath(python))
         lock = folder / "requirements.lock"
         wheels = [] if spec.allow_source else ["--only-binary", ":all:"]
-        resolve = ["pip", "compile", "-", "--python", python]
+        resolve = ["pip", "compile", "-", "--python", python, *_left_out(spec, folder)]
         plain = ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
         say = report or _say_nothing
         say("resolving versions")
@@ -128,6 +131,7 @@ class Environments:
             alone = ["--no-deps", "--output-file", str(folder / _ALONE)]
             uv.run([*resolve, *plain, *wheels, *alone], text=_lines(spec.without_dependencies))
             _join(lock, folder / _ALONE)
+        (folder / _LEFT_OUT).unlink(missing_ok=True)
         if not spec.packages and not spec.without_dependencies:
             return
         count = sum("==" in line for line in lock.read_text().splitlines())
@@ -166,6 +170,15 @@ class Environments:
         if folder.exists():
             (folder / _MARKER).unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _left_out(spec: EnvironmentSpec, folder: Path) -> list[str]:
+    """Return the options that leave packages out, whoever asks for them."""
+    if not spec.leave_out:
+        return []
+    path = folder / _LEFT_OUT
+    path.write_text(_lines(f"{name}{_NEVER}" for name in spec.leave_out))
+    return ["--override", str(path)]
 
 
 def _lines(packages: Iterable[str]) -> str:

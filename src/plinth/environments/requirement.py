@@ -44,6 +44,18 @@ def name_of(package: str) -> str:
     return re.split(r"[^a-z0-9-]", package, maxsplit=1)[0]
 
 
+def plain_name(text: str) -> str:
+    """Return the name of a package in its normal form. Raises Invalid for more than a name."""
+    package = normalise(text)
+    if package != name_of(package):
+        raise Invalid(
+            f"`{text.strip()[:100]}` is more than the name of a package; accepted: a name without "
+            f"versions, like `{name_of(package)}`",
+            hint="a package is left out in all its versions",
+        )
+    return package
+
+
 def packages_for_model(requirements_txt: str) -> tuple[str, ...]:
     """Return the packages of a model's requirements.txt, with mlflow-skinny in mlflow's place.
 

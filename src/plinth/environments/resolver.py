@@ -133,8 +133,9 @@ def explain(said: str, code: int) -> PlinthError:
     if "no usable wheels" in said or "has no wheels" in said or "--no-build" in said:
         return Invalid(
             f"a package has no wheel for this machine and Python:\n{shown}",
-            hint="choose a version with a wheel, or allow source packages (`allow_source`): "
-            "building one runs its code with Plinth's rights",
+            hint="choose a version with a wheel. A job, workspace or flow that uses nothing of the "
+            "package can name it in `environment.leave_out`. Source packages are not built, since "
+            "that would run their code",
         )
     if _NO_PYTHON.search(said):
         return Invalid(

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from plinth.environments.requirement import name_of, normalise
+from plinth.environments.requirement import name_of, normalise, plain_name
 from plinth.kit.errors import Invalid
 from plinth.kit.ids import digest_of
 
@@ -30,18 +30,22 @@ class EnvironmentSpec:
     `packages` come out normalised, sorted and without doubles. `python`: `3.11` or `3.11.7`.
     `allow_source`: also packages without a wheel, which run their own code, with our rights,
     when they are built. `without_dependencies`: packages of which nothing is installed that they
-    depend on. Raises Invalid; also when one package is named with its dependencies and without.
+    depend on. `leave_out`: names of packages that are not installed, whoever asks for them. Raises
+    Invalid; also when one package is named with its dependencies and without.
     """
 
     packages: tuple[str, ...]
     python: str
     allow_source: bool = False
     without_dependencies: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in ("packages", "without_dependencies"):
             packages = {normalise(package) for package in getattr(self, field)}
             object.__setattr__(self, field, tuple(sorted(packages)))
+        names = {plain_name(name) for name in self.leave_out}
+        object.__setattr__(self, "leave_out", tuple(sorted(names)))
         self._check_both()
         if not _PYTHON.fullmatch(self.python):
             raise Invalid(
@@ -57,6 +61,12 @@ class EnvironmentSpec:
                 f"`{twice[0]}` is to be installed with its dependencies and without them",
                 hint="name it in `packages` or in `without_dependencies`, not in both",
             )
+        unclear = sorted(set(self.leave_out).intersection(map(name_of, self.without_dependencies)))
+        if unclear:
+            raise Invalid(
+                f"`{unclear[0]}` is to be installed without its dependencies and to be left out",
+                hint="name it in `without_dependencies` or in `leave_out`, not in both",
+            )
 
     @property
     def digest(self) -> str:
@@ -65,9 +75,12 @@ class EnvironmentSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that the digest covers."""
-        # Only where it is used: what was built before this field existed keeps its digest.
-        alone = {"without_dependencies": list(self.without_dependencies)}
-        return (alone if self.without_dependencies else {}) | {
+        # Only where they are used: what was built before a field existed keeps its digest.
+        later = {
+            "without_dependencies": list(self.without_dependencies),
+            "leave_out": list(self.leave_out),
+        }
+        return {name: given for name, given in later.items() if given} | {
             "layout": _LAYOUT,
             "packages": list(self.packages),
             "python": self.python,

@@ -38,6 +38,8 @@ def flow_routes(endpoint: EndpointRoute) -> list[Json]:
         # A flow takes as long as the models that it asks; streams end when they end.
         "timeout": "0s" if timeout_s is None else seconds(timeout_s),
         "retry_policy": retry(UNSENT),
+        # The app makes whole addresses of the name by which its caller knows us.
+        "auto_host_rewrite": False,
         "regex_rewrite": {"pattern": {"regex": f"^{place}/?"}, "substitution": "/"},
     }
     return endpoint_routes(

@@ -78,9 +78,10 @@ def verification(jwks: str, port: int) -> Json:
         ],
     }
     rules = [
-        {"match": {"path": HEALTH_PATH}},
         *front_rules(port),
         *cookie_rules(port, without=KEY_HEADERS, provider=_COOKIE),
+        # After the pages: what stands behind one may have this path too, and asks who comes.
+        {"match": {"path": HEALTH_PATH}},
         {"match": {"prefix": "/"}, "requires": {"provider_name": _KEY}},
     ]
     cookie = read_cookie(_claims(jwks), port)

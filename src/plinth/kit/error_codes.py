@@ -30,6 +30,7 @@ CODES: Mapping[str, ErrorCode] = {
     "queue_full": ErrorCode("503", "Too many requests wait for the model; again in a moment."),
     "unsupported_parameter": ErrorCode("400", "The chat model's server has no such thing."),
     "conflict": ErrorCode("409", "It stands against what is there; the message says what."),
+    "converting_model": ErrorCode("503", "The model's ONNX form is being looked for."),
     "database_busy": ErrorCode("503", "Another writer holds the database; again in a moment."),
     "database_damaged": ErrorCode("500", "SQLite calls a database damaged; restore a backup."),
     "denied": ErrorCode("403", "The caller is known and may not do this; the message says why."),
@@ -45,7 +46,9 @@ CODES: Mapping[str, ErrorCode] = {
     "internal": ErrorCode("500", "Plinth made a mistake; `plinth logs control` has it."),
     "invalid": ErrorCode("400", "What was sent cannot be accepted; the message says what can."),
     "invalid_file": ErrorCode("400", "The workload's file has mistakes, each with its line."),
-    "jobs_running": ErrorCode("-", "`plinth down` would stop jobs; wait, or `--force`."),
+    "jobs_running": ErrorCode(
+        "-", "`plinth down` would stop jobs, batches or cells; wait, or `--force`."
+    ),
     "key_expired": ErrorCode("401", "The key has expired; ask for a new one."),
     "key_forged": ErrorCode("401", "The signature does not fit: it is no key of this Plinth."),
     "key_malformed": ErrorCode("401", "This is no key of Plinth; keys start with `plk_`."),
@@ -65,6 +68,7 @@ CODES: Mapping[str, ErrorCode] = {
     "name_taken": ErrorCode("409", "The endpoint's name belongs to another team."),
     "newer_home": ErrorCode("409", "A newer Plinth wrote it; install that one, or restore."),
     "no_platform_fits": ErrorCode("400", "No platform fits the workload; each reason is told."),
+    "no_onnx_form": ErrorCode("400", "The file asks for an ONNX form that the model has not."),
     "no_secret": ErrorCode("404", "The file names a secret that the team does not have."),
     "not_found": ErrorCode("404", "It does not exist, or the caller may not see it."),
     "not_ready": ErrorCode("-", "A part of Plinth is not ready; `plinth status` shows which."),
@@ -87,6 +91,7 @@ CODES: Mapping[str, ErrorCode] = {
     "unavailable": ErrorCode("502, 503", "Who should answer is away; again after a moment."),
     "upgrade_failed": ErrorCode("500", "MLflow could not upgrade its database; its words tell."),
     "upgrade_needed": ErrorCode("409", "`plinth upgrade` must bring MLflow's database forward."),
+    "workspace_open": ErrorCode("409", "It is open; `plinth workspace resize` stops it first."),
     "workspace_busy": ErrorCode(
         "409", "A cell runs in the workspace: wait for it, or stop it with `force`."
     ),

@@ -26,14 +26,14 @@ _SELECTED = ", ".join(f"u.{name}" for name in _ALIKE)
 # whole and counts where it started; a replica's seconds that reach beyond a period are split.
 _SUMS = """
 select p.number, {columns}, sum(cast(round(u.quantity * 1000000) as integer))
-from temp.period p cross join usage u on u.started_at >= p.since and u.started_at < p.until
+from {place}
 where (u.meter not in ('training_seconds', 'serving_seconds') or u.ended_at <= p.until)
     and (? is null or u.team = ?)
 group by p.number, {columns} order by p.number, {columns}
 """
 _BEYOND = """
 select {columns}, u.quantity, u.started_at, u.ended_at
-from temp.period p cross join usage u on u.started_at >= p.since and u.started_at < p.until
+from {place}
 where u.meter in ('training_seconds', 'serving_seconds') and u.ended_at > p.until
     and (? is null or u.team = ?)
 """
@@ -42,6 +42,16 @@ select {columns}, u.quantity, u.started_at, u.ended_at from usage u
 where u.meter in ('training_seconds', 'serving_seconds') and u.started_at < ? and u.ended_at > ?
     and (? is null or u.team = ?)
 """
+
+
+_PERIOD = "u.started_at >= p.since and u.started_at < p.until"
+_ALL = f"temp.period p cross join usage u on {_PERIOD}"
+# What a replica used stands together, by its source: found without looking at anything else.
+_OF_RUNS = (
+    "temp.wanted w cross join usage u on u.source >= w.low and u.source < w.high "
+    f"cross join temp.period p on {_PERIOD}"
+)
+_OF_WORKLOADS = f"{_ALL} cross join temp.wanted w on w.low = u.workload and u.started_at >= w.high"
 
 
 class Detail(StrEnum):
@@ -56,12 +66,23 @@ class Detail(StrEnum):
 class SumQuery:
     """What to sum: [cuts[0], cuts[-1]), apart at each cut between them, of one team or of all.
 
-    `cuts` rise and are two or more.
+    `cuts` rise and are two or more. `runs`: only the time of these runs' replicas. `workloads`:
+    only what began to be used of each from a time on. Both need cuts that begin before.
     """
 
     cuts: tuple[datetime, ...]
     details: tuple[Detail, ...] = (Detail.WORKLOAD,)
     team: str | None = None
+    runs: tuple[str, ...] | None = None
+    workloads: tuple[tuple[str, datetime], ...] | None = None
+
+    def holds(self, *, run: str | None, workload: str, started_at: datetime) -> bool:
+        """Tell whether usage of a run and workload from then on is asked for."""
+        if self.runs is not None:
+            return run in self.runs
+        return self.workloads is None or any(
+            workload == name and started_at >= since for name, since in self.workloads
+        )
 
 
 class UsageView:
@@ -102,23 +123,37 @@ class UsageView:
         The rows are summed in SQLite, one by one only those that reach over a cut.
         """
         self._write_periods(query.cuts)
+        self._write_wanted(query)
+        place = _ALL if query.runs is None else _OF_RUNS
+        place = place if query.workloads is None else _OF_WORKLOADS
         columns = ", ".join([_SELECTED, *(f"u.{detail}" for detail in query.details)])
         team = (query.team, query.team)
         found = []
         for number, *alike, millionths in self._connection.execute(
-            _SUMS.format(columns=columns), team
+            _SUMS.format(columns=columns, place=place), team
         ):
             cut = slice(number, number + 2)
             found.append(_sum(query, alike, millionths, query.cuts[cut]))
         first = to_text(query.cuts[0])
-        for statement, values in ((_BEYOND, team), (_BEFORE, (first, first, *team))):
+        reaching: list[tuple[str, tuple[str | None, ...]]] = [(_BEYOND, team)]
+        if place is _ALL:
+            reaching.append((_BEFORE, (first, first, *team)))
+        for statement, values in reaching:
             for *alike, quantity, started_at, ended_at in self._connection.execute(
-                statement.format(columns=columns), values
+                statement.format(columns=columns, place=place), values
             ):
                 span = (from_text(started_at), from_text(ended_at))
                 for millionths, between in split(round(quantity * 1_000_000), span, query.cuts):
                     found.append(_sum(query, alike, millionths, between))
         return found
+
+    def _write_wanted(self, query: SumQuery) -> None:
+        execute = self._connection.execute
+        execute("create temp table if not exists wanted (low text primary key, high text)")
+        execute("delete from temp.wanted")
+        rows = [(f"engine:{run}.", f"engine:{run}/") for run in query.runs or ()]
+        rows += [(name, to_text(since)) for name, since in query.workloads or ()]
+        self._connection.executemany("insert into temp.wanted values (?, ?)", rows)
 
     def _write_periods(self, cuts: Sequence[datetime]) -> None:
         execute = self._connection.execute
@@ -177,12 +212,8 @@ def _sum(
     between: Sequence[datetime],
 ) -> UsageSum:
     fields: dict[str, Any] = dict(zip((*_ALIKE, *query.details), alike, strict=True))
-    since, until = between
+    fields["meter"] = Meter(fields["meter"])
     # SQLite has no truth values.
-    truths = {name: bool(fields[name]) for name in ("estimated", "shadow")}
-    return UsageSum(
-        **{**fields, **truths, "meter": Meter(fields["meter"])},
-        millionths=millionths,
-        since=since,
-        until=until,
-    )
+    fields["estimated"], fields["shadow"] = bool(fields["estimated"]), bool(fields["shadow"])
+    since, until = between
+    return UsageSum(millionths=millionths, since=since, until=until, **fields)

@@ -12,6 +12,8 @@ from plinth.kit.ids import digest_of
 
 _FOLDER = Path(__file__).parent
 _FILE = _FOLDER / "batch.yaml"
+# What `form.json` holds and how both forms are compared; what another one found does not count.
+_FORMAT = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class BatchPackages:
     @property
     def converter(self) -> str:
         """What the conversion of a model depends on, in a few characters."""
-        return digest_of("\n".join((*self.convert, *self.answer)).encode())[:8]
+        return digest_of("\n".join((*self.convert, *self.answer, _FORMAT)).encode())[:8]
 
 
 def load_batch_packages() -> BatchPackages:

@@ -20,7 +20,7 @@ _FOLDER = Path(__file__).parent
 CATALOG = _FOLDER / "catalog"
 _LISTS = ("formats", "packages", "command")
 # May be left out.
-_OPTIONAL = ("without_dependencies",)
+_OPTIONAL = ("without_dependencies", "leave_out")
 _FORM = "takes_form"
 _TEXTS = (
     *("name", "description", "protocol", "ready_path", "example_path", "metrics_path", "source"),
@@ -35,8 +35,9 @@ class Runtime:
     `packages` are added to those of the model's own environment. `command` and `variables` are
     templates; the server gets its listening socket as file descriptor 3. `example_path` answers
     `{"request", "expected"}`, or 404 where the model has no input example. Of
-    `without_dependencies` only the packages themselves are installed. `takes_form`: with
-    `--form FOLDER` it answers by the model's ONNX form that lies there.
+    `without_dependencies` only the packages themselves are installed; `leave_out` names packages
+    that nobody's dependencies bring. `takes_form`: with `--form FOLDER` it answers by the model's
+    ONNX form that lies there.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Runtime:
     source: str
     date: date
     without_dependencies: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
     takes_form: bool = False
 
     def command_for(self, *, python: Path, model: Path, name: str, version: str) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ _FOLDER = Path(__file__).parent
 _FILE = _FOLDER / "tools.yaml"
 # Where a tool tells what goes on in it.
 ACTIVITY_PATH = "/plinth/activity"
+# Where it is told whose WebSockets to close. The gateway leads only the first of them to a tool.
+LEAVE_PATH = "/plinth/leave"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,18 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Interval,
+    Select,
     Table,
     and_,
+    bindparam,
     case,
     func,
     literal,
@@ -65,8 +69,10 @@ def any_due(
     connection: Connection, table: Table, now: datetime, skip: Collection[str] = ()
 ) -> bool:
     """Tell whether `claim_due` would find a row."""
-    rows = select(_identity(table)).where(_is_due(table, now, skip)).limit(1)
-    return connection.execute(rows).first() is not None
+    values: dict[str, Any] = {"now": now, "farthest": now + FARTHEST}
+    if skip:
+        values["skip"] = list(skip)
+    return connection.execute(_any_due(table, skips=bool(skip)), values).first() is not None
 
 
 def claim_due(
@@ -85,7 +91,8 @@ def claim_due(
     how `apply_leased` sees it. Rows that another is claiming at this moment are passed over.
     """
     identity = _identity(table)
-    rows = select(identity).where(_is_due(table, now, skip)).order_by(table.c.due_at).limit(limit)
+    is_due = _is_due(table, now, now + FARTHEST, skip or None)
+    rows = select(identity).where(is_due).order_by(table.c.due_at).limit(limit)
     keys = connection.execute(rows.with_for_update(skip_locked=True)).scalars().all()
     claims = [Claim(str(key), new_id(f"{holder}.")) for key in keys]
     until = now + timedelta(seconds=lease_s)
@@ -180,8 +187,20 @@ def rouse_all(connection: Connection, table: Table, now: datetime) -> None:
     )
 
 
-def _is_due(table: Table, now: datetime, skip: Collection[str]) -> ColumnElement[bool]:
-    farthest = now + FARTHEST
+@cache
+def _any_due(table: Table, *, skips: bool) -> Select[Any]:
+    # Kept: it is asked of each table five times a second, and making it takes longer than asking.
+    skip: BindParameter[Any] | None = bindparam("skip", expanding=True) if skips else None
+    is_due = _is_due(table, bindparam("now", type_=Utc()), bindparam("farthest", type_=Utc()), skip)
+    return select(_identity(table)).where(is_due).limit(1)
+
+
+def _is_due(
+    table: Table,
+    now: datetime | BindParameter[datetime],
+    farthest: datetime | BindParameter[datetime],
+    skip: Collection[str] | BindParameter[Any] | None,
+) -> ColumnElement[bool]:
     due, until = table.c.due_at, table.c.lease_until
     is_due = and_(
         # Lets SQLite use the index, which has only the rows that anybody waits for.
@@ -189,7 +208,7 @@ def _is_due(table: Table, now: datetime, skip: Collection[str]) -> ColumnElement
         or_(due <= now, due > farthest),
         or_(until.is_(None), until < now, until > farthest),
     )
-    return and_(is_due, _identity(table).not_in(skip)) if skip else is_due
+    return is_due if skip is None else and_(is_due, _identity(table).not_in(skip))
 
 
 def _identity(table: Table) -> ColumnElement[Any]:

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from sqlalchemy import ColumnElement, Connection, String, cast, select
 
 from plinth.domain.model import DataVersion, ModelVersion
+from plinth.domain.model_conversion import ModelConversion
 from plinth.store import tables
 from plinth.store.runs import StoredRun, run_of
+
+# There is one for each converter, and those that were deleted.
+_CONVERSIONS = 20
 
 
 def list_deployments_of(
@@ -41,6 +45,15 @@ def list_batches_of(
     return _newest(connection, "batch", model.team, limit, *_is_model(model))
 
 
+def find_conversion(
+    connection: Connection, model: ModelVersion, converter: str
+) -> StoredRun | None:
+    """Return the newest run that looks, or looked, for a version's ONNX form; no deleted one."""
+    found = _newest(connection, "conversion", model.team, _CONVERSIONS, *_is_model(model))
+    kept = (run for run in found if run.deleted_at is None)
+    return next((run for run in kept if _converter_of(run) == converter), None)
+
+
 def find_maker_of(connection: Connection, data: DataVersion) -> StoredRun | None:
     """Return the batch whose output a data version is, also one that was deleted; else None."""
     table = tables.run
@@ -55,6 +68,10 @@ def list_deployments_from(
     """Return the newest `limit` deployments of models that came from a data version."""
     runs = _newest(connection, "endpoint", data.team, limit, _names_digest("lineage", data))
     return [run for run in runs if run.lineage is not None and _has(run.lineage.data, data)]
+
+
+def _converter_of(run: StoredRun) -> str | None:
+    return run.workload.converter if isinstance(run.workload, ModelConversion) else None
 
 
 def _is_model(model: ModelVersion) -> tuple[ColumnElement[bool], ...]:

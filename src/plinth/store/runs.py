@@ -6,14 +6,31 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
+from plinth.domain.access import Reach
 from plinth.domain.base import Declared
 from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.run import ACTIVE, FINAL, Observation, Phase, may_become
 from plinth.domain.serving import MAIN
-from plinth.domain.workload import ENDING_KINDS, SERVED_KINDS, WORKLOAD, Workload
+from plinth.domain.workload import (
+    ENDING_KINDS,
+    SERVED_KINDS,
+    WORKLOAD,
+    Workload,
+)
 from plinth.kit.errors import NotFound
 from plinth.kit.excerpt import excerpt
 from plinth.store import tables
@@ -54,7 +71,10 @@ class StoredRun(Declared):
 
 
 class Attempt(Declared):
-    """The nth start of one replica. `key`: the row of the key it got; None for a server."""
+    """The nth start of one replica. `key`: the row of the key it got; None for a server.
+
+    `workers`: how many of an elastic one ran when it was last seen running.
+    """
 
     run: str
     replica: int
@@ -70,6 +90,7 @@ class Attempt(Declared):
     isolation: int | None = None
     seen_at: datetime | None = None
     metered: bool = False
+    workers: int | None = None
 
 
 class ActiveDeployment(Declared):
@@ -127,13 +148,14 @@ def list_runs(
     kind: str | None = None,
     active: bool = False,
     ends: bool = False,
-    teams: Collection[str] | None = None,
+    name: str | None = None,
+    reach: Reach | None = None,
     limit: int = 1000,
 ) -> list[StoredRun]:
     """Return the newest `limit` runs, newest first.
 
-    `active`: only those that have not ended. `ends`: only of kinds that run to their end. `teams`:
-    only theirs; None: of every team.
+    `active`: only those that have not ended. `ends`: only of kinds that run to their end. `reach`:
+    only of what it holds; None: of everything.
     """
     table = tables.run
     query = select(table).order_by(table.c.created_at.desc(), table.c.id).limit(limit)
@@ -144,9 +166,37 @@ def list_runs(
         query = query.where(table.c.phase.in_(ACTIVE))
     if ends:
         query = query.where(table.c.kind.in_(ENDING_KINDS))
-    if teams is not None:
-        query = query.where(table.c.team.in_(teams))
+    if name is not None:
+        query = query.where(table.c.name == name)
+    if reach is not None:
+        query = query.where(is_within(reach))
     return [run_of(row) for row in connection.execute(query)]
+
+
+def names_of(connection: Connection, run_ids: Collection[str]) -> dict[str, str]:
+    """Return the names of the workloads of these runs; one that is not there has none."""
+    table = tables.run
+    found = connection.execute(
+        select(table.c.id, table.c.name).where(
+            table.c.id.in_(run_ids), table.c.deleted_at.is_(None)
+        )
+    )
+    return {row.id: row.name for row in found}
+
+
+def is_within(reach: Reach) -> ColumnElement[bool]:
+    """Return the condition for runs of what `reach` holds."""
+    table = tables.run
+    single = (
+        and_(
+            table.c.team == each.team,
+            # A flow is granted as the endpoint that it is.
+            table.c.kind.in_(SERVED_KINDS if each.kind == "endpoint" else (each.kind,)),
+            table.c.name == each.name,
+        )
+        for each in reach.resources
+    )
+    return or_(table.c.team.in_(reach.teams), *single)
 
 
 def list_endpoint_runs(
@@ -300,6 +350,7 @@ def note_observed(
             exit_code=seen.exit_code,
             reason=None if seen.reason is None else clipped(seen.reason),
             isolation=seen.isolation,
+            workers=seen.workers,
             seen_at=at,
         )
     )

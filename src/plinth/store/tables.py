@@ -183,6 +183,8 @@ attempt = Table(
     Column("seen_at", Utc, nullable=True),
     # Its last interval stands in the ledger: nothing is left to be metered.
     Column("metered", Boolean, nullable=False),
+    # Of a flow that scales: how many of its processes ran when it was last seen.
+    Column("workers", Integer, nullable=True),
     Index(
         "ix_attempt_unmetered",
         "run",

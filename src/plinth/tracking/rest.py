@@ -16,6 +16,7 @@ import httpx
 
 from plinth.domain.access import workspace_of
 from plinth.kit.errors import Conflict, Invalid, NotFound, PlinthError, Temporary
+from plinth.kit.plain_http import no_authorities
 
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
 API = "/api/2.0/mlflow"
@@ -35,7 +36,7 @@ class Rest:
 
     def __init__(self, socket: Path, *, timeout_s: float = 30.0) -> None:
         self._client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)),
+            transport=httpx.HTTPTransport(uds=str(socket), verify=no_authorities()),
             base_url="http://localhost",
             timeout=timeout_s,
             trust_env=False,

@@ -18,6 +18,8 @@ from plinth.units.isolation.confine import confine
 from plinth.units.spec import UnitSpec
 
 SOCKET_DESCRIPTOR = 3
+# On which a worker says, by one line, that it takes connections from the shared socket.
+SAYS_DESCRIPTOR = 4
 
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
@@ -30,12 +32,14 @@ class Start:
     """What the child needs to begin, and the two pipes between it and its supervisor.
 
     `level` None: a trusted unit. `mark` is the unit's folder. `listener`: a bound socket.
+    `says`: the end of a pipe that a worker writes to.
     """
 
     spec: UnitSpec
     mark: str
     level: int | None
     listener: int | None
+    says: int | None = None
     _go: tuple[int, int] = field(default_factory=os.pipe, init=False)
     _report: tuple[int, int] = field(default_factory=os.pipe, init=False)
 
@@ -43,8 +47,9 @@ class Start:
         """Close in the supervisor what belongs to the child."""
         os.close(self._go[0])
         os.close(self._report[1])
-        if self.listener is not None:
-            os.close(self.listener)
+        for passed in (self.listener, self.says):
+            if passed is not None:
+                os.close(passed)
 
     def release(self) -> None:
         """Let the child go on. A child that was killed meanwhile is no error."""
@@ -57,6 +62,15 @@ class Start:
         text = os.read(self._report[0], _REPORT_BYTES).decode(errors="replace")
         return text or None
 
+    def call_off(self) -> None:
+        """Let the child end before it began; nothing is asked of it afterwards."""
+        os.close(self._go[1])
+        self.close()
+
+    def close(self) -> None:
+        """Close what is left in the supervisor, where the unit goes on without this child."""
+        os.close(self._report[0])
+
     def wait_for_release(self) -> bool:
         """Block in the child until `release`; False when the supervisor is gone."""
         os.close(self._go[1])
@@ -67,18 +81,29 @@ class Start:
         os.write(self._report[1], reason.encode()[:_REPORT_BYTES])
 
     def arrange_descriptors(self) -> None:
-        """Leave the child 0, 1, 2, the listening socket as 3, and the report pipe until exec."""
-        report = os.dup(self._report[1])
-        while report <= SOCKET_DESCRIPTOR:
-            report = os.dup(report)
-        if self.listener is not None:
-            # dup2 clears close-on-exec, except onto itself.
-            os.dup2(self.listener, SOCKET_DESCRIPTOR)
-            os.set_inheritable(SOCKET_DESCRIPTOR, True)
-        first = SOCKET_DESCRIPTOR + (self.listener is not None)
-        os.closerange(first, report)
-        os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
+        """Leave the child 0, 1, 2, the listening socket as 3, what a worker says on as 4, and the
+        report pipe until exec.
+        """
+        report = _above(self._report[1])
+        passed = {SOCKET_DESCRIPTOR: self.listener, SAYS_DESCRIPTOR: self.says}
+        given = {place: _above(each) for place, each in passed.items() if each is not None}
+        for place, each in given.items():
+            # It clears close-on-exec.
+            os.dup2(each, place)
+        first = SOCKET_DESCRIPTOR
+        for kept in (*given, report):
+            os.closerange(first, kept)
+            first = kept + 1
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
         self._report = (self._report[0], report)
+
+
+def _above(descriptor: int) -> int:
+    """Return a copy that stands where no descriptor is passed."""
+    copy = os.dup(descriptor)
+    while copy <= SAYS_DESCRIPTOR:
+        copy = os.dup(copy)
+    return copy
 
 
 def become(start: Start, supervisor: int) -> NoReturn:
@@ -125,7 +150,8 @@ def _enter(start: Start) -> None:
     spec = start.spec
     if start.level is not None and spec.confinement is not None:
         confinement = replace(spec.confinement, read=_readable(spec))
-        confine(start.level, confinement, serves=start.listener is not None)
+        serves = start.listener is not None
+        confine(start.level, confinement, serves=serves, memory_bytes=spec.memory_bytes)
     try:
         os.chdir(spec.cwd)
     except OSError as err:

@@ -12,6 +12,7 @@ The protocol, which holds against kill -9 of anybody at any point:
 - `stop.draft`: room for `stop.json`, taken before the unit is accepted: a full disk stops no stop.
 - `previous.json`: the run before this one, with how often it was restarted.
 - `ends`: how every run before this one ended, a line each, where the unit is always restarted.
+- `workers`: when each worker of an elastic unit ran, a line at its start and one at its end.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ class UnitFolder:
     def log(self) -> Path:
         """Standard output and error of the unit, appended."""
         return self.path / "log"
+
+    @property
+    def workers(self) -> Path:
+        """When each worker of an elastic unit ran (`worker_times.py`)."""
+        return self.path / "workers"
 
     def spec(self) -> UnitSpec:
         """Return what is to run. Raises FileNotFoundError when the folder is gone."""

@@ -25,24 +25,17 @@ from plinth.units.folder import UnitFolder, claim, holding, sweep
 from plinth.units.lost import ANOTHER_BOOT, SUPERVISOR_KILLED, kill_left, write_lost
 from plinth.units.processes import Process
 from plinth.units.spec import UnitSpec, UnitState, attempt_of, check_grace, check_id
-from plinth.units.supervisor import HANDLED, supervise
+from plinth.units.supervisor import supervise
+from plinth.units.tree import HANDLED
+from plinth.units.waiting import HEALTHY_S, LONGEST_WAIT_S, wait_before
 
 log = logging.getLogger(__name__)
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 5.0
-_HEALTHY_S = 30.0
 _SOON_S = 0.02
 # A new agent gives whoever started it this long to bring a newer spec of what must always run.
 _NEWS_S = 2.0
 # Without a descriptor to wait on (macOS), an adopted supervisor is looked at this often.
 _LOOK_S = 1.0
-
-
-def wait_before(failures: int) -> float:
-    """Return the seconds before start number `failures` + 1 in a row: 0.1, 0.2, ... 5."""
-    if failures <= 0:
-        return 0.0
-    return float(min(_FIRST_WAIT_S * 2 ** min(failures - 1, 16), _LONGEST_WAIT_S))
 
 
 @dataclass
@@ -193,7 +186,7 @@ class Keeper:
                 except OSError as err:
                     # A full disk, no more processes: the folder still says what is to be done.
                     log.warning("unit %s: %s", name, err)
-                    unit.due_at = now + _LONGEST_WAIT_S
+                    unit.due_at = now + LONGEST_WAIT_S
 
     def trim_logs(self) -> None:
         """Give the oldest part of large logs back to the disk."""
@@ -268,11 +261,11 @@ class Keeper:
     def _settle_ended(self, unit: _Unit, ended: dict[str, Any]) -> bool:
         if self._has_ended_for_good(unit) or self._leaving is not None:
             return False
-        failures = 0 if _lasted_s(ended) >= _HEALTHY_S else self._failures(unit) + 1
+        failures = 0 if _lasted_s(ended) >= HEALTHY_S else self._failures(unit) + 1
         due = from_text(ended["ended_at"]) + timedelta(seconds=wait_before(failures))
         wait = (due - self._clock.now()).total_seconds()
         # A wall clock that was set back must not hold a unit back with it.
-        if 0 < wait <= _LONGEST_WAIT_S:
+        if 0 < wait <= LONGEST_WAIT_S:
             self._later(unit, wait)
             return False
         unit.folder.archive(failures)

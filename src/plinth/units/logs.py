@@ -42,18 +42,26 @@ def trim(path: Path, *, cap: int = CAP_BYTES, keep: int = KEEP_BYTES) -> bool:
 def read(path: Path, offset: int, limit: int) -> tuple[bytes, int]:
     """Return up to `limit` bytes from byte `offset`, and the next offset.
 
-    What was freed is passed over. A log that does not exist is empty.
+    An `offset` below 0 counts from the end, and what comes begins with a whole line where there is
+    one. What was freed is passed over. A log that does not exist is empty.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return b"", offset
+        return b"", max(0, offset)
     try:
-        start = offset
-        # ENXIO: nothing but holes, or the end.
+        size = os.fstat(descriptor).st_size
+        start = offset if offset >= 0 else max(0, size + offset)
+        # Also what no file reaches to, and the kernel takes for no place in one.
+        if start >= size:
+            return b"", start
+        asked = start
+        # ENXIO: nothing but holes.
         with contextlib.suppress(OSError):
-            start = max(offset, os.lseek(descriptor, offset, os.SEEK_DATA))
+            start = max(start, os.lseek(descriptor, start, os.SEEK_DATA))
         content = os.pread(descriptor, limit, start)
     finally:
         os.close(descriptor)
-    return content, start + len(content)
+    following = start + len(content)
+    is_cut = offset < 0 and asked > 0
+    return (content.partition(b"\n")[2] or content if is_cut else content), following

@@ -14,9 +14,13 @@ from plinth.kit.clock import to_text
 from plinth.units import processes
 from plinth.units.folder import Record, UnitFolder
 from plinth.units.processes import Process
+from plinth.units.worker_times import running_workers
 
 SUPERVISOR_KILLED = "its supervisor was killed"
 ANOTHER_BOOT = "the machine was started anew"
+
+# No process has that number; what carries the unit's mark is still looked for.
+_NOBODY = Process(-1, 0)
 
 
 def kill_left(folder: UnitFolder, identity: Record) -> bool:
@@ -24,13 +28,21 @@ def kill_left(folder: UnitFolder, identity: Record) -> bool:
 
     Call it again until there was not: what forks meanwhile is met the next time.
     """
-    main = Process(**identity["child"])
-    left = processes.left_behind(main, str(folder.path))
-    if processes.is_alive(main):
-        left.append(main)
+    left: set[Process] = set()
+    for main in _leaders(folder, identity):
+        left.update(processes.left_behind(main, str(folder.path)))
+        if processes.is_alive(main):
+            left.add(main)
     for process in left:
         processes.send(process, signal.SIGKILL)
     return bool(left)
+
+
+def _leaders(folder: UnitFolder, identity: Record) -> list[Process]:
+    """Return what the supervisor itself had started; of a unit that slept, nobody."""
+    if "child" in identity:
+        return [Process(**identity["child"])]
+    return running_workers(folder.workers) or [_NOBODY]
 
 
 def write_lost(folder: UnitFolder, identity: Record, reason: str, ended_at: datetime) -> None:

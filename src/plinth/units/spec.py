@@ -19,6 +19,7 @@ Phase = Literal["starting", "running", "exited", "lost"]
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _LONGEST_GRACE_S = 86400.0
+MOST_WORKERS = 64
 _T = TypeVar("_T")
 
 
@@ -66,13 +67,37 @@ class Confinement:
 
 
 @dataclass(frozen=True, slots=True)
+class Elastic:
+    """How many processes of the unit's command, its workers, share its socket (see `workers.py`).
+
+    As many as what waits in the socket asks for: `least` to `most`. `start_s`: how long one may
+    take until it takes connections.
+    """
+
+    least: int
+    most: int
+    start_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be. Raises Invalid."""
+        if not 0 <= self.least <= self.most or not 1 <= self.most <= MOST_WORKERS:
+            raise Invalid(
+                f"{self.least} to {self.most} workers cannot be; from 0, and up to {MOST_WORKERS}, "
+                "are accepted"
+            )
+        if self.start_s <= 0:
+            raise Invalid(f"a worker cannot start in {self.start_s} s")
+
+
+@dataclass(frozen=True, slots=True)
 class UnitSpec:
     """One process tree to run.
 
     `env` is its complete environment. `socket`: a Unix socket that is bound for it and passed as
     file descriptor 3. `confinement` None: a trusted unit of the system, not confined.
     `memory_bytes` limits each process's private memory; None is no limit. `signs`: files that it
-    writes to, whose last change shows that it lived then.
+    writes to, whose last change shows that it lived then. `elastic`: the command runs as often as
+    its socket asks for; None: once.
     """
 
     id: str
@@ -85,6 +110,7 @@ class UnitSpec:
     memory_bytes: int | None = None
     confinement: Confinement | None = None
     signs: tuple[str, ...] = ()
+    elastic: Elastic | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could never be started. Raises Invalid."""
@@ -101,6 +127,8 @@ class UnitSpec:
                 f"the socket `{self.socket}` has more than {SOCKET_PATH_BYTES} bytes",
                 hint="choose a shorter home: `plinth up --home DIR`",
             )
+        if self.elastic is not None and (self.socket is None or self.restart != "never"):
+            raise Invalid(f"unit `{self.id}` is elastic: it needs a socket, and ends for good")
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -117,6 +145,8 @@ class UnitSpec:
             known["grace_s"] = float(known.get("grace_s", 10.0))
             if known.get("confinement") is not None:
                 known["confinement"] = Confinement.from_json(known["confinement"])
+            if known.get("elastic") is not None:
+                known["elastic"] = Elastic(**_pick(Elastic, known["elastic"]))
             return cls(**known)
         except (TypeError, ValueError, AttributeError, KeyError) as err:
             raise Invalid(f"this is not a unit: {err}") from err
@@ -129,7 +159,8 @@ class UnitState:
     `pid` is the main process. `exit_code` is 128 + the signal when a signal ended it. `isolation`
     is the level it runs at, None for a trusted unit. `memory_bytes` is measured on request only.
     `age_s`: for how long a running one has run, by a clock that nobody can set.
-    A unit that will start again is `starting`, with the reason of its last end.
+    A unit that will start again is `starting`, with the reason of its last end. `workers`: how
+    many run of one that is elastic and runs; then `pid` is the first of them, None while it sleeps.
     """
 
     id: str
@@ -144,6 +175,7 @@ class UnitState:
     memory_bytes: int | None = None
     isolation: int | None = None
     age_s: float | None = None
+    workers: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""

@@ -10,29 +10,25 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import select
 import signal
 import socket
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 from plinth.kit.clock import to_text
 from plinth.units import kernel, processes
 from plinth.units.beginning import Beginning
-from plinth.units.child import Start, become
+from plinth.units.child import Start
 from plinth.units.folder import Record, UnitFolder, take_lock
 from plinth.units.guard import stand_guard
 from plinth.units.spec import UnitSpec
-
-# What the agent has handlers for: they are blocked while it forks, until the child has its own.
-HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+from plinth.units.tree import HANDLED, MainTree, Tree
+from plinth.units.workers import Workers
 
 _BACKLOG = 1024
-_KILL_AGAIN_S = (0.02, 0.5)
 _WRITE_AGAIN_S = 1.0
 
 
@@ -74,21 +70,18 @@ def _supervise(folder: UnitFolder, level: int) -> None:
         guard = stand_guard(folder)
         kernel.become_subreaper()
         start = _prepare(folder, spec, level)
-        main = _fork_main(start)
-        _write_identity(folder, start, beginning, {"child": main, "guard": guard})
+        tree = _tree(folder, start, wakeup, beginning)
+        _write_identity(folder, start, beginning, {**tree.begin(), "guard": guard})
     except OSError as err:
         folder.write_exit(_ending(beginning, reason=str(err)))
         return
-    tree = _Tree(folder, spec, main, wakeup)
-    start.release()
     tree.wait()
-    failure = start.failure()
     _remove_socket(spec)
     ending = _ending(
         beginning,
         status=tree.status,
         stopped=tree.is_stopped,
-        reason=failure or _reason(tree),
+        reason=tree.reason,
     )
     write_exit_at_last(folder, ending)
 
@@ -138,6 +131,12 @@ def _prepare(folder: UnitFolder, spec: UnitSpec, level: int) -> Start:
     return Start(spec=spec, mark=str(folder.path), level=reached, listener=listener)
 
 
+def _tree(folder: UnitFolder, start: Start, wakeup: int, beginning: Beginning) -> Tree:
+    if start.spec.elastic is None:
+        return MainTree(folder, start, wakeup)
+    return Workers(folder, start, wakeup, beginning)
+
+
 def _bind(path: str) -> int:
     Path(path).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -156,18 +155,6 @@ def _remove_socket(spec: UnitSpec) -> None:
     if spec.socket is not None:
         with contextlib.suppress(OSError):
             Path(spec.socket).unlink()
-
-
-def _fork_main(start: Start) -> processes.Process:
-    parent = os.getpid()
-    # A signal to the child must wait until it no longer has this process's handlers.
-    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-    pid = os.fork()
-    if pid == 0:
-        become(start, parent)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
-    start.keep_parent_ends()
-    return processes.identify(pid)
 
 
 def _write_identity(
@@ -204,83 +191,3 @@ def _ending(
         "started_at": to_text(beginning.at),
         "ended_at": to_text(beginning.until_now()),
     }
-
-
-def _reason(tree: _Tree) -> str | None:
-    if tree.is_stopped:
-        return "stopped"
-    code = os.waitstatus_to_exitcode(tree.status) if tree.status is not None else 0
-    if code < 0:
-        return f"ended by {signal.Signals(-code).name}"
-    return f"exited with code {code}" if code else None
-
-
-@dataclass
-class _Tree:
-    """The main process and everything that descends from it."""
-
-    folder: UnitFolder
-    spec: UnitSpec
-    main: processes.Process
-    wakeup: int
-    status: int | None = None
-    is_stopped: bool = False
-    _deadline: float | None = field(default=None, init=False)
-    _kills: int = field(default=0, init=False)
-
-    def wait(self) -> None:
-        """Block until no process of the unit is left; end the rest when the main one ends."""
-        while self._reap():
-            if self.status is not None and self._deadline is None:
-                self._begin_end(self.spec.grace_s)
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                self._kill()
-            if signal.SIGTERM in self._sleep():
-                self._stop()
-
-    def _reap(self) -> bool:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return False
-            if pid == 0:
-                return True
-            if pid == self.main.pid:
-                self.status = status
-
-    def _sleep(self) -> set[int]:
-        timeout = None
-        if self._deadline is not None:
-            timeout = max(0.0, self._deadline - time.monotonic())
-        select.select([self.wakeup], [], [], timeout)
-        with contextlib.suppress(BlockingIOError):
-            return set(os.read(self.wakeup, 4096))
-        return set()
-
-    def _stop(self) -> None:
-        self.is_stopped = self.is_stopped or self.status is None
-        wish = self.folder.stop_wish() or {}
-        self._begin_end(float(wish.get("grace_s", self.spec.grace_s)))
-
-    def _begin_end(self, grace_s: float) -> None:
-        deadline = time.monotonic() + grace_s
-        if self._deadline is None:
-            self._signal_all(signal.SIGTERM)
-            self._deadline = deadline
-        self._deadline = min(self._deadline, deadline)
-
-    def _kill(self) -> None:
-        # What forks faster than it is killed is met again, as it descends from this process.
-        self._signal_all(signal.SIGKILL)
-        self._kills += 1
-        first, last = _KILL_AGAIN_S
-        self._deadline = time.monotonic() + min(first * self._kills, last)
-
-    def _signal_all(self, number: int) -> None:
-        if not kernel.IS_LINUX:
-            with contextlib.suppress(OSError):
-                os.killpg(self.main.pid, number)
-            return
-        for process in processes.descendants(os.getpid()):
-            processes.send(process, number)

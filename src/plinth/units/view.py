@@ -10,6 +10,7 @@ from plinth.units import processes
 from plinth.units.beginning import Beginning
 from plinth.units.folder import UnitFolder
 from plinth.units.spec import Phase, UnitSpec, UnitState
+from plinth.units.worker_times import running_workers
 
 
 def state_of(spec: UnitSpec, folder: UnitFolder, *, may_restart: bool) -> UnitState:
@@ -28,7 +29,8 @@ def state_of(spec: UnitSpec, folder: UnitFolder, *, may_restart: bool) -> UnitSt
     )
     if ended is None:
         beginning = Beginning.of(identity, processes.boot_id())
-        return replace(state, age_s=beginning.age_s()) if beginning else state
+        state = replace(state, age_s=beginning.age_s()) if beginning else state
+        return _with_workers(state, folder) if spec.elastic is not None and identity else state
     # One that waits to start again may be stopped after its end, another may not.
     is_called_off = spec.restart == "always" and folder.stop_wish() is not None
     final: Phase = "lost" if ended.get("phase") == "lost" else "exited"
@@ -42,6 +44,11 @@ def state_of(spec: UnitSpec, folder: UnitFolder, *, may_restart: bool) -> UnitSt
         stopped=bool(ended.get("stopped")) or is_called_off,
         reason=ended.get("reason"),
     )
+
+
+def _with_workers(state: UnitState, folder: UnitFolder) -> UnitState:
+    running = running_workers(folder.workers)
+    return replace(state, workers=len(running), pid=running[0].pid if running else None)
 
 
 def exit_code(ended: dict[str, Any]) -> int | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from plinth.domain.access import Role
+from plinth.domain.usage import Meter, UsageRecord
 from tests.api.console.person import Person
-from tests.api.service import LONELY, Service
+from tests.api.service import LONELY, TEAM, Service
 
 
 def test_what_was_used_is_shown_with_its_price(service: Service, person: Person) -> None:
@@ -30,3 +31,35 @@ def test_an_impossible_time_is_refused_with_the_reason(person: Person) -> None:
     answer = person.ask("/costs?since=yesterday")
     assert answer.status_code == 400
     assert "is not a day or a time" in answer.text
+
+
+def test_of_thousands_of_workloads_the_costliest_are_shown(
+    service: Service, person: Person
+) -> None:
+    now = service.plane.clock.now()
+    records = [
+        UsageRecord(
+            source=f"engine:r_{number}.0.1",
+            position="0",
+            meter=Meter.TRAINING_SECONDS,
+            quantity=60 + number,
+            team=TEAM,
+            workload=f"job/seed-{number}",
+            run=f"r_{number}",
+            platform="local",
+            cpu=1.0,
+            memory_bytes=10**9,
+            started_at=now,
+            ended_at=now,
+        )
+        for number in range(40)
+    ]
+    service.plane.context.ledger.commit("test", records, expected=None, cursor="1")
+    service.plane.clock.advance(1)
+    page = person.page("/costs")
+    assert "job/seed-39<" in page
+    assert "job/seed-0<" not in page
+    assert "15 other workloads" in page
+    everything = person.page("/costs?show=all")
+    assert "job/seed-0<" in everything
+    assert "other workloads" not in everything

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from plinth.api.console.node_pages import chosen
 from plinth.domain.access import Role
 from tests.api.console.person import Person
 from tests.api.service import TEAM, Service
@@ -17,3 +20,14 @@ def test_a_teams_viewer_is_not_led_to_it_and_finds_nothing(service: Service) -> 
     viewer = Person(service, service.caller(Role.VIEWER, TEAM))
     assert 'href="/node"' not in viewer.page("/")
     assert viewer.ask("/node").status_code == 404
+
+
+def test_what_runs_stands_first_and_of_what_ended_the_newest() -> None:
+    units: list[dict[str, Any]] = [
+        {"id": f"old-{day}", "phase": "exited", "ended_at": f"2026-01-{day:02}"}
+        for day in range(1, 26)
+    ]
+    units.append({"id": "envoy", "phase": "running", "ended_at": None})
+    shown, older = chosen(units)
+    assert [each["id"] for each in shown[:2]] == ["envoy", "old-25"]
+    assert (len(shown), shown[-1]["id"], older) == (21, "old-6", 5)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from plinth.domain.access import Role
+from plinth.domain.run import WorkerTime
 from tests.api.console.person import Person
 from tests.api.service import OTHER, TEAM, Service
+from tests.control.flows.stand import apply_flow, serves
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -77,3 +79,70 @@ def test_a_page_that_is_not_there_says_so_as_a_page(person: Person) -> None:
     answer = person.ask("/nothing/here")
     assert answer.status_code == 404
     assert "there is no such page" in answer.text
+
+
+def test_a_flow_that_sleeps_says_that_it_costs_nothing(service: Service, person: Person) -> None:
+    plane = service.plane
+    run = str(apply_flow(plane, workers="0..4").deployment)
+    plane.until(lambda: serves(plane, run))
+    words = "asleep: 0 of 4 workers run, which costs nothing; a request wakes it"
+    assert words in person.page("/")
+    assert words in person.page("/endpoints/answers")
+    host = plane.world.replicas[f"{run}.0.1"]
+    host.workers = [WorkerTime(number=1, started_at=host.started_at)]
+    plane.step(10)
+    plane.step()
+    assert "1 of 4 workers run" in person.page("/endpoints/answers")
+
+
+def seeded(service: Service, run: str, number: int) -> None:
+    """Add runs that ended after this one."""
+    with service.plane.write() as connection:
+        columns = [row[1] for row in connection.exec_driver_sql("pragma table_info(run)")]
+        for index in range(number):
+            changed = {
+                "id": f"'r_s{index:06d}'",
+                "name": f"'seed-{index}'",
+                "phase": "'succeeded'",
+                "created_at": "'2027-01-01 00:00:00.000000'",
+            }
+            values = ", ".join(changed.get(each, f'"{each}"') for each in columns)
+            connection.exec_driver_sql(
+                f"insert into run select {values} from run where id = '{run}'"
+            )
+
+
+def test_what_runs_is_shown_however_many_have_ended_since(service: Service, person: Person) -> None:
+    run = service.plane.submit(name="old-but-running")
+    seeded(service, run, 320)
+    page = person.page("/")
+    assert f'href="/runs/{run}">old-but-running</a>' in page
+    assert "<strong>1</strong> job</span>" in page
+    assert "320 more are not shown" in page
+    ended = person.page("/?show=all")
+    assert f'href="/runs/{run}"' in ended
+    assert ended.count('href="/runs/r_s') == 200
+    assert "120 more are older" in ended
+    assert 'href="/runs/r_s000319"' in person.page("/?show=all&name=seed-319")
+
+
+def test_an_endpoint_that_failed_says_so_and_stays_in_sight(
+    service: Service, person: Person
+) -> None:
+    service.plane.apply(name="delay")
+    with service.plane.write() as connection:
+        connection.exec_driver_sql("update endpoint set reason = 'DeploymentFailed'")
+    for path in ("/", "/endpoints/delay"):
+        assert '<span class="badge failed">failed</span>' in person.page(path)
+
+
+def test_who_was_granted_one_workload_sees_it_and_no_other(service: Service) -> None:
+    for name in ("mine", "other"):
+        service.plane.submit(name=name)
+    granted = service.principal()
+    grant = {"role": "viewer", "principal": granted.id, "team": TEAM, "resource": "job/mine"}
+    service.as_admin("POST", "/grants", json=grant)
+    page = Person(service, service.key_of(granted)).page("/")
+    assert ">mine</a>" in page
+    assert ">other</a>" not in page
+    assert "<strong>1</strong> job</span>" in page

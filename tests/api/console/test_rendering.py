@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
-from plinth.api.console.rendering import age, amount, coded, duration, moment
+from plinth.api.console.rendering import (
+    age,
+    amount,
+    coded,
+    duration,
+    measured,
+    moment,
+    number,
+    reason,
+)
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -48,3 +59,21 @@ def test_little_money_is_not_shown_as_none(exact: str | None, text: str) -> None
 def test_names_in_backticks_become_code_and_everything_is_escaped() -> None:
     assert coded("does `train` <b>") == "does <code>train</code> &lt;b&gt;"
     assert coded("`<script>`") == "<code>&lt;script&gt;</code>"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.25, "0.25"), (Decimal("0.000020594"), "<0.0001"), (1234567.8, "1,234,568")],
+)
+def test_how_much_it_is_has_no_exponent(value: float | Decimal, text: str) -> None:
+    assert number(value) == text
+
+
+def test_what_mlflow_keeps_of_infinity_is_called_so() -> None:
+    assert measured(sys.float_info.max) == "infinite"
+    assert measured(-sys.float_info.max) == "-infinite"
+    assert measured(0.1234567) == "0.123457"
+
+
+def test_a_reason_is_said_in_words() -> None:
+    assert reason("DeploymentFailed") == "deployment failed"

@@ -55,6 +55,13 @@ def test_answers_are_compared(
     assert (found is None) if words is None else (words in (found or ""))
 
 
+def test_numbers_of_single_precision_may_differ_by_what_the_conversion_allows() -> None:
+    moved = [output(data=[1.5, 2.0 * (1 + 5e-5)])]
+    assert difference([output()], moved) is not None
+    assert difference([output()], moved, (1e-4, 1e-5)) is None
+    assert difference([output()], [output(data=[1.5, 2.001])], (1e-4, 1e-5)) is not None
+
+
 Answer = Callable[[httpx.Request], httpx.Response]
 BASE = "/v2/models/delay"
 
@@ -245,3 +252,12 @@ def test_nothing_is_asked_before_the_gateway_knows_it(ask: Any, asked: list[http
 def test_what_it_lacks_is_said(ask: Any, answers: dict[str, Any], words: str | None) -> None:
     found = ask(answers)
     assert (found is None) if words is None else (words in found)
+
+
+def test_a_flow_that_is_woken_is_loading_while_the_request_waits(
+    ask: Any, run: StoredRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(run.__dict__, "model", None)
+    assert ask({"ready": httpx.ReadTimeout("slow")}) == "the flow is loading"
+    assert ask({"ready": (503, {})}) == "the flow is loading"
+    assert ask({"ready": READY, "example": (404, {})}) is None

@@ -55,7 +55,8 @@ def test_it_runs_the_rows_beside_the_code_to_their_end(plane: Plane, digest: str
     spec = plane.world.replicas[f"{run.id}.0.1"].spec
     asked = json.loads(spec.command[-1])
     assert asked == {
-        "rows": ".plinth-rows.jsonl", "variants": [], "expected": "right", "output": None
+        "rows": ".plinth-rows.jsonl", "results": ".plinth-results.jsonl", "variants": [],
+        "expected": "right", "output": None,
     }  # fmt: skip
     assert spec.socket is None
     assert spec.variables["PLINTH_KEY"]

@@ -11,6 +11,7 @@ from plinth.control.endpoints.service import remove_endpoint, stop_endpoint
 from plinth.control.flows.preparation import flow_environment
 from plinth.control.flows.resolution import check_folder
 from plinth.domain.run import Phase
+from plinth.engines.base import Elastic
 from plinth.kit.errors import Conflict, Invalid
 from plinth.runtimes.runtime import load_runtimes
 from tests.control.flows.stand import PLAIN, apply_flow, flow_of, serves, upload
@@ -139,6 +140,16 @@ def test_its_environment_has_its_packages_and_those_that_run_it() -> None:
     assert spec.without_dependencies == runtime.without_dependencies != ()
 
 
+def test_what_the_host_stands_in_for_is_left_out_unless_the_flow_names_it() -> None:
+    runtime = load_runtimes()["asgihost"]
+    asked = {"packages": ["semantic-kernel==1.45.0"], "leave_out": ["av"]}
+    spec = flow_environment(flow_of(environment=asked), runtime)
+    assert spec.leave_out == ("av", "pybars4")
+    # Whoever has a wheel of it on their index gets it.
+    own = {"packages": ["PyBars4==0.9.13"]}
+    assert flow_environment(flow_of(environment=own), runtime).leave_out == ()
+
+
 def test_connections_reach_the_host_as_the_file_has_them(plane: Plane) -> None:
     dag = "nodes: [{name: a, type: prompt, source: {type: code, path: a.jinja2}}]\n"
     files = {"flow.dag.yaml": dag, "a.jinja2": "hello"}
@@ -147,3 +158,24 @@ def test_connections_reach_the_host_as_the_file_has_them(plane: Plane) -> None:
     spec = plane.world.replicas[f"{run}.0.1"].spec
     assert spec.variables["PLINTH_FLOW_CONNECTIONS"] == '{"search": {"KEY": "v"}}'
     assert "--app" not in spec.command
+
+
+def test_one_that_scales_is_started_with_its_terms(plane: Plane) -> None:
+    told = {"workers": "1..4", "idle": "90s", "concurrency": 3, "ready_timeout": "20s"}
+    run = apply_flow(plane, **told).deployment
+    plane.until(lambda: serves(plane, run))
+    spec = plane.world.replicas[f"{run}.0.1"].spec
+    assert spec.elastic == Elastic(least=1, most=4, start_s=20)
+    words = " ".join(spec.command)
+    assert "--concurrency 3 --idle-s 90 --least 1" in words
+
+
+def test_it_scales_with_defaults_and_one_worker_does_not(plane: Plane) -> None:
+    run = apply_flow(plane, workers="0..4").deployment
+    plane.until(lambda: serves(plane, run))
+    words = " ".join(plane.world.replicas[f"{run}.0.1"].spec.command)
+    assert "--concurrency 8 --idle-s 300 --least 0" in words
+    one = apply_flow(plane).deployment
+    plane.until(lambda: serves(plane, one))
+    spec = plane.world.replicas[f"{one}.0.1"].spec
+    assert (spec.elastic, "--concurrency" in spec.command) == (None, False)

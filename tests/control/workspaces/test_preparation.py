@@ -29,6 +29,7 @@ def test_only_its_own_folders_and_its_team_s_can_be_written(plane: Plane) -> Non
         str(work / "tmp"),
     }
     assert spec.folder == spec.variables["HOME"] == str(files / "people" / owner)
+    assert spec.variables["PLINTH_TEAM_FOLDER"] == str(files / "team")
     # What the browser shows are links in a folder that the session cannot change.
     shown = work / "work"
     assert str(shown) in {mount.path for mount in spec.mounts if not mount.writable}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from plinth.control.workspaces.probe import Reach, Silent, ask
+from plinth.control.workspaces.probe import Reach, Silent, ask, send_away
 from tests.control.plane import Plane
 
 GOOD = {
@@ -30,8 +30,8 @@ GOOD = {
 
 
 @contextmanager
-def saying(body: bytes, status: int = 200) -> Iterator[Path]:
-    """Give the socket of a server that always answers this."""
+def saying(body: bytes, status: int = 200, told: list[Any] | None = None) -> Iterator[Path]:
+    """Give the socket of a server that always answers this, and keeps in `told` what it got."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -39,6 +39,12 @@ def saying(body: bytes, status: int = 200) -> Iterator[Path]:
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            sent = self.rfile.read(int(self.headers["content-length"]))
+            if told is not None:
+                told.append((self.path, json.loads(sent)))
+            self.do_GET()
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
@@ -51,6 +57,15 @@ def saying(body: bytes, status: int = 200) -> Iterator[Path]:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield path
         server.shutdown()
+
+
+def test_who_has_to_leave_is_told() -> None:
+    told: list[Any] = []
+    with saying(b"{}", told=told) as socket:
+        send_away(socket, ["k_1", "k_2"])
+    assert told == [("/plinth/leave", {"keys": ["k_1", "k_2"]})]
+    with saying(b"{}", status=500) as socket, pytest.raises(Silent):
+        send_away(socket, ["k_1"])
 
 
 def test_what_goes_on_is_read() -> None:

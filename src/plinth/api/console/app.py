@@ -15,6 +15,7 @@ from plinth.api.caller import refusal_of
 from plinth.api.console import (
     cost_pages,
     node_pages,
+    output_pages,
     overview,
     workload_pages,
     workspace_pages,
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/console"
 _STATIC = Path(__file__).with_name("static")
-_ROUTERS = (overview, workload_pages, workspace_pages, cost_pages, node_pages)
+_ROUTERS = (overview, workload_pages, output_pages, workspace_pages, cost_pages, node_pages)
 
 
 def create_console(context: Context, parts: Parts) -> FastAPI:
@@ -48,9 +49,10 @@ def create_console(context: Context, parts: Parts) -> FastAPI:
 
 async def _plinth_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PlinthError)
-    title = "Sign in" if isinstance(error, Unauthenticated) else "That did not work"
-    hint = "plinth open console" if isinstance(error, Unauthenticated) else error.hint
-    answer = _told(error.status, title, error.message, hint)
+    if isinstance(error, Unauthenticated):
+        answer = _told(error.status, "Sign in", error.message, command="plinth open console")
+    else:
+        answer = _told(error.status, "That did not work", error.message, hint=error.hint)
     if refused := refusal_of(request, error):
         # After the answer was sent: how long it takes must not tell what is hidden from what is
         # not there.
@@ -61,21 +63,24 @@ async def _plinth_error(request: Request, error: Exception) -> Response:
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return _told(422, "That did not work", "the address holds a value that no page knows", None)
+    return _told(422, "That did not work", "the address holds a value that no page knows")
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = "there is no such page" if error.status_code == 404 else str(error.detail)
-    answer = _told(error.status_code, "Not here", words, None)
+    answer = _told(error.status_code, "Not here", words)
     answer.headers.update(error.headers or {})
     return answer
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _told(500, "Plinth made a mistake", "it is written in its log", "plinth logs control")
+    said = "it is written in its log"
+    return _told(500, "Plinth made a mistake", said, command="plinth logs control")
 
 
-def _told(status: int, title: str, message: str, hint: str | None) -> Response:
-    return rendered("error.html", status, title=title, message=message, hint=hint)
+def _told(
+    status: int, title: str, message: str, *, hint: str | None = None, command: str | None = None
+) -> Response:
+    return rendered("error.html", status, title=title, message=message, hint=hint, command=command)

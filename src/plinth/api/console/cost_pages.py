@@ -3,35 +3,56 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from plinth.api import bill
 from plinth.api.console.visitor import VisitorDep
+from plinth.control.bill import make_bill, parse_query
+from plinth.domain.access import Action, Resource
 
 router = APIRouter()
+
+# Of each team, beside one line for the others: as many as a person reads.
+_MOST = 25
+_ALL = "all"
 
 Moment = Annotated[str, Query(max_length=40)]
 
 
 @router.get("/costs")
 def costs(
-    request: Request, visitor: VisitorDep, *, since: Moment = "", until: Moment = ""
+    visitor: VisitorDep, *, since: Moment = "", until: Moment = "", show: Moment = ""
 ) -> HTMLResponse:
-    """Show the bill of a time, this month if none is said, by team and workload."""
-    made = bill.bill(
-        request,
-        visitor.context,
-        visitor.caller,
-        since=since or None,
-        until=until or None,
-        by="team,workload",
+    """Show the bill of a time, this month if none is said, by team and workload.
+
+    `show=all`: every workload by itself.
+    """
+    now, caller = visitor.context.clock.now(), visitor.caller
+    query = parse_query(
+        since=since or None, until=until or None, by="team,workload", team=None, now=now
     )
+    if show != _ALL:
+        query = replace(query, most=_MOST)
+    made = make_bill(
+        visitor.context,
+        visitor.parts.metering,
+        query,
+        lambda name: caller.may(Action.READ, Resource(kind="usage", team=name)),
+    )
+    shown = bill.describe(made)
     return visitor.show(
-        "costs.html", bill=made, teams=_teams(made["lines"]), asked={"since": since, "until": until}
+        "costs.html",
+        bill=shown,
+        teams=_teams(shown["lines"]),
+        others=made.others,
+        asked={"since": since, "until": until},
+        everything=urlencode({"since": since, "until": until, "show": _ALL}),
     )
 
 
@@ -52,7 +73,8 @@ def _teams(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "share": float(100 * sums[(team, currency)] / (totals[currency] or 1)),
             "lines": [
                 {**each, "used": _used(each["parts"])}
-                for each in sorted(group, key=_exact, reverse=True)
+                # What is many workloads' stands behind those that have a line each.
+                for each in sorted(group, key=lambda line: (not line["workload"], -_exact(line)))
             ],
         }
         for (team, currency), group in sorted(groups.items(), key=lambda item: -sums[item[0]])

@@ -8,6 +8,7 @@ adds marks of its own, to what it has escaped itself.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -27,6 +28,8 @@ _POLICY = (
 )
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _COIN = Decimal("0.01")
+_THOUSAND, _LITTLE = 1000, 0.0001
+_WITHIN = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NAME, _AS_CODE = re.compile(r"`([^`]+)`"), r"<code>\1</code>"
 
 
@@ -71,6 +74,26 @@ def amount(cost: Mapping[str, Any] | None) -> str:
     return f"{value:.2g} {currency}" if abs(value) >= Decimal("0.0001") else f"<0.0001 {currency}"
 
 
+def number(value: float | Decimal) -> str:
+    """Return how much it is, without an exponent: `1,234,567`, `0.25`, `<0.0001`."""
+    size = abs(float(value))
+    if size >= _THOUSAND:
+        return f"{value:,.0f}"
+    return f"{float(value):.4g}" if size == 0 or size >= _LITTLE else f"<{_LITTLE}"
+
+
+def reason(code: str) -> str:
+    """Return a reason such as `DeploymentFailed` for people: `deployment failed`."""
+    return _WITHIN.sub(" ", code).lower()
+
+
+def measured(value: float) -> str:
+    """Return a metric's value; MLflow keeps the largest float there is for what is infinite."""
+    if abs(value) >= sys.float_info.max:
+        return "infinite" if value > 0 else "-infinite"
+    return f"{value:.6g}"
+
+
 def coded(text: str) -> Markup:
     """Return a sentence with what stands in backticks as code; everything in it is escaped."""
     return Markup(_NAME.sub(_AS_CODE, str(escape(text))))
@@ -91,6 +114,9 @@ def _environment() -> Environment:
         "bytes": format_bytes,
         "coded": coded,
         "duration": duration,
+        "measured": measured,
+        "number": number,
+        "reason": reason,
         "moment": moment,
     }
     return made

@@ -1,14 +1,14 @@
-"""One workload's page: what was planned, what runs, what it prints, serves, costs and came from."""
+"""One workload's page: what was planned, what runs, what it serves, costs and came from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from plinth.api import endpoints, runs
+from plinth.api import batches, endpoints, runs
 from plinth.api.console.metrics import curves
 from plinth.api.console.overview import phase_of_endpoint
 from plinth.api.console.spending import Spending
@@ -16,6 +16,9 @@ from plinth.api.console.timeline import traffic_of
 from plinth.api.console.visitor import Visitor, VisitorDep
 from plinth.domain.access import Action, Resource
 from plinth.domain.run import FINAL
+from plinth.domain.web_page import MLFLOW, page_origin
+from plinth.domain.workload import ENDING_KINDS, SERVED_KINDS, granted_as
+from plinth.kit.errors import NotFound
 
 router = APIRouter()
 
@@ -29,28 +32,19 @@ def run(run_id: str, visitor: VisitorDep) -> HTMLResponse:
     shown = runs.get(run_id, visitor.context, visitor.caller)
     row = {**shown, "run": shown["id"]}
     is_over = shown["phase"] in _FINAL
+    # What serves, or is somebody's session, is stopped on its own page.
+    is_alone = shown["kind"] in ENDING_KINDS
     return visitor.show(
         "run.html",
         run=shown,
+        batch=_batch(visitor, shown),
+        belongs_to=_belongs_to(shown),
         cost=Spending(visitor, [row]).of(row),
-        curves=curves(visitor.context, shown["team"], shown["tracking_run"]),
+        metrics=curves(visitor.context, shown["team"], shown["tracking_run"]),
         candidates=_candidates(shown["plan"]),
-        may_stop=not is_over and _may(visitor, Action.STOP, shown) and not shown["model"],
+        may_stop=is_alone and not is_over and _may(visitor, Action.STOP, shown),
+        sees_output=visitor.caller.may(Action.READ, _as_it_is(shown)),
         is_over=is_over,
-    )
-
-
-@router.get("/runs/{run_id}/logs")
-def logs(
-    run_id: str,
-    visitor: VisitorDep,
-    *,
-    offset: Annotated[int, Query(ge=0)] = 0,
-    replica: Annotated[int, Query(ge=0)] = 0,
-) -> Response:
-    """Return what the newest attempt of a run printed, from byte `offset`, as plain text."""
-    return runs.logs(
-        run_id, visitor.context, visitor.caller, offset=offset, replica=replica, attempt=None
     )
 
 
@@ -59,6 +53,17 @@ def stop_run(run_id: str, visitor: VisitorDep) -> Response:
     """Ask a run to stop, and show it."""
     runs.stop(run_id, visitor.context, visitor.caller)
     return RedirectResponse(f"/runs/{run_id}", _SEE_OTHER)
+
+
+@router.get("/runs/{run_id}/mlflow")
+def tracked(run_id: str, visitor: VisitorDep) -> Response:
+    """Lead to the run in MLflow's pages."""
+    shown = runs.get(run_id, visitor.context, visitor.caller)
+    experiment = visitor.context.tracking.experiment_id(shown["team"], shown["name"])
+    if experiment is None or shown["tracking_run"] is None:
+        raise NotFound(f"run `{shown['id']}` is not in MLflow", hint="`plinth get` shows the rest")
+    place = f"/#/experiments/{experiment}/runs/{shown['tracking_run']}"
+    return RedirectResponse(page_origin(MLFLOW, visitor.context.port) + place, _SEE_OTHER)
 
 
 @router.get("/endpoints/{name}")
@@ -73,6 +78,7 @@ def endpoint(name: str, visitor: VisitorDep) -> HTMLResponse:
         cost=Spending(visitor, [row]).of(row),
         plans={name: _candidates(plan) for name, plan in shown["plans"].items()},
         traffic=traffic_of(visitor, shown["name"]),
+        sees_all_traffic=visitor.caller.reach is None,
         lineage=_lineage(visitor, shown),
         may_stop=shown["desired"] == "run" and _may(visitor, Action.STOP, shown),
     )
@@ -86,8 +92,46 @@ def stop_endpoint(name: str, visitor: VisitorDep) -> Response:
 
 
 def _may(visitor: Visitor, action: Action, shown: Mapping[str, Any]) -> bool:
-    resource = Resource(kind=shown["kind"], team=shown["team"], name=shown["name"])
+    kind = granted_as(shown["kind"])
+    resource = Resource(kind=kind, team=shown["team"], name=shown["name"])
     return visitor.caller.may(action, resource)
+
+
+def _as_it_is(shown: Mapping[str, Any]) -> Resource:
+    """Return what is asked for the output, see `runs.require_output`."""
+    return Resource(kind=shown["kind"], team=shown["team"], name=shown["name"])
+
+
+def _belongs_to(shown: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the page of what a run is only a part of."""
+    if shown["kind"] in SERVED_KINDS:
+        return {"kind": "endpoint", "link": f"/endpoints/{shown['name']}"}
+    if shown["kind"] == "workspace":
+        return {"kind": "workspace", "link": f"/workspaces/{shown['name']}"}
+    return None
+
+
+def _batch(visitor: Visitor, shown: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return how far a batch is, how its model runs, and what became of its output."""
+    if shown["kind"] != "batch":
+        return None
+    found = batches.get(shown["id"], visitor.context, visitor.caller)["batch"]
+    progress = found["progress"]
+    share = 100 * progress["rows_done"] / progress["rows"] if progress["rows"] else None
+    # What a run wrote of itself: anything may stand there.
+    form = _part(found["manifest"], "form")
+    return {
+        **found,
+        "share": share,
+        "form": form.get("form") or progress["form"],
+        "why": form.get("why"),
+        "tolerance": _part(form, "compared").get("tolerance"),
+    }
+
+
+def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = told.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _candidates(plan: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -18,13 +18,18 @@ import httpx
 
 from plinth.control.context import Context
 from plinth.control.preparation import answers_vary
+from plinth.domain.workload import Endpoint
 from plinth.kit.excerpt import excerpt
+from plinth.kit.plain_http import no_authorities
 from plinth.kit.units import format_bytes
 from plinth.store.runs import StoredRun
 
 # How far a served number may lie from the model's own: JSON keeps doubles, single precision not.
-_RELATIVE_TOLERANCE = 1e-6
+_EXACT = (1e-6, 1e-9)
+# From its ONNX form it computes in single precision: what `batchrunner.convert` allows.
+_AS_ONNX = (1e-4, 1e-5)
 _TIMEOUT_S = 10.0
+_FLOW_LOADS_S = 2.0
 # For the whole answer: each piece of it has `_TIMEOUT_S` for itself.
 _LONGEST_ANSWER_S = 30.0
 _LARGEST_ANSWER = 16 * 1024 * 1024
@@ -68,7 +73,12 @@ class Readiness:
         self._context = context
         self._key = key
         self._published = published
-        self._client = httpx.Client(base_url=context.address, timeout=_TIMEOUT_S, trust_env=False)
+        self._client = httpx.Client(
+            base_url=context.address,
+            timeout=_TIMEOUT_S,
+            trust_env=False,
+            verify=no_authorities(),
+        )
 
     def why_not(self, run: StoredRun) -> str | None:
         """Return None when the deployment is ready, else what it still lacks.
@@ -89,7 +99,7 @@ class Readiness:
         candidate = f"/internal/deployments/{run.id}"
         base = f"{candidate}/v2/models/{run.workload.name}"
         chats = answers_vary(self._context, run)
-        if self._ask("GET", f"{base}/ready").status != 200:
+        if not self._is_loaded(run, f"{base}/ready"):
             return "the model is loading" if run.model is not None else "the flow is loading"
         example = self._ask("GET", f"{base}/example")
         if example.status == 404:
@@ -108,9 +118,20 @@ class Readiness:
         try:
             if chats:
                 return chat_fault(answer.json())
-            return difference(expected, answer.json().get("outputs", []))
+            is_onnx = isinstance(run.workload, Endpoint) and run.workload.form == "onnx"
+            outputs = answer.json().get("outputs", [])
+            return difference(expected, outputs, _AS_ONNX if is_onnx else _EXACT)
         except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as err:
             return f"its answer is not what the protocol says: {err!r}"
+
+    def _is_loaded(self, run: StoredRun, path: str) -> bool:
+        if run.model is not None:
+            return self._ask("GET", path).status == 200
+        try:
+            return self._ask("GET", path, timeout=_FLOW_LOADS_S).status == 200
+        except httpx.ReadTimeout:
+            # A worker that this request woke answers it once it has started.
+            return False
 
     def _ask(self, method: str, path: str, **more: Any) -> _Answer:
         # Not compressed: a few bytes could become any number of them.
@@ -153,8 +174,15 @@ def chat_fault(answer: dict[str, Any]) -> str | None:
     return None
 
 
-def difference(expected: list[dict[str, Any]], served: list[dict[str, Any]]) -> str | None:
-    """Compare two lists of V2 outputs; return what differs, or None when they are equal."""
+def difference(
+    expected: list[dict[str, Any]],
+    served: list[dict[str, Any]],
+    tolerance: tuple[float, float] = _EXACT,
+) -> str | None:
+    """Compare two lists of V2 outputs; return what differs, or None when they are equal.
+
+    `tolerance`: how far numbers may lie apart, relative to their size and absolute.
+    """
     answers = {output["name"]: output for output in served}
     for output in expected:
         answer = answers.get(output["name"])
@@ -172,14 +200,15 @@ def difference(expected: list[dict[str, Any]], served: list[dict[str, Any]]) -> 
         if len(data) != len(output["data"]):
             return f"output `{name}` has {len(data)} numbers, not {len(output['data'])}"
         for ours, theirs in zip(output["data"], data, strict=True):
-            if not _is_equal(ours, theirs):
+            if not _is_equal(ours, theirs, tolerance):
                 return f"output `{name}` has {theirs!r} where the model itself gives {ours!r}"
     return None
 
 
-def _is_equal(ours: Any, theirs: Any) -> bool:
+def _is_equal(ours: Any, theirs: Any, tolerance: tuple[float, float]) -> bool:
     if isinstance(ours, float) and isinstance(theirs, int | float):
         if math.isnan(ours):
             return isinstance(theirs, float) and math.isnan(theirs)
-        return math.isclose(ours, theirs, rel_tol=_RELATIVE_TOLERANCE, abs_tol=1e-9)
+        relative, absolute = tolerance
+        return math.isclose(ours, theirs, rel_tol=relative, abs_tol=absolute)
     return bool(ours == theirs)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from plinth.control.context import Context
+from plinth.control.endpoints.forms import Forms
 from plinth.control.endpoints.routing import hosted_names, routed, takes_traffic, wanted
 from plinth.control.gateway import Published
 from plinth.control.loop import Outcome
@@ -61,6 +62,7 @@ class EndpointReconciler:
     def __init__(self, context: Context, published: Callable[[], Published | None]) -> None:
         self._context = context
         self._published = published
+        self._forms = Forms(context)
 
     def load(self, connection: Connection, key: str) -> EndpointState:
         """Read the endpoint and its runs."""
@@ -84,6 +86,11 @@ class EndpointReconciler:
         """Do the next step: write what is intended; only a deleted endpoint's files go at once."""
         if state.endpoint.desired != "run":
             return self._wind_down(state, claim)
+        form = self._forms.next_step(state.endpoint, state.runs)
+        if form is not None:
+            reason = form.reason or state.endpoint.reason
+            message = form.message or state.endpoint.message
+            return self._to(state, reason, message, _SOON_S, also=form.write)
         move = _Move.of(state)
         if move.is_new:
             reason = "DeploymentFailed" if move.is_failed else "Serving"

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from plinth.control.context import Context
 from plinth.control.credentials import take
 from plinth.control.endpoints.addresses import check_address, check_no_way_back
+from plinth.control.endpoints.forms import Form, form_to_begin
 from plinth.control.endpoints.routing import external_id, in_effect, speaks
 from plinth.control.lineage import find_lineage
 from plinth.control.planning import external_or_refuse, plan_or_refuse
@@ -32,7 +33,7 @@ from plinth.store.identities import has_key, list_teams
 class Hosted:
     """What a deployment that Plinth serves comes from; an alias is a version here.
 
-    A flow has code and no model.
+    A flow has code and no model. `form`: how its model answers at first.
     """
 
     model: ModelVersion | None
@@ -40,6 +41,7 @@ class Hosted:
     lineage: Lineage | None = None
     code_digest: str | None = None
     code: CodeOrigin | None = None
+    form: Form | None = None
 
 
 def resolve(context: Context, workload: Endpoint) -> dict[str, Hosted]:
@@ -81,6 +83,7 @@ def check(context: Context, workload: Endpoint) -> None:
     )
     check_limits(context, workload)
     for name, one in workload.by_name().items():
+        _check_form(context, workload, name, one)
         if one.external is not None:
             _check_external(context, workload, name, one)
 
@@ -97,6 +100,18 @@ def check_free(endpoint: StoredEndpoint | None, workload: Served) -> None:
         raise Conflict(
             f"endpoint `{workload.name}` is being deleted", hint="apply it again in a moment"
         )
+
+
+def _check_form(context: Context, workload: Endpoint, name: str, one: EndpointDeployment) -> None:
+    """Raise Invalid for an ONNX form that is asked of what answers from none."""
+    if one.form != "onnx" or (one.external is None and context.runtimes[one.runtime].takes_form):
+        return
+    able = ", ".join(f"`{each.name}`" for each in context.runtimes.values() if each.takes_form)
+    who = "somebody else serves it" if one.external else f"the runtime `{one.runtime}` has none"
+    raise Invalid(
+        f"`{field_of(workload, name, 'form')}` is `onnx`, but {who}; accepted: `auto`, `pyfunc`",
+        hint=f"the ONNX form of a model is served by {able}",
+    )
 
 
 def _check_external(
@@ -160,4 +175,5 @@ def _hosted(context: Context, only: Endpoint) -> Hosted:
     plan = plan_or_refuse(context, only)
     assert only.model is not None
     model = context.tracking.resolve_model(only.team or "", parse_model(only.model))
-    return Hosted(model, plan, find_lineage(context, only.model, model))
+    lineage = find_lineage(context, only.model, model)
+    return Hosted(model, plan, lineage, form=form_to_begin(context, only, model))

@@ -17,6 +17,9 @@ from plinth.domain.workload import Served
 from plinth.store.endpoints import StoredEndpoint, add_endpoint, file_json, find_endpoint, want
 from plinth.store.runs import StoredRun, find_run, rename_deployment
 
+# A run's own workload says which form it has, a file which one it asks for.
+_NOT_COMPARED = {"model", "form"}
+
 
 class Applied(Declared):
     """What `apply` did. `deployments`: by name, the runs that serve or are to serve.
@@ -96,6 +99,8 @@ class _Step:
         only = self._workload.only(name)
         found = self._going_on(name, only, source)
         if found is None:
+            if source.form is not None:
+                only = only.model_copy(update={"form": source.form})
             sources = Sources(
                 model=source.model,
                 lineage=source.lineage,
@@ -168,7 +173,7 @@ class _Step:
     def _going_on(self, name: str, only: Served, source: Hosted) -> str | None:
         for runs in (self._serving, self._next):
             if name in runs and self._is_it(runs[name], only, source):
-                if runs is self._serving:
+                if runs is self._serving and not self._is_other_form(name, only, source):
                     # One that was to replace it is not wanted any more.
                     self._next.pop(name, None)
                 return runs[name]
@@ -188,6 +193,10 @@ class _Step:
                 rename_deployment(self._connection, run_id, name)
                 return run_id
         return None
+
+    def _is_other_form(self, name: str, only: Served, source: Hosted) -> bool:
+        """Tell whether what is to replace a deployment is the same one, from its ONNX form."""
+        return name in self._next and self._is_it(self._next[name], only, source)
 
     def _is_it(self, run_id: str, only: Served, source: Hosted) -> bool:
         run = find_run(self._connection, run_id)
@@ -215,5 +224,12 @@ def _is_same(run: StoredRun, only: Served, source: Hosted) -> bool:
     return (
         is_it
         and run.code_digest == source.code_digest
-        and run.workload.model_dump(exclude={"model"}) == only.model_dump(exclude={"model"})
+        and _has_form(run, only)
+        and run.workload.model_dump(exclude=_NOT_COMPARED) == only.model_dump(exclude=_NOT_COMPARED)
     )
+
+
+def _has_form(run: StoredRun, only: Served) -> bool:
+    """Tell whether a run has the form that the file asks for; `auto` takes each."""
+    asked = getattr(only, "form", "auto")
+    return asked in ("auto", getattr(run.workload, "form", "auto"))

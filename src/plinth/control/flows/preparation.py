@@ -6,11 +6,20 @@ Called by the runs' reconciler with no transaction open. Every step is "create i
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from plinth.control.context import Context
 from plinth.control.preparation import Prepared, base_variables, code_key, make_folder
-from plinth.domain.flow import ROWS_FILE, FlowEvaluation, PromptFlow
-from plinth.engines.base import Mount
+from plinth.domain.flow import (
+    DEFAULT_CONCURRENCY,
+    DEFAULT_IDLE_S,
+    RESULTS_FILE,
+    ROWS_FILE,
+    FlowEvaluation,
+    PromptFlow,
+)
+from plinth.engines.base import Elastic, Mount
+from plinth.environments.requirement import name_of, normalise
 from plinth.environments.spec import EnvironmentSpec, this_python
 from plinth.kit.errors import Permanent
 from plinth.runtimes.runtime import Runtime
@@ -22,13 +31,19 @@ _CONNECTIONS = "PLINTH_FLOW_CONNECTIONS"
 
 def prepare_flow(context: Context, run: StoredRun, flow: PromptFlow) -> Prepared:
     """Build the environment and unpack the code. Raises Temporary while that goes on."""
-    return _prepare(context, run, flow, ())
+    return replace(
+        _prepare(context, run, flow, _sharing(flow)),
+        elastic=None
+        if flow.workers.is_one
+        else Elastic(flow.workers.least, flow.workers.most, flow.ready_timeout),
+    )
 
 
 def prepare_evaluation(context: Context, run: StoredRun, asked: FlowEvaluation) -> Prepared:
     """Do the same for an evaluation, which runs the flow's rows to their end."""
     said = {
         "rows": ROWS_FILE,
+        "results": RESULTS_FILE,
         "variants": list(asked.variants),
         "expected": asked.expected,
         "output": asked.output,
@@ -37,12 +52,28 @@ def prepare_evaluation(context: Context, run: StoredRun, asked: FlowEvaluation) 
 
 
 def flow_environment(flow: PromptFlow | FlowEvaluation, runtime: Runtime) -> EnvironmentSpec:
-    """Return the environment of a flow: its own packages and those that run it."""
+    """Return the environment of a flow: its own packages and those that run it.
+
+    What the host leaves out and has a stand-in for is installed where the flow itself names it.
+    """
     own = flow.environment
+    named = {name_of(normalise(each)) for each in (*own.packages, *own.without_dependencies)}
     return EnvironmentSpec(
         packages=(*own.packages, *runtime.packages),
         python=this_python(),
         without_dependencies=(*own.without_dependencies, *runtime.without_dependencies),
+        leave_out=(*own.leave_out, *(each for each in runtime.leave_out if each not in named)),
+    )
+
+
+def _sharing(flow: PromptFlow) -> tuple[str, ...]:
+    """Return what the host is told where several of it share a socket."""
+    if flow.workers.is_one:
+        return ()
+    idle_s = flow.idle or DEFAULT_IDLE_S
+    return (
+        *("--concurrency", str(flow.concurrency or DEFAULT_CONCURRENCY)),
+        *("--idle-s", f"{idle_s:g}", "--least", str(flow.workers.least)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from plinth.control.loop import Outcome
 from plinth.control.runs.observation import RunState
 from plinth.control.runs.steps import SOON_S, RunSteps
+from plinth.domain.model_conversion import ModelConversion
 from plinth.domain.run import Observation, Phase
 from plinth.domain.workload import Job
 
@@ -18,7 +19,9 @@ class JobWatch:
     def __init__(self, steps: RunSteps) -> None:
         self._steps = steps
 
-    def decide(self, state: RunState, job: Job, seen: dict[int, Observation]) -> Outcome:
+    def decide(
+        self, state: RunState, job: Job | ModelConversion, seen: dict[int, Observation]
+    ) -> Outcome:
         """Return the next step of a job whose replica was seen like this."""
         run, observation = state.run, seen[0]
         if observation.phase is Phase.SUCCEEDED:

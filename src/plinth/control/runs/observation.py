@@ -50,6 +50,7 @@ def as_observation(attempt: Attempt) -> Observation:
         exit_code=attempt.exit_code,
         reason=attempt.reason,
         isolation=attempt.isolation,
+        workers=attempt.workers,
     )
 
 

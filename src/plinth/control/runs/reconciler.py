@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from plinth.control.batches.batch_watch import BatchWatch
 from plinth.control.context import Context
+from plinth.control.conversions.conversion_watch import ConversionWatch
 from plinth.control.loop import Outcome
 from plinth.control.runs.deployment import DeploymentWatch
 from plinth.control.runs.job import JobWatch
@@ -73,6 +74,7 @@ class RunReconciler:
             "flow": DeploymentWatch(self._steps, ready),
             "requests": RequestsWatch(context, self._steps),
             "evaluation": JobWatch(self._steps),
+            "conversion": ConversionWatch(context, self._steps),
         }
 
     def load(self, connection: Connection, key: str) -> RunState:

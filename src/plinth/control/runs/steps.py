@@ -11,16 +11,15 @@ from sqlalchemy import Connection
 
 from plinth.control.batches.preparation import prepare_batch
 from plinth.control.context import Context
+from plinth.control.conversions.preparation import prepare_conversion
 from plinth.control.flows.preparation import prepare_evaluation, prepare_flow
 from plinth.control.loop import Outcome
-from plinth.control.model_form import answers_as_onnx
 from plinth.control.openai_batches.preparation import prepare_requests
 from plinth.control.planning import hold_to_place
 from plinth.control.preparation import (
     Prepared,
     answers_vary,
     has_example,
-    model_folder,
     prepare_endpoint,
     prepare_job,
     replica_spec,
@@ -36,6 +35,7 @@ from plinth.control.runs.observation import (
 )
 from plinth.control.workspaces.preparation import prepare_workspace
 from plinth.domain.run import Observation, Phase
+from plinth.domain.workload import Endpoint
 from plinth.store.identities import add_key, revoke_keys_of
 from plinth.store.runs import (
     Attempt,
@@ -65,6 +65,7 @@ _PREPARE: Mapping[str, Callable[[Context, StoredRun, Any], Prepared]] = {
     "flow": prepare_flow,
     "requests": prepare_requests,
     "evaluation": prepare_evaluation,
+    "conversion": prepare_conversion,
 }
 
 
@@ -79,11 +80,8 @@ class RunSteps:
         return has_example(self._context, run)
 
     def answers_as_onnx(self, run: StoredRun) -> bool:
-        """Tell whether a deployment's model is known to answer the same as ONNX, and does so."""
-        runtime = self._context.runtimes.get(getattr(run.workload, "runtime", ""))
-        if run.model is None or runtime is None or not runtime.takes_form:
-            return False
-        return answers_as_onnx(model_folder(self._context, run.model))
+        """Tell whether a deployment answers from its model's ONNX form."""
+        return isinstance(run.workload, Endpoint) and run.workload.form == "onnx"
 
     def checked_by_chat(self, run: StoredRun) -> bool:
         """Tell whether that example was a chat request, to which the answers vary."""

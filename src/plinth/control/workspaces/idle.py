@@ -21,7 +21,7 @@ _LONGEST_COUNTDOWN_S = 300.0
 # Below this, whoever writes much is ended, so that others and the platform can still write.
 _LEAST_DISK_BYTES = 2_000_000_000
 _MUCH_BYTES = 50_000_000
-# Shared pages count for each process, so that a session may seem larger than it is.
+# Libraries and what is just being given back count a little.
 _MEMORY_SLACK = 1.25
 
 

@@ -44,8 +44,12 @@ def prepare_workspace(context: Context, run: StoredRun, workspace: Workspace) ->
     """
     tool = tool_of(workspace)
     packages = (*workspace.environment.packages, *tool.packages)
-    alone = workspace.environment.without_dependencies
-    spec = EnvironmentSpec(packages=packages, python=this_python(), without_dependencies=alone)
+    spec = EnvironmentSpec(
+        packages=packages,
+        python=this_python(),
+        without_dependencies=workspace.environment.without_dependencies,
+        leave_out=workspace.environment.leave_out,
+    )
     environment = context.builder.need(spec, f"workspace {workspace.name}")
     context.tracking.ensure_workspace(run.team)
     folder = make_folder(context, run, None)
@@ -62,6 +66,8 @@ def prepare_workspace(context: Context, run: StoredRun, workspace: Workspace) ->
     ]
     variables = base_variables(environment.folder, folder, workspace.resources.cpu)
     variables |= _own_places(personal) | {"PYTHONPATH": str(tool.folder)}
+    # marimo shows the personal folder only; what a cell writes finds the other by this.
+    variables["PLINTH_TEAM_FOLDER"] = str(shown["team"])
     for name, version in run.data.items():
         local = find_local(context, version)
         mounts.append(Mount(str(local.folder)))

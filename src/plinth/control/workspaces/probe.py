@@ -5,9 +5,10 @@ What it answers is untrusted: its owner's code runs in it. It can only lie about
 
 from __future__ import annotations
 
+import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -20,7 +21,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from plinth.control.context import Context
 from plinth.domain.web_page import page_authority, workspace_page
 from plinth.kit.excerpt import excerpt
-from plinth.runtimes.tool import ACTIVITY_PATH
+from plinth.kit.plain_http import no_authorities
+from plinth.runtimes.tool import ACTIVITY_PATH, LEAVE_PATH
 
 _TIMEOUT_S = 3.0
 _LARGEST_ANSWER = 1_000_000
@@ -57,7 +59,11 @@ class Terminal(_Part):
 
 
 class Seen(_Part):
-    """What a workspace says of itself. `cpu`: cores used since it was asked before."""
+    """What a workspace says of itself.
+
+    `cpu`: cores used since it was asked before. `visitors`: ids of the keys by which WebSockets
+    were opened that are open now.
+    """
 
     kernels: Annotated[tuple[Kernel, ...], Field(max_length=_MOST)] = ()
     terminals: Annotated[tuple[Terminal, ...], Field(max_length=_MOST)] = ()
@@ -67,6 +73,9 @@ class Seen(_Part):
     memory_bytes: Annotated[int, Field(ge=0, le=2**60)] = 0
     written_bytes: Annotated[int, Field(ge=0, le=2**60)] = 0
     first_cell_at: Moment | None = None
+    visitors: Annotated[
+        tuple[Annotated[str, Field(max_length=_LONGEST_NAME)], ...], Field(max_length=_MOST)
+    ] = ()
 
     @property
     def busy(self) -> tuple[str, ...]:
@@ -80,7 +89,12 @@ class Reach:
     def __init__(self, context: Context, key: Callable[[], str]) -> None:
         self._context = context
         self._key = key
-        self._client = httpx.Client(base_url=context.address, timeout=_TIMEOUT_S, trust_env=False)
+        self._client = httpx.Client(
+            base_url=context.address,
+            timeout=_TIMEOUT_S,
+            trust_env=False,
+            verify=no_authorities(),
+        )
 
     def is_reached(self, workspace: str) -> bool:
         """Ask through the gateway, as the platform. Blocks for 3 s at most."""
@@ -102,18 +116,28 @@ def ask(path: Path) -> Seen:
 
     Raises Silent.
     """
+    try:
+        return Seen.model_validate_json(_exchange(path, "GET", ACTIVITY_PATH))
+    except ValidationError as err:
+        raise Silent("what it says of itself cannot be read") from err
+
+
+def send_away(path: Path, keys: Sequence[str]) -> None:
+    """Have the workspace close the WebSockets opened by these keys. Blocks and raises as `ask`."""
+    _exchange(path, "POST", LEAVE_PATH, json.dumps({"keys": list(keys)}).encode())
+
+
+def _exchange(path: Path, method: str, address: str, body: bytes | None = None) -> bytes:
     connection = _Connection(path)
     try:
-        connection.request("GET", ACTIVITY_PATH)
+        connection.request(method, address, body)
         answer = connection.getresponse()
         content = _read(answer)
         if answer.status != HTTPStatus.OK:
             raise Silent(f"it answers with {answer.status}")
-        return Seen.model_validate_json(content)
+        return content
     except (OSError, HTTPException) as err:
         raise Silent(f"it does not answer: {err}") from err
-    except ValidationError as err:
-        raise Silent("what it says of itself cannot be read") from err
     finally:
         connection.close()
 

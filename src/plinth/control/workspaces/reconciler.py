@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from plinth.control.loop import Outcome
 from plinth.control.preparation import socket_of
 from plinth.control.runs.service import forget_files, is_metered
 from plinth.control.workspaces.idle import Verdict, judge
-from plinth.control.workspaces.probe import Seen, Silent, ask
+from plinth.control.workspaces.probe import Seen, Silent, ask, send_away
+from plinth.control.workspaces.visits import keys_to_leave
 from plinth.domain.run import Phase
 from plinth.kit.errors import PlinthError, Temporary
 from plinth.store import tables
@@ -57,7 +59,7 @@ class WorkspaceReconciler:
     """See the module.
 
     `is_reached` tells whether a workspace's page is there, behind the gateway; `probe` asks the
-    process behind a socket what goes on.
+    process behind a socket what goes on, `leave` has it close the WebSockets of some keys.
     """
 
     table = tables.workspace
@@ -67,10 +69,12 @@ class WorkspaceReconciler:
         context: Context,
         is_reached: Callable[[str], bool],
         probe: Callable[[Path], Seen] = ask,
+        leave: Callable[[Path, Sequence[str]], None] = send_away,
     ) -> None:
         self._context = context
         self._is_reached = is_reached
         self._probe = probe
+        self._leave = leave
 
     def load(self, connection: Connection, key: str) -> WorkspaceState:
         """Read the workspace and its runs."""
@@ -107,10 +111,7 @@ class WorkspaceReconciler:
         workspace, now = state.workspace, self._context.clock.now()
         if workspace.activity.ready_s is None and not self._is_reached(workspace.name):
             return self._to(state, "Starting", "the gateway does not know it yet", _SOON_S)
-        try:
-            seen = self._probe(socket_of(self._context, run.id, 0))
-        except Silent:
-            seen = None
+        seen = self._see(workspace, run)
         before = workspace.activity
         if before.ready_s is None:
             ready_s = round((now - run.created_at).total_seconds(), 3)
@@ -136,6 +137,25 @@ class WorkspaceReconciler:
             columns=columns,
             also=self._stop(run),
         )
+
+    def _see(self, workspace: StoredWorkspace, run: StoredRun) -> Seen | None:
+        """Ask what goes on; who is there and may not be any more has to leave."""
+        path = socket_of(self._context, run.id, 0)
+        # What is silent now is asked again at the next look.
+        with contextlib.suppress(Silent):
+            seen = self._probe(path)
+            if seen.visitors:
+                self._send_away(path, workspace, seen.visitors)
+            return seen
+        return None
+
+    def _send_away(self, path: Path, workspace: StoredWorkspace, keys: Sequence[str]) -> None:
+        now = self._context.clock.now()
+        with self._context.database.read() as connection:
+            gone = keys_to_leave(connection, workspace, keys, now)
+        if gone:
+            with contextlib.suppress(Silent):
+                self._leave(path, gone)
 
     @staticmethod
     def _shown(workspace: StoredWorkspace, verdict: Verdict) -> Activity:

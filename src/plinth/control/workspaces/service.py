@@ -105,6 +105,7 @@ def resize_workspace(
         raise Conflict(
             f"workspace `{workspace.name}` is open",
             hint=f"`plinth workspace stop {workspace.name}` first; files stay",
+            code="workspace_open",
         )
     now = context.clock.now()
     want_workspace(

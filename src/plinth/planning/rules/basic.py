@@ -270,6 +270,8 @@ def scale_to_zero_supported(need: Need, placement: Placement) -> Verdict | None:
         return None
     if need.function == "train":
         return ok("H1b", "a job leaves nothing running when it ends")
+    if need.sleeps:
+        return ok("H1b", "its workers end while nobody asks, and the first request starts one")
     able = placement.platform.capability.scale_to_zero
     if able is None:
         return unknown("H1b", "whether it scales to zero is not known")

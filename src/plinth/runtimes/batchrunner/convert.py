@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,20 @@ from .inputs import Checked, Signature, check_rows, needed
 from .journal import write_json
 from .leave_path import leave_path
 from .order import Hopeless, Order, read_order
-from .predictors import OnnxModel, PyfuncModel
+from .predictors import Model, OnnxModel, PyfuncModel
 from .reader import index_file, open_file
 from .rows import Rows
+from .varied import varied
 
 # Both forms must agree on every number to within this, on every text and whole number exactly.
 ABSOLUTE, RELATIVE = 1e-5, 1e-4
 TOLERANCE = f"{ABSOLUTE:g} + {RELATIVE:g} x the value"
 _ROWS = 5000
 _FILES = 5
+# Of fewer rows than these others are made, like those of the input example.
+_FEW = 1000
+# How often one row is answered to see how long it takes.
+_TIMES = 5
 # MLflow's types that ONNX has.
 _KINDS = {
     "double": "float",
@@ -50,33 +56,51 @@ def convert(order: Order, folder: Path) -> dict[str, Any]:
     """Return the form that was found, with the comparison; `model.onnx` is there if it is ONNX."""
     estimator, predict = _estimator(Path(order.model))
     reference = PyfuncModel(order.model)
-    samples = [*_example(order, reference), *_samples(order, reference.signature)]
-    if not samples:
-        raise Unsuitable("there are no rows to compare both forms on")
+    layouts = list(_layouts(reference.signature, estimator))
+    samples = _all_samples(order, reference)
     reasons = []
-    for types, matrix in _layouts(reference.signature, estimator):
+    for types, matrix in layouts:
         try:
             form = _converted(estimator, predict, types, matrix, folder)
         except Exception as err:  # noqa: BLE001 - a converter raises whatever it does not know
             reasons.append(f"{type(err).__name__}: {' '.join(str(err).split())}"[:300])
             continue
         form |= {"names": reference.names, "signature": reference.signature.to_json()}
+        form["answer"] = _answer_of(reference, samples[0])
         try:
             compared = _compared(OnnxModel(folder, form), reference, samples)
+        except Unsuitable as err:
+            reasons.append(str(err)[:300])
+            continue
         except Exception as err:  # noqa: BLE001 - ONNX Runtime refuses what it cannot run
             reasons.append(f"{type(err).__name__}: {' '.join(str(err).split())}"[:300])
             continue
         if compared["agrees"]:
-            why = (
-                f"it answers {compared['rows']:,} rows as before, the largest difference "
-                f"{compared['largest_difference']:.1g}"
-            )
-            return {**form, "form": "onnx", "why": why, "compared": compared}
+            return {**form, "form": "onnx", "why": _why(compared), "compared": compared}
         reasons.append(
             f"its answers differ by up to {compared['largest_difference']:.3g} "
             f"(allowed: {TOLERANCE})"
         )
     raise Unsuitable("; or ".join(dict.fromkeys(reasons)) or "nothing converts it")
+
+
+def _why(compared: dict[str, Any]) -> str:
+    difference = compared["largest_difference"]
+    said = "no difference" if not difference else f"the largest difference {difference:.1g}"
+    return f"it answers {compared['rows']:,} rows as before, {said}"
+
+
+def _all_samples(order: Order, reference: PyfuncModel) -> list[Checked]:
+    """Return rows to compare both forms on. Raises Unsuitable where there are none."""
+    example = _example(order, reference)
+    own = [] if example is None else _checked(example, reference.signature)
+    samples = [*own, *_samples(order, reference.signature)]
+    if not samples:
+        raise Unsuitable("there are no rows to compare both forms on")
+    if example is not None and sum(sample.count for sample in samples) < _FEW:
+        for table in varied(example, reference.signature):
+            samples += _checked(table, reference.signature)
+    return samples
 
 
 def _estimator(model: Path) -> tuple[Any, str]:
@@ -163,42 +187,106 @@ def _samples(order: Order, signature: Signature) -> Iterator[Checked]:
             reader = open_file(path, index, size)
             rows = reader.read(0, needed(signature, order.keep, reader.columns))
             checked = check_rows(rows, signature, order.keep)
-        except Hopeless:
+        except (Hopeless, OSError, ValueError, pa.ArrowException):
             # Who answers this file says so; here it is only no sample.
             continue
         if checked.count:
             yield checked
 
 
-def _example(order: Order, reference: PyfuncModel) -> Iterator[Checked]:
-    """Yield the model's own input example, where it is a table."""
-    example = reference.example(order.model)
-    columns = {each.name for each in reference.signature.columns}
-    if example is None or not columns or not columns.issubset(example.columns):
-        return
-    table = pa.Table.from_pandas(example, preserve_index=False)
-    checked = check_rows(Rows(table, range(table.num_rows), ()), reference.signature, ())
-    if checked.count:
-        yield checked
+def _example(order: Order, reference: PyfuncModel) -> pa.Table | None:
+    """Return the model's own input example, where it is a table or a matrix."""
+    example, signature = reference.example(order.model), reference.signature
+    try:
+        if isinstance(example, np.ndarray):
+            if signature.width is None or example.ndim != 2 or example.shape[1] != signature.width:
+                return None
+            names = [f"x{place}" for place in range(signature.width)]
+            return pa.table(dict(zip(names, example.astype(np.float64).T)))  # noqa: B905 - as many
+        columns = [each.name for each in signature.columns if each.name in example]
+        required = {each.name for each in signature.columns if each.required}
+        if not columns or not required.issubset(columns):
+            return None
+        return pa.Table.from_pandas(example[columns], preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
+
+
+def _checked(table: pa.Table, signature: Signature) -> list[Checked]:
+    checked = check_rows(Rows(table, range(table.num_rows), ()), signature, ())
+    return [checked] if checked.count else []
+
+
+def _answer_of(reference: PyfuncModel, sample: Checked) -> dict[str, Any]:
+    """Return what an answer of the model itself is like, so that ONNX can answer alike."""
+    answer = reference.answer(_first(sample))
+    if not isinstance(answer, np.ndarray) or answer.ndim not in (1, 2):
+        raise Unsuitable(f"it answers a {type(answer).__name__}, not a plain array")
+    return {"kind": answer.dtype.kind, "dtype": str(answer.dtype), "dimensions": answer.ndim}
+
+
+def _first(sample: Checked) -> dict[str, pa.Array]:
+    return {name: array.slice(0, 1) for name, array in sample.columns.items()}
 
 
 def _compared(model: OnnxModel, reference: PyfuncModel, samples: list[Checked]) -> dict[str, Any]:
-    agrees, largest, rows = True, 0.0, 0
+    agrees, largest = True, 0.0
+    both: list[Checked] = []
     for sample in samples:
-        expected = reference.predict(sample.columns, sample.count)
-        answered = model.predict(sample.columns, sample.count)
-        rows += sample.count
+        expected, answered = _tried(reference, sample), _tried(model, sample)
+        if isinstance(expected, Exception) and isinstance(answered, Exception):
+            continue
+        if isinstance(expected, Exception):
+            raise Unsuitable(f"it answers rows for which the model itself raises: {expected}")
+        if isinstance(answered, Exception):
+            raise answered
+        both.append(sample)
         if list(expected) != list(answered):
             raise Unsuitable(f"it answers {list(answered)} in the place of {list(expected)}")
         for name, before in expected.items():
             alike, difference = _difference(before, answered[name])
             agrees, largest = agrees and alike, max(largest, difference)
+    if not both:
+        raise Unsuitable("the model raises for every row of the comparison")
+    many = max(both, key=lambda sample: sample.count)
     return {
         "agrees": agrees,
-        "rows": rows,
+        "rows": sum(sample.count for sample in both),
         "largest_difference": largest,
         "tolerance": TOLERANCE,
+        "speed": {
+            "pyfunc": _speed(reference, many),
+            "onnx": _speed(model, many),
+        },
     }
+
+
+def _tried(model: Model, sample: Checked) -> Any:
+    """Return the answer, or what the model raised."""
+    try:
+        return model.predict(sample.columns, sample.count)
+    except Exception as err:  # noqa: BLE001 - a model raises anything
+        return err
+
+
+def _speed(model: Model, sample: Checked) -> dict[str, float]:
+    """Return for how many milliseconds one row is waited for, and how many rows a second it does.
+
+    The shortest of a few times: others want the processor too.
+    """
+    one = _first(sample)
+    shortest = min(_took(model, one, 1) for _ in range(_TIMES))
+    together = _took(model, sample.columns, sample.count)
+    return {
+        "one_row_ms": round(shortest * 1000, 4),
+        "rows_per_s": round(sample.count / together, 1),
+    }
+
+
+def _took(model: Model, columns: dict[str, pa.Array], rows: int) -> float:
+    begun = time.perf_counter()
+    model.predict(columns, rows)
+    return max(time.perf_counter() - begun, 1e-9)
 
 
 def _difference(before: Any, after: Any) -> tuple[bool, float]:
@@ -217,11 +305,13 @@ def main() -> int:
     """Write what was found; return 0 also where the model stays as it is."""
     leave_path()
     order_path, target = map(Path, sys.argv[1:])
+    target.mkdir(mode=0o700, exist_ok=True)
     try:
         form = convert(read_order(order_path), target)
     except (Unsuitable, Hopeless) as err:
         form = {"form": "pyfunc", "why": str(err)}
     write_json(target / "form.json", form)
+    print(f"the model answers as {form['form']}: {form['why']}", flush=True)  # noqa: T201 - its log
     return 0
 
 

@@ -20,6 +20,7 @@ from .order import Hopeless
 # Telemetry of the model's libraries stays off unless somebody turned it on.
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 _OUTPUT = "prediction"
+_FATAL = 4
 # MLflow's type of a tensor's elements that a matrix of numbers may be read as.
 _MATRIX_KINDS = "fiu"
 
@@ -50,6 +51,8 @@ class OnnxModel:
         options = runtime.SessionOptions()
         # The workers are the parallelism.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        # What goes wrong is raised; it need not be said a second time for every mini-batch.
+        options.log_severity_level = _FATAL
         content = (folder / "model.onnx").read_bytes()
         self._session = runtime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
@@ -101,12 +104,16 @@ class PyfuncModel:
 
     def predict(self, columns: dict[str, pa.Array], rows: int) -> dict[str, Any]:
         """See `Model`."""
-        return self._named(self._model.predict(self._frame(columns)), rows)
+        return self._named(self.answer(columns), rows)
+
+    def answer(self, columns: dict[str, pa.Array]) -> Any:
+        """Return what the model itself answers. Raises whatever the model raises."""
+        return self._model.predict(self._frame(columns))
 
     def example(self, folder: str) -> Any:
-        """Return the model's input example where it is a DataFrame, else None."""
+        """Return the model's input example where it is a DataFrame or an array, else None."""
         found = self._model.metadata.load_input_example(folder)
-        return found if isinstance(found, self._pandas.DataFrame) else None
+        return found if isinstance(found, (self._pandas.DataFrame, np.ndarray)) else None
 
     def _frame(self, columns: dict[str, pa.Array]) -> Any:
         arrays = {name: to_numpy(array) for name, array in columns.items()}

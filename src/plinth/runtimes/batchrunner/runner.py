@@ -29,6 +29,8 @@ OUTPUT, QUARANTINE, JOURNAL, FORM = "output", "quarantine", "journal", "form"
 IDENTITY = "identity.json"
 _LOCK = ".lock"
 _MOST_PARTS = 10_000
+# A conversion that takes longer is given up; the model then stays as it is.
+_CONVERSION_S = 600.0
 # How often a worker may die at the same mini-batch.
 _DEATHS = 3
 _LISTEN_S = 0.5
@@ -179,11 +181,19 @@ class Runner:
         partial.mkdir(mode=0o700)
         python = self._model_python()
         command = command_of(python, "batchrunner.convert", self._order_path, partial)
-        code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+        was_killed = False
+        try:
+            code = subprocess.run(
+                command, stdin=subprocess.DEVNULL, check=False, timeout=_CONVERSION_S
+            ).returncode
+            was_killed = code < 0
+            how = f"was ended by signal {-code}" if was_killed else f"exited with code {code}"
+        except subprocess.TimeoutExpired:
+            how = f"took longer than {_CONVERSION_S:g} s"
         if not (partial / "form.json").exists():
-            how = f"exited with code {code}" if code >= 0 else f"was ended by signal {-code}"
             why = f"the conversion {how}"
-            write_json(partial / "form.json", {"form": "pyfunc", "why": why})
+            found = {"form": "pyfunc", "why": why, "was_killed": was_killed}
+            write_json(partial / "form.json", found)
         with contextlib.suppress(OSError):
             partial.rename(target)
 

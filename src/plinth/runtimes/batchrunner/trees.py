@@ -172,6 +172,8 @@ def _nodes(tree: Any, ranks: Ranks) -> Iterator[dict[str, Any]]:
         left, right = int(node["left"]), int(node["right"])
         feature, missing = int(node["feature_idx"]), int(node["missing_go_to_left"])
         if not node["is_categorical"]:
+            # Not the next lower number of single precision: a threshold may be a value of the data,
+            # and both are then rounded alike, so that the value stays on its side.
             value = float(node["num_threshold"])
             yield _node(number, left, right, feature=feature, missing=missing, value=value)
             continue

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import uvicorn
 from .evaluate import EvaluationError, evaluate
 from .host import Host
 from .loading import load_app
+from .taking import Taking, Terms, say_that_it_takes, terms_of
 from .traces import Traces
 
 NOT_LOADED = 3
@@ -35,6 +37,8 @@ _QUIET = {
     "PF_LOGGING_LEVEL": "WARNING",
 }
 _AZURE_VERSION = "2024-10-21"
+# How long the first request waits for the place of its trace.
+_TRACED_S = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +103,72 @@ def _evaluate(options: argparse.Namespace) -> int:
 async def _serve(options: argparse.Namespace) -> int:
     traces = Traces(options.name)
     host = Host(options.name, traces)
-    config = uvicorn.Config(
+    terms = terms_of(options.concurrency, options.idle_s, options.least)
+    if terms is not None:
+        return await _serve_shared(options, host, traces, terms)
+    server = uvicorn.Server(_config(options, host))
+    loading = asyncio.create_task(_load(options, host, traces, server))
+    await server.serve(sockets=[listen(options)])
+    await _end(host, traces)
+    return loading.result() if loading.done() else 0
+
+
+async def _serve_shared(
+    options: argparse.Namespace, host: Host, traces: Traces, terms: Terms
+) -> int:
+    """Serve as one of several processes, until there is nothing to do; see `taking.py`."""
+    server = _Shared(options, host, traces, terms)
+    loading = asyncio.create_task(_load(options, host, traces, server))
+    loading.add_done_callback(lambda done: None if done.result() else server.begin())
+    # It takes no connection by itself.
+    await server.serve(sockets=[])
+    await _end(host, traces)
+    return loading.result() if loading.done() else 0
+
+
+class _Shared(uvicorn.Server):
+    """A server that takes its connections from a socket which others take from too."""
+
+    def __init__(
+        self, options: argparse.Namespace, host: Host, traces: Traces, terms: Terms
+    ) -> None:
+        super().__init__(_config(options, host))
+
+        async def before_end() -> None:
+            await asyncio.to_thread(traces.flush)
+
+        self._taking = Taking(
+            listen(options), terms, self._protocol, before_end=before_end, end=self._finish
+        )
+        self.config.app = self._taking.counted(host)
+
+    def begin(self) -> None:
+        """Take connections, and say so."""
+        if not self.should_exit:
+            self._taking.begin()
+            say_that_it_takes()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and finish those that are open."""
+        self._taking.close()
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+    def _finish(self) -> None:
+        self.should_exit = True
+
+
+async def _end(host: Host, traces: Traces) -> None:
+    await host.end()
+    await asyncio.to_thread(traces.flush)
+
+
+def _config(options: argparse.Namespace, host: Host) -> uvicorn.Config:
+    return uvicorn.Config(
         host,
         lifespan="off",
         log_config=None,
@@ -111,12 +180,6 @@ async def _serve(options: argparse.Namespace) -> int:
         timeout_keep_alive=options.keep_alive_s,
         timeout_graceful_shutdown=options.grace_s,
     )
-    server = uvicorn.Server(config)
-    loading = asyncio.create_task(_load(options, host, traces, server))
-    await server.serve(sockets=[listen(options)])
-    await host.end()
-    await asyncio.to_thread(traces.flush)
-    return loading.result() if loading.done() else 0
 
 
 async def _load(
@@ -133,6 +196,10 @@ async def _load(
         )
         server.should_exit = True
         return NOT_LOADED
+    if isinstance(server, _Shared):
+        # Whoever wakes it waits: also that request is to leave a trace, where MLflow answers.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(traces.find_experiment), _TRACED_S)
     traces.begin()
     logging.getLogger("flowhost").info("flow %s is ready", options.name)
     return 0
@@ -182,6 +249,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     place.add_argument("--fd", type=int, default=3, help="listening socket (default 3)")
     place.add_argument("--port", type=int, help="TCP port on 127.0.0.1 instead of --fd")
     parser.add_argument("--keep-alive-s", type=int, default=75, help="idle connections (seconds)")
+    parser.add_argument("--concurrency", type=int, help="requests at a time, where others share it")
+    parser.add_argument("--idle-s", type=float, help="end after so long without a request")
+    parser.add_argument("--least", type=int, default=0, help="how many of those never end")
     parser.add_argument("--grace-s", type=int, default=30, help="to finish requests on SIGTERM")
     return parser.parse_args(arguments)
 

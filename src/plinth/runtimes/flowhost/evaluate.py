@@ -1,8 +1,9 @@
 """Run a flow over rows, each of its variants, and note results and metrics in MLflow.
 
 Started by `__main__` with `--evaluate`. Each row is a request to the flow's own app, in this
-process, so that it is traced as one that came through the gateway. What is printed for the command
-line begins with MARK.
+process, so that it is traced as one that came through the gateway. What is found is written to a
+file of its own, line by line in JSON: a `result` for each row, at the end the `metrics`, or an
+`error`. Whatever the flow prints goes elsewhere.
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeAlias
 
 from .host import App, Host, Message
 from .loading import load_app
 from .traces import Traces
 
-MARK = "plinth-evaluation "
 _AT_ONCE = 4
 _MOST_ROWS = 10_000
-_LONGEST_SHOWN = 300
 _OK = 200
+_FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Tell: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 
 class EvaluationError(Exception):
@@ -50,47 +53,99 @@ class Result:
 
 
 async def evaluate(folder: str, name: str, app: str | None, asked: Mapping[str, Any]) -> int:
-    """Run all rows of all variants; return the exit code. Raises EvaluationError."""
-    rows = read_rows(Path(folder, asked["rows"]).read_text())
-    traces = Traces(name)
-    await asyncio.to_thread(traces.find_experiment)
-    results: list[Result] = []
-    for variant in asked["variants"] or [""]:
-        loaded = await asyncio.to_thread(_load, folder, app, variant, traces)
-        host = Host(name, traces)
-        await host.serve(loaded)
-        found = await _run(host, variant or "default", rows, asked)
-        results += found
-        await host.end()
-        for each in found:
-            told = {**asdict(each), "output": shown(each.output), "inputs": shown(each.inputs)}
-            _tell({"result": told})
-    metrics = {
-        variant: metrics_of([each for each in results if each.variant == variant])
-        for variant in dict.fromkeys(each.variant for each in results)
-    }
-    await asyncio.to_thread(traces.flush)
-    await asyncio.to_thread(_note, metrics, results)
-    _tell({"metrics": metrics})
+    """Run all rows of all variants; return the exit code. Raises EvaluationError.
+
+    `asked["results"]`: the file for what is found, new and below `folder`.
+    """
+    with telling(Path(folder, asked["results"])) as tell:
+        rows = read_rows(Path(folder, asked["rows"]).read_bytes().decode(errors="replace"))
+        check_expected(rows, asked["expected"])
+        traces = Traces(name)
+        await asyncio.to_thread(traces.find_experiment)
+        results: list[Result] = []
+        for variant in asked["variants"] or [""]:
+            loaded = await asyncio.to_thread(_load, folder, app, variant, traces)
+            host = Host(name, traces)
+            await host.serve(loaded)
+            found = await _run(host, variant or "default", [row for _, row in rows], asked)
+            results += found
+            await host.end()
+            for each in found:
+                tell({"result": asdict(each)})
+        metrics = {
+            variant: metrics_of([each for each in results if each.variant == variant])
+            for variant in dict.fromkeys(each.variant for each in results)
+        }
+        tell({"metrics": metrics})
+        await asyncio.to_thread(traces.flush)
+        await asyncio.to_thread(_note, metrics, results)
     return 0
 
 
-def read_rows(text: str) -> list[dict[str, Any]]:
-    """Return the rows of a JSONL text. Raises EvaluationError naming the line that is none."""
+@contextmanager
+def telling(path: Path) -> Iterator[Tell]:
+    """Open the file of results; yield what writes a line there. An error is its last line.
+
+    Raises EvaluationError where the file is there already: whatever it holds, we did not write it.
+    """
+    try:
+        descriptor = os.open(path, _FRESH, 0o600)
+    except FileExistsError as err:
+        raise EvaluationError(f"the flow's folder has a file `{path.name}`, which is ours") from err
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+
+        def tell(told: Mapping[str, Any]) -> None:
+            # With escapes: some lines would have ends within them that only some readers see.
+            stream.write(json.dumps(told, default=str) + "\n")
+            stream.flush()
+
+        try:
+            yield tell
+        except (Exception, SystemExit) as err:
+            is_ours = isinstance(err, EvaluationError)
+            tell({"error": str(err) if is_ours else f"{type(err).__name__}: {err}"})
+            raise
+
+
+def read_rows(text: str) -> list[tuple[int, dict[str, Any]]]:
+    """Return the rows of a JSONL text with the numbers of their lines.
+
+    Raises EvaluationError naming the line that is none.
+    """
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not `splitlines`: a text in JSON may hold other ends of lines.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except ValueError as err:
+            row = strict_json(line)
+        except (ValueError, RecursionError) as err:
             raise EvaluationError(f"line {number} of the rows is not JSON: {err}") from err
         if not isinstance(row, dict):
             raise EvaluationError(f"line {number} of the rows is no object like {{...}}")
-        rows.append(row)
+        rows.append((number, row))
     if not rows or len(rows) > _MOST_ROWS:
         raise EvaluationError(f"there are {len(rows)} rows; 1 to {_MOST_ROWS:,} are accepted")
     return rows
+
+
+def check_expected(rows: Iterable[tuple[int, Mapping[str, Any]]], expected: str | None) -> None:
+    """Raise EvaluationError for the first row without the column that is expected."""
+    for number, row in rows:
+        if expected is not None and expected not in row:
+            raise EvaluationError(
+                f"line {number} of the rows has no column `{expected}`; it has "
+                f"{', '.join(row) or 'none'}"
+            )
+
+
+def strict_json(text: str) -> Any:
+    """Read JSON as its standard has it. Raises ValueError, also for NaN and infinities."""
+    return json.loads(text, parse_constant=_no_number)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is no JSON")
 
 
 def _load(folder: str, app: str | None, variant: str, traces: Traces) -> App:
@@ -116,7 +171,14 @@ async def _run(
         async with turns:
             return await _ask(host, variant, (number, row), asked)
 
-    return list(await asyncio.gather(*(one(number, row) for number, row in enumerate(rows, 1))))
+    numbered = [*enumerate(rows, 1)]
+    found: list[Result] = []
+    # Whether there is such an output, the first answer tells: no other row is asked before it.
+    while asked["output"] is not None and numbered and all(each.error for each in found):
+        found.append(await _ask(host, variant, numbered.pop(0), asked))
+        if found[-1].output is not None and (words := lacking(found[-1].output, asked["output"])):
+            raise EvaluationError(words)
+    return [*found, *await asyncio.gather(*(one(*each) for each in numbered))]
 
 
 async def _ask(
@@ -132,6 +194,8 @@ async def _ask(
         answered = request.answered
         if request.status != _OK:
             error, answered = error_of(answered), None
+        else:
+            error = lacking(answered, asked["output"])
     except Exception as err:  # noqa: BLE001 - the flow's own code may raise anything
         error = f"{type(err).__name__}: {err}"
     output = chosen_output(answered, asked["output"])
@@ -200,7 +264,7 @@ class _Request:
         """The answer, read as JSON where it is."""
         text = self._answered.decode(errors="replace")
         try:
-            return json.loads(text)
+            return strict_json(text)
         except (ValueError, RecursionError):
             return text
 
@@ -220,6 +284,15 @@ def chosen_output(answered: Any, name: str | None) -> Any:
     return answered.get(name) if name is not None else next(iter(answered.values()))
 
 
+def lacking(answered: Any, name: str | None) -> str | None:
+    """Say that an answer has no output of that name; None where it has, or none is asked for."""
+    if name is None or (isinstance(answered, dict) and name in answered):
+        return None
+    if not isinstance(answered, dict):
+        return f"there is no output `{name}`: the answer is no object with names"
+    return f"there is no output `{name}`; the answer has {', '.join(map(str, answered)) or 'none'}"
+
+
 def compared(
     output: Any, row: Mapping[str, Any], expected: str | None
 ) -> tuple[bool | None, bool | None]:
@@ -229,8 +302,6 @@ def compared(
     """
     if expected is None:
         return None, None
-    if expected not in row:
-        raise EvaluationError(f"a row has no column `{expected}`; it has {', '.join(row)}")
     given, wanted = _plain(output), _plain(row[expected])
     return given == wanted, wanted in given
 
@@ -262,13 +333,6 @@ def metrics_of(results: Sequence[Result]) -> dict[str, float]:
     return found
 
 
-def shown(value: Any) -> str:
-    """Return a value as the command line shows it: one line, of bounded length."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    plain = " ".join(text.split())
-    return plain if len(plain) <= _LONGEST_SHOWN else f"{plain[: _LONGEST_SHOWN - 1]}…"
-
-
 def _note(metrics: Mapping[str, Mapping[str, float]], results: Iterable[Result]) -> None:
     """Write to MLflow: the results to the evaluation's own run, the metrics to one below each."""
     if not os.environ.get("MLFLOW_TRACKING_URI"):
@@ -290,7 +354,3 @@ def _note(metrics: Mapping[str, Mapping[str, float]], results: Iterable[Result])
 def _lines(results: Iterable[Result]) -> Iterator[str]:
     for each in results:
         yield json.dumps(asdict(each), default=str, ensure_ascii=False)
-
-
-def _tell(told: Mapping[str, Any]) -> None:
-    print(f"{MARK}{json.dumps(told, default=str)}", flush=True)  # noqa: T201 - the command line reads it

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from .leaving import has_left, keep_serving, said_of
 from .recording import Recording
 from .traces import Traces
 
@@ -15,6 +17,8 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("flowhost")
 
 _TRACED = ("POST", "PUT", "PATCH")
 _LIFESPAN_S = 60.0
@@ -29,12 +33,14 @@ class Host:
     def __init__(self, name: str, traces: Traces) -> None:
         self._ready = f"/v2/models/{name}/ready"
         self._example = f"/v2/models/{name}/example"
+        self._place = f"/flows/{name}"
         self._traces = traces
         self._app: App | None = None
         self._lifespan: Lifespan | None = None
 
     async def serve(self, app: App) -> None:
         """Begin to answer with `app`, when it has started up."""
+        keep_serving()
         lifespan = Lifespan(app)
         await lifespan.start()
         self._lifespan, self._app = lifespan, app
@@ -59,10 +65,44 @@ class Host:
         elif scope["method"] in _TRACED:
             recording = Recording(scope, receive, send)
             with self._traces.request(recording):
-                await app(scope, recording.receive, recording.send)
+                await self._answer(app, scope, recording.receive, recording.send)
             scope["plinth.tokens"] = recording.tokens
         else:
-            await app(scope, receive, send)
+            await self._answer(app, scope, receive, send)
+
+    async def _answer(self, app: App, scope: Message, receive: Receive, send: Send) -> None:
+        """Let the app answer; where its code wants the process to end, only the request fails."""
+        begun = False
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await app(self._placed(scope), receive, sent)
+        except BaseException as err:
+            if not has_left(err):
+                raise
+            log.error("a request failed", exc_info=err)
+            if begun:
+                # The server breaks the answer off, which its caller sees.
+                raise RuntimeError(said_of(err)) from err
+            await answer(send, 500, {"error": {"message": said_of(err)}})
+
+    def _placed(self, scope: Message) -> Message:
+        """Return the request as ASGI tells it to an app that is mounted below the gateway's root.
+
+        An app makes the addresses of its own pages and redirects from that.
+        """
+        root = self._place
+        raw = scope.get("raw_path") or scope["path"].encode()
+        return {
+            **scope,
+            "root_path": root,
+            "path": f"{root}{scope['path']}",
+            "raw_path": root.encode() + raw,
+        }
 
 
 class Lifespan:
@@ -101,7 +141,9 @@ class Lifespan:
             if not self._task.done():
                 raise TimeoutError(f"its {what} was not complete after {_LIFESPAN_S:g} s")
             # It ended by itself, or raised: it knows nothing of this protocol.
-            self._task.exception()
+            error = self._task.exception()
+            if error is not None and has_left(error):
+                raise RuntimeError(f"its {what} failed: {said_of(error)}") from error
             return
         message = told.result()
         if message["type"] == f"lifespan.{what}.failed":

@@ -11,6 +11,7 @@ import contextvars
 import dataclasses
 import json
 import logging
+import math
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -26,10 +27,11 @@ def is_invoked(found: Any) -> bool:
     """Tell whether it is called by `invoke`, rather than an ASGI app. Raises TypeError for one
     that has `invoke` for something else.
     """
-    if type(found).__module__.startswith("semantic_kernel.kernel"):
+    if type(found).__module__.startswith("semantic_kernel."):
         raise TypeError(
-            "a Kernel invokes many functions; serve an ASGI app, or an object whose `invoke` "
-            "takes the request"
+            f"a {type(found).__name__} of Semantic Kernel takes more than a request; serve an "
+            "agent, an ASGI app, or an object of your own whose `ainvoke` takes the request and "
+            "calls it"
         )
     return callable(getattr(found, "ainvoke", None)) or callable(getattr(found, "invoke", None))
 
@@ -44,8 +46,9 @@ class InvokedApp:
         """Answer one request; it knows no start-up."""
         if scope["type"] != "http":
             return
-        if scope["method"] != "POST" or scope["path"] not in _PATHS:
-            message = f"there is nothing at {scope['method']} `{scope['path']}`; POST `/score`"
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if scope["method"] != "POST" or path not in _PATHS:
+            message = f"there is nothing at {scope['method']} `{path}`; POST `/score`"
             await answer(send, 404, {"error": {"message": message}})
             return
         try:
@@ -57,11 +60,11 @@ class InvokedApp:
             await self._stream(given, send)
             return
         try:
-            output = await self._invoke(given)
+            output = to_json(await self._invoke(given))
         except Exception as err:  # noqa: BLE001 - the flow's own code may raise anything
             await answer(send, 500, {"error": _told(err)})
             return
-        await answer(send, 200, to_json(output))
+        await answer(send, 200, output)
 
     async def _invoke(self, given: Any) -> Any:
         if callable(getattr(self._found, "ainvoke", None)):
@@ -123,16 +126,23 @@ def _told(error: Exception) -> dict[str, Any]:
     return {"message": "; ".join([f"{type(error).__name__}: {error}", *notes])}
 
 
-def to_json(value: Any) -> Any:
-    """Return a value as JSON can say it: messages and models as mappings, the rest as text."""
+def to_json(value: Any, place: str = "output") -> Any:
+    """Return a value as JSON can say it: messages and models as mappings, the rest as text.
+
+    Raises ValueError for a number that JSON cannot say; `place`: where in the output it stands.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(
+            f"`{place}` is {value}, which JSON cannot say; let the flow answer null or a text there"
+        )
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, dict):
-        return {str(key): to_json(each) for key, each in value.items()}
+        return {str(key): to_json(each, f"{place}.{key}") for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [to_json(each) for each in value]
+        return [to_json(each, f"{place}.{number}") for number, each in enumerate(value)]
     if callable(getattr(value, "model_dump", None)):
-        return to_json(value.model_dump())
+        return to_json(value.model_dump(), place)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return to_json(dataclasses.asdict(value))
+        return to_json(dataclasses.asdict(value), place)
     return str(value)

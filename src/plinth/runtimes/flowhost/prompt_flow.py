@@ -12,7 +12,8 @@ import logging
 import os
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,19 @@ from promptflow._utils.flow_utils import resolve_flow_path
 from promptflow.core._connection_provider._connection_provider import ConnectionProvider
 from promptflow.core._connection_provider._dict_connection_provider import DictConnectionProvider
 from promptflow.core._serving.app import create_app
+from promptflow.core._serving.v2.fastapi_response_creator import FastapiResponseCreator
 from promptflow.core._utils import init_executable
+from promptflow.exceptions import (
+    ErrorTarget,
+    PromptflowException,
+    SystemErrorException,
+    UserErrorException,
+)
 
-from .host import App
+from .asking import check_tool_inputs, refused_endpoint
+from .host import App, Message, Receive, Send
+from .invoking import to_json
+from .leaving import said_of
 from .traces import Traces
 
 CONNECTIONS = "PLINTH_FLOW_CONNECTIONS"
@@ -50,8 +61,23 @@ def load(folder: str, traces: Traces, *, variant: str | None = None) -> App:
     app = create_app(engine="fastapi", **more)
     app.logger.setLevel(logging.WARNING)
     app.logger.addFilter(_is_news)
-    loaded: App = app
-    return loaded
+    executor = app.flow_invoker.executor
+    check_tool_inputs(executor._flow.nodes, executor._tools_manager.get_tool)
+    return at_root(app)
+
+
+def at_root(app: App) -> App:
+    """Return the app as one that is mounted nowhere: promptflow's compares whole addresses."""
+
+    async def unmounted(scope: Message, receive: Receive, send: Send) -> None:
+        root = scope.get("root_path", "")
+        if scope["type"] == "http" and root:
+            raw = scope["raw_path"].removeprefix(root.encode())
+            path = scope["path"].removeprefix(root)
+            scope = {**scope, "root_path": "", "path": path, "raw_path": raw}
+        await app(scope, receive, send)
+
+    return unmounted
 
 
 def prepare(folder: str, traces: Traces) -> Path:
@@ -63,6 +89,7 @@ def prepare(folder: str, traces: Traces) -> Path:
     _offer_tools()
     traces.watch_libraries("openai")
     _trace_nodes(traces)
+    _refuse_strange_numbers()
     path, file_name = resolve_flow_path(folder, allow_prompty_dir=True)
     flow = init_executable(flow_path=path / file_name, working_dir=Path(folder))
     custom = json.loads(os.environ.get(CONNECTIONS, "{}"))
@@ -171,18 +198,52 @@ def _trace_nodes(traces: Traces) -> None:
 
     @functools.wraps(run)
     def traced(self: Any, node: Any, function: Any, inputs: dict[str, Any]) -> Any:
-        with traces.step(node.name, kind_of(node), without_connections(inputs)) as step:
+        told = (node.name, kind_of(node), without_connections(inputs))
+        with traces.step(*told) as step, _in_words(node.name, inputs):
             step.output = run(self, node, function, inputs)
         return step.output
 
     @functools.wraps(run_async)
     async def traced_async(self: Any, node: Any, function: Any, inputs: dict[str, Any]) -> Any:
-        with traces.step(node.name, kind_of(node), without_connections(inputs)) as step:
+        told = (node.name, kind_of(node), without_connections(inputs))
+        with traces.step(*told) as step, _in_words(node.name, inputs):
             step.output = await run_async(self, node, function, inputs)
         return step.output
 
     FlowExecutionContext._invoke_tool_inner = traced
     FlowExecutionContext._invoke_tool_async_inner = traced_async
+
+
+def _refuse_strange_numbers() -> None:
+    """Have an output that JSON cannot say refused by its name, before the answer is written."""
+    create = FastapiResponseCreator.create_json_response
+    if hasattr(create, "__wrapped__"):
+        return
+
+    @functools.wraps(create)
+    def checked(self: Any) -> Any:
+        to_json(self.non_stream_fields)
+        return create(self)
+
+    FastapiResponseCreator.create_json_response = checked
+
+
+@contextmanager
+def _in_words(node: str, inputs: Mapping[str, Any]) -> Iterator[None]:
+    """Name the endpoint that the node asked in vain, and the node that wanted the process to end.
+
+    The executor lets nothing but an Exception pass in order.
+    """
+    try:
+        yield
+    except PromptflowException as err:
+        words = refused_endpoint(node, err, inputs)
+        if words is None:
+            raise
+        raise UserErrorException(message=words, target=ErrorTarget.TOOL) from err
+    except (SystemExit, KeyboardInterrupt) as err:
+        words = f"node `{node}`: {said_of(err)}"
+        raise SystemErrorException(message=words, target=ErrorTarget.TOOL) from err
 
 
 def kind_of(node: Any) -> str:

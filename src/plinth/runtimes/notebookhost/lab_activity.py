@@ -9,13 +9,15 @@ from datetime import datetime
 from typing import Any
 
 from .usage import Usage
+from .visits import Visits
 
 
 class Watched:
     """What a server's managers know, put together."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, visits: Visits) -> None:
         self._server = server
+        self._visits = visits
         self._usage = Usage()
         self.first_cell_at: float | None = None
 
@@ -38,6 +40,7 @@ class Watched:
             "active_at": self._server.web_app.last_activity().timestamp(),
             **self._usage.measure(),
             "first_cell_at": self.first_cell_at,
+            "visitors": self._visits.keys,
         }
 
     async def _names(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ from marimo._session.model import ConnectionState
 
 from .options import leave_path, parse
 from .usage import Usage
+from .visits import LEAVE_PATH, Visits
 
 ACTIVITY_PATH = "/plinth/activity"
 # Nothing listens there.
@@ -30,23 +31,39 @@ _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Told:
-    """The application, with one more address: what goes on in it."""
+    """The application, with two more addresses: what goes on in it, and who has to leave."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
         self._usage = Usage()
+        self._visits = Visits()
         self._began_at = time.time()
         self._first_cell_at: float | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: _Send) -> None:
         """Answer the control plane; pass everything else on."""
-        if scope["type"] != "http" or scope["path"] != ACTIVITY_PATH:
+        if scope["type"] == "websocket":
+            await self._visits.serve(self._app, scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] == ACTIVITY_PATH:
+            await _answer(send, 200, json.dumps(self._describe()).encode())
+        elif scope["type"] == "http" and scope["path"] == LEAVE_PATH:
+            await self._leave(receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
-        body = json.dumps(self._describe()).encode()
-        headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+
+    async def _leave(self, receive: Any, send: _Send) -> None:
+        """Close the WebSockets of those whose right has ended."""
+        body, goes_on = b"", True
+        while goes_on:
+            message = await receive()
+            body += message.get("body", b"")
+            goes_on = message.get("more_body", False)
+        try:
+            self._visits.obey(body)
+        except ValueError:
+            await _answer(send, 400, b"{}")
+        else:
+            await _answer(send, 200, b"{}")
 
     def _describe(self) -> dict[str, Any]:
         sessions = list(self._app.state.session_manager.sessions.values())
@@ -59,6 +76,7 @@ class Told:
             "active_at": max((each["active_at"] for each in kernels), default=self._began_at),
             **self._usage.measure(),
             "first_cell_at": self._first_cell_at,
+            "visitors": self._visits.keys,
         }
 
     def _kernel(self, session: Any) -> dict[str, Any]:
@@ -72,6 +90,12 @@ class Told:
             "state": "busy" if any(each.status in _RUNNING for each in cells) else "idle",
             "active_at": max((each.timestamp for each in cells), default=self._began_at),
         }
+
+
+async def _answer(send: _Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,6 +7,8 @@ import time
 
 import psutil
 
+from .memory import memory_of
+
 
 class Usage:
     """Measures what is used between two times that it is asked."""
@@ -30,7 +32,7 @@ class Usage:
             self._written[process.pid] = _written(process)
         return {
             "cpu": round(cores, 4),
-            "memory_bytes": sum(map(_memory, processes)),
+            "memory_bytes": memory_of([each.pid for each in processes]),
             "written_bytes": sum(self._written.values()),
         }
 
@@ -56,12 +58,5 @@ def _cpu_s(process: psutil.Process) -> float:
 def _written(process: psutil.Process) -> int:
     try:
         return int(process.io_counters().write_bytes)
-    except psutil.Error:
-        return 0
-
-
-def _memory(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
     except psutil.Error:
         return 0

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+_NUMBERS = "biuf"
+_FATAL = 4
 _TYPES = {"string": object, "float": np.float32, "int64": np.int64, "bool": np.bool_}
 
 
@@ -25,6 +27,8 @@ class OnnxForm:
         options = onnxruntime.SessionOptions()
         # One request at a time; more threads would only wait for each other.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        # What goes wrong is raised; warnings about a model's shapes would come with each request.
+        options.log_severity_level = _FATAL
         content = (folder / "model.onnx").read_bytes()
         self._session = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
@@ -32,12 +36,19 @@ class OnnxForm:
         self._output: str = form["output"]
         self._types: dict[str, str] = form["types"]
         self._matrix: str | None = form["matrix"]
+        # What an answer of the model itself is like: callers must see no other shape or type.
+        self._answer: dict[str, Any] = form["answer"]
 
     def predict(self, arrays: Mapping[str, Any]) -> Any:
         """Return the answer to checked columns of one length, or to one matrix."""
         answer = self._session.run([self._output], self._feed(arrays))[0]
-        # What the model itself answers are double numbers, and its signature says so.
-        return answer.astype(np.float64) if answer.dtype == np.float32 else answer
+        if self._answer["dimensions"] == 1 and answer.ndim == 2:
+            answer = answer[:, 0]
+        elif self._answer["dimensions"] == 2 and answer.ndim == 1:
+            answer = answer.reshape(-1, 1)
+        if self._answer["kind"] in _NUMBERS:
+            return answer.astype(self._answer["dtype"], copy=False)
+        return answer
 
     def _feed(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         if self._matrix is not None:

@@ -13,17 +13,24 @@ from plinth.units.spec import Confinement
 NOTHING, UNPRIVILEGED, FILES, OWN_FILES = 0, 1, 2, 3
 
 
-def confine(level: int, confinement: Confinement, *, serves: bool = False) -> None:
+def confine(
+    level: int,
+    confinement: Confinement,
+    *,
+    serves: bool = False,
+    memory_bytes: int | None = None,
+) -> None:
     """Reach `level` or raise OSError; there is no way back. The process must be about to exec.
 
-    `serves`: it was given a listening socket.
+    `serves`: it was given a listening socket. `memory_bytes`: the most that its own places in
+    memory may hold each.
     """
     if level <= NOTHING:
         return
     write = confinement.write
     read = (*layout.readable(), *confinement.read)
     if level >= OWN_FILES:
-        mounts.enter(read, write)
+        mounts.enter(read, write, memory_bytes)
     capabilities.drop_all()
     capabilities.forbid_new_privileges()
     if level < FILES:

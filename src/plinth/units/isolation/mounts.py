@@ -30,8 +30,7 @@ _BIND, _RECURSIVE = 0x1000, 0x4000
 _READ_ONLY, _PRIVATE = 0x1, 0x40000
 _DETACH = 2
 _AT_RECURSIVE = 0x8000
-# Both live in memory; frameworks pass whole batches through the second.
-_SCRATCH = ((TEMPORARY, "1g"), (SHARED_MEMORY, "50%"))
+_LARGEST_TEMPORARY = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +45,11 @@ class _Calls:
 _CALLS = {"x86_64": _Calls(165, 166, 155, 272), "aarch64": _Calls(40, 39, 41, 97)}
 
 
-def enter(read: tuple[str, ...], write: tuple[str, ...]) -> None:
+def enter(read: tuple[str, ...], write: tuple[str, ...], memory_bytes: int | None = None) -> None:
     """Move this process into a root that shows only these paths, devices and empty scratch space.
 
-    /tmp and /dev/shm are new, empty and private. Raises OSError naming the step that failed.
+    /tmp and /dev/shm are new, empty and private, and hold no more than `memory_bytes` each. Raises
+    OSError naming the step that failed.
     """
     _unshare()
     _mount(None, "/", None, _RECURSIVE | _PRIVATE)
@@ -59,7 +59,7 @@ def enter(read: tuple[str, ...], write: tuple[str, ...]) -> None:
     # Any folder will do to build in: this mount is seen by nobody else.
     root = TEMPORARY
     _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "size=16m,mode=755")
-    for folder, size in _SCRATCH:
+    for folder, size in scratch(memory_bytes).items():
         os.makedirs(root + folder)
         _mount("tmpfs", root + folder, "tmpfs", _NOSUID | _NODEV, f"size={size},mode=1777")
     _build(root, layout, sources)
@@ -73,6 +73,17 @@ def enter(read: tuple[str, ...], write: tuple[str, ...]) -> None:
     os.chdir("/")
     for descriptor in sources.values():
         os.close(descriptor)
+
+
+def scratch(memory_bytes: int | None) -> dict[str, str]:
+    """Return the folders that live in memory, each with the size that it may grow to.
+
+    Frameworks pass whole batches through the second.
+    """
+    if memory_bytes is None:
+        return {TEMPORARY: str(_LARGEST_TEMPORARY), SHARED_MEMORY: "50%"}
+    temporary = min(_LARGEST_TEMPORARY, memory_bytes)
+    return {TEMPORARY: str(temporary), SHARED_MEMORY: str(memory_bytes)}
 
 
 def _build(root: str, layout: Layout, sources: dict[str, int]) -> None:

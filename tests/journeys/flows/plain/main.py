@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 
 STARTED = {"up": False}
 
@@ -17,13 +18,19 @@ async def app(scope, receive, send):
         print("was shut down", flush=True)
         await send({"type": "lifespan.shutdown.complete"})
         return
-    if scope["path"] == "/raise":
+    # As ASGI has it, the path begins with where the app is mounted.
+    path = scope["path"].removeprefix(scope["root_path"])
+    if path == "/raise":
         raise ValueError("this app raises")
-    if scope["path"] == "/stream":
+    if path == "/exit":
+        sys.exit(3)
+    if path == "/stream":
         await stream(send)
         return
     body = {
-        "path": scope["path"],
+        "path": path,
+        "mounted": scope["root_path"],
+        "host": dict(scope["headers"])[b"host"].decode(),
         "query": scope["query_string"].decode(),
         "up": STARTED["up"],
         "headers": sorted(name.decode() for name, _ in scope["headers"]),

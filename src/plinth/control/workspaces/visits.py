@@ -1,0 +1,54 @@
+"""Who may be at a workspace's page, and who is there although their right has ended.
+
+The gateway asks for the key when a connection is opened; a WebSocket is open for hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from plinth.access.rbac import writers_of
+from plinth.domain.access import Actor, Grant
+from plinth.kit.errors import NotFound
+from plinth.store.identities import find_key, list_grants, load_actor
+from plinth.store.workspaces import StoredWorkspace
+
+
+def visitors_of(
+    workspace: StoredWorkspace, grants: Iterable[Grant]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the principals, and the whole teams, that the gateway lets in."""
+    if workspace.workload.shared:
+        return writers_of(workspace.team, grants)
+    return (workspace.owner,), ()
+
+
+def keys_to_leave(
+    connection: Connection, workspace: StoredWorkspace, keys: Sequence[str], now: datetime
+) -> tuple[str, ...]:
+    """Return those of the keys, by which somebody is there, that would not be let in any more."""
+    if not keys:
+        return ()
+    grants = [stored.grant for stored in list_grants(connection)]
+    principals, teams = visitors_of(workspace, grants)
+    holders = {key: _holder(connection, key, now) for key in keys}
+    return tuple(
+        key
+        for key, actor in holders.items()
+        if actor is None
+        or (actor.principal.id not in principals and actor.principal.team not in teams)
+    )
+
+
+def _holder(connection: Connection, key_id: str, now: datetime) -> Actor | None:
+    """Return whose key it is; None: it was revoked, has expired, or never was."""
+    try:
+        key = find_key(connection, key_id)
+    except NotFound:
+        return None
+    if key.expires_at <= now:
+        return None
+    return load_actor(connection, key.principal.id, key_id)
