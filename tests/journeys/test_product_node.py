@@ -130,7 +130,7 @@ def test_down_is_refused_while_a_job_runs(plinth: Plinth) -> None:
     plinth.wait_for_line(run, "waiting")
     before = pids(plinth)
     said = refusal(plinth, "down")
-    assert f"1 job would be stopped: waits ({run})" in said
+    assert f"1 run would be stopped: job waits ({run})" in said
     assert "plinth down --force" in said
     assert pids(plinth) == before
     plinth.client.stop_run(run)

@@ -18,6 +18,8 @@ from plinth.units.isolation.confine import FILES
 from tests.journeys.mlflow_server import READY_WITHIN_S, as_team, mlflow_python
 from tests.units.node import Node, running_node, wait_for
 
+# Asked before anybody listens, httpcore leaves the socket to the collector, which closes it.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 BEST = best_level()
 API = "/api/2.0/mlflow"
 FILES_API = "/api/2.0/mlflow-artifacts/artifacts"
