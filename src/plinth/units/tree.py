@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 from plinth.units import kernel, processes
@@ -46,7 +47,7 @@ def why_ended(status: int | None) -> str | None:
     return f"exited with code {code}" if code else None
 
 
-class Tree:
+class Tree(ABC):
     """All processes that descend from this one, and how they are ended.
 
     `status`: with what the unit has ended, as of `waitpid`. `is_stopped`: somebody wanted its end
@@ -64,13 +65,13 @@ class Tree:
         self._wakeup = wakeup
         self._kills = 0
 
+    @abstractmethod
     def begin(self) -> dict[str, processes.Process]:
         """Start what runs from the first, which waits; return it for the unit's identity."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait(self) -> None:
         """Let it run; block until no process of the unit is left."""
-        raise NotImplementedError
 
     @property
     def reason(self) -> str | None:
@@ -88,13 +89,13 @@ class Tree:
                 return True
             self.ended(pid, status)
 
+    @abstractmethod
     def ended(self, pid: int, status: int) -> None:
         """Note the end of one process; it may be nobody's that is known."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leaders(self) -> Iterable[processes.Process]:
         """Return the processes that the unit itself started and that may live."""
-        raise NotImplementedError
 
     def sleep(
         self, others: Sequence[int] = (), until: float | None = None
