@@ -17,8 +17,14 @@ sources, folder, signature_json, keep_json, *sizes = sys.argv[1:]
 sys.path.insert(0, sources)
 
 from batchrunner.inputs import Signature, check_rows, needed  # noqa: E402
-from batchrunner.order import Hopeless  # noqa: E402
-from batchrunner.reader import index_file, open_file  # noqa: E402
+from batchrunner.order import Hopeless, InputFile, Order  # noqa: E402
+from batchrunner.reader import index_file, kept_types, open_file  # noqa: E402
+
+
+def order(keep: list[str]) -> Order:
+    """Return an order for all the files, which passes these columns on."""
+    files = tuple(InputFile(each.name, "", 0) for each in sorted(Path(folder).iterdir()))
+    return Order(folder, files, "", None, None, "auto", tuple(keep), 1, 1, "0", {})
 
 
 def read(path: Path, size: int) -> Any:
@@ -30,12 +36,12 @@ def read(path: Path, size: int) -> Any:
         found: dict[int, Any] = {}
         for batch in range(-(-index.rows // size)):
             rows = reader.read(batch, needed(signature, keep, reader.columns))
-            checked = check_rows(rows, signature, keep)
+            checked = check_rows(rows, signature, keep, kept_types(order(keep)))
             columns = {name: array.to_pylist() for name, array in checked.columns.items()}
-            others = {name: rows.column(name).to_pylist() for name in keep if name not in columns}
+            others = {name: array.to_pylist() for name, array in checked.kept.items()}
             for at, place in enumerate(checked.places):
                 values = {name: str(values[at]) for name, values in columns.items()}
-                kept = {name: values[checked.chosen[at]] for name, values in others.items()}
+                kept = {name: values[at] for name, values in others.items()}
                 assert found.setdefault(int(place), {**values, **kept}) is not None
             for row in checked.bad:
                 assert row.place not in found

@@ -114,6 +114,18 @@ class Stand:
         found: list[Json] = json.loads(done.stdout)
         return found
 
+    def types(self) -> list[list[str]]:
+        """Return the types of the output's columns, each set that any part has once."""
+        script = (
+            "import json, sys, pyarrow.parquet as pq, pathlib\n"
+            "parts = sorted(pathlib.Path(sys.argv[1]).glob('part-*'))\n"
+            "types = [[str(kind) for kind in pq.read_schema(part).types] for part in parts]\n"
+            "print(json.dumps(types))"
+        )
+        command = [self.python, "-c", script, str(self.work / "output")]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return [list(each) for each in dict.fromkeys(map(tuple, json.loads(done.stdout)))]
+
 
 def wait_until(seen: Any, what: str) -> None:
     """Poll until `seen()` is truthy."""

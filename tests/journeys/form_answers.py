@@ -99,11 +99,23 @@ def requests(inputs):
         }
 
 
+def too_large(request):
+    """Return the request with a number in it that single precision has not."""
+    for tensor in request["inputs"]:
+        if tensor["datatype"] == "FP64":
+            tensor["data"][0] = 1e300
+    return request
+
+
 def answers(model, inputs):
     """Return what the server would write for each request."""
     found = []
-    for request in requests(inputs):
-        answer = model.predict(model.feed(decode_request(json.dumps(request).encode())))
+    for request in (*requests(inputs), *map(too_large, requests(inputs))):
+        try:
+            answer = model.predict(model.feed(decode_request(json.dumps(request).encode())))
+        except ValueError as err:
+            found.append([["raised", type(err).__name__, [], [str(err)]]])
+            continue
         tensors = model.write(answer, [(name, False) for name in model.names(answer)])
         found.append([[t.name, t.datatype, list(t.shape), t.values] for t in tensors])
     return found

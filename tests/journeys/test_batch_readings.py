@@ -29,6 +29,12 @@ def put(name, columns, names=None):
 put("twice", [[1.0], [2.0]], ["x", "x"])
 put("other-twice", [[1.0], [2.0], [3.0]], ["x", "y", "y"])
 put("views", [pa.array(["1", "b"], pa.string_view())], ["x"])
+raw = pa.array([b"a", b"\\xff", b"b", None], pa.binary())
+text = pa.StringArray.from_buffers(4, *raw.buffers()[1:3], raw.buffers()[0])
+put("bytes", [pa.array([1.0, 2.0, 3.0, 4.0]), text], ["x", "k"])
+put("k1", [[1.0, 2.0], [5, None]], ["x", "k"])
+put("k2", [[1.0, 2.0, 3.0], ["6", "b", None]], ["x", "k"])
+put("k3", [[1.0], [datetime.date(2026, 1, 2)]], ["x", "k"])
 put("times", [[datetime.datetime(2026, 1, 2)]], ["x"])
 """
 
@@ -131,6 +137,8 @@ def test_parquet_of_other_types_is_refused_by_row_or_by_name(
     reads: Reads, python: Path, tmp_path: Path
 ) -> None:
     subprocess.run([python, "-c", PARQUET, str(tmp_path)], check=True)
+    for name in ("bytes", "k1", "k2", "k3"):
+        (tmp_path / f"{name}.parquet").unlink()
     found = reads({})
     assert found == {
         "twice.parquet": "`twice.parquet` has `x` more than once as the name of a column",
@@ -179,3 +187,67 @@ def test_quotes_of_csv_that_stand_wrong_count_for_their_row_alone(reads: Reads) 
     assert found["d.csv"] == [{"x": "1.0"}, {"x": "2.0"}]
     assert found["e.csv"] == [{"x": "1.0"}]
     assert found["f.csv"] == "`f.csv` has `x` more than once as the name of a column"
+
+
+def test_what_is_no_line_of_csv_to_all_programs_is_set_aside_and_never_lost(reads: Reads) -> None:
+    found = reads(
+        {
+            "a.csv": b"x,said\n1,a\n2,b\r3,c\n4,d\n",
+            "b.csv": b"x,said\n1,a\xff\n2,b,c\n3,d\n\xff4,e\n",
+            "c.csv": b'\xef\xbb\xbf"x\ny",x\n1,2\n',
+            "d.csv": b"   \n\r\nx,said\n1,a\n  \r\n2,b\r\n \n",
+            "e.csv": b"\xef\xbb\xbf\nx\n1\n",
+            "f.csv": b'x,said\n1,a\n\xef\xbb\xbf"2",b\n3,c\n',
+        }
+    )
+    assert found["a.csv"] == [
+        {"x": "1.0"},
+        "error: not a row of CSV: a CR stands alone in it; lines must end with LF, or CR and LF",
+        {"x": "4.0"},
+    ]
+    assert found["b.csv"] == [
+        {"x": "1.0"},
+        "error: has 3 values, the header has 2",
+        {"x": "3.0"},
+        "error: `x` is not UTF-8",
+    ]
+    assert found["c.csv"] == [{"x": "2.0"}]
+    assert found["d.csv"] == [{"x": "1.0"}, {"x": "2.0"}]
+    assert found["e.csv"] == [{"x": "1.0"}]
+    assert [type(row) for row in found["f.csv"]] == [dict, str, dict]
+
+
+def test_a_text_of_parquet_that_is_none_is_set_aside_alone(
+    reads: Reads, python: Path, tmp_path: Path
+) -> None:
+    subprocess.run([python, "-c", PARQUET, str(tmp_path)], check=True)
+    found = reads({}, keep=["k"])
+    assert found["bytes.parquet"] == [
+        {"x": "1.0", "k": "a"},
+        "error: `k` is not UTF-8",
+        {"x": "3.0", "k": "b"},
+        {"x": "4.0", "k": None},
+    ]
+    assert reads({})["bytes.parquet"] == [{"x": f"{number}.0"} for number in (1, 2, 3, 4)]
+
+
+def test_what_is_kept_has_the_type_of_the_first_file_that_has_it(
+    reads: Reads, python: Path, tmp_path: Path
+) -> None:
+    subprocess.run([python, "-c", PARQUET, str(tmp_path)], check=True)
+    first = {"a.csv": b"x,other\n1,2\n", "z.csv": b"x,k\n1,7\n2,8.5\n"}
+    # `bytes` comes before the others, and its `k` is a text.
+    (tmp_path / "bytes.parquet").unlink()
+    found = reads(first, keep=["k"])
+    assert found["k1.parquet"] == [{"x": "1.0", "k": 5}, {"x": "2.0", "k": None}]
+    assert found["k2.parquet"] == [
+        {"x": "1.0", "k": 6},
+        "error: `k`: `b` is string and not int64, as in the first file that has `k`",
+        {"x": "3.0", "k": None},
+    ]
+    (one,) = found["k3.parquet"]
+    assert one.startswith("error: `k`: `2026-01-02` is date32[day] and not int64")
+    assert found["z.csv"][0] == {"x": "1.0", "k": 7}
+    assert found["z.csv"][1].startswith("error: `k`: `8.5` is string and not int64")
+    (tmp_path / "k1.parquet").unlink()
+    assert [row["k"] for row in reads({}, keep=["k"])["k2.parquet"]] == ["6", "b", None]

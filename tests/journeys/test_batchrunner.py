@@ -103,14 +103,39 @@ def test_a_model_that_answers_the_same_as_onnx_runs_as_onnx(make: Make, model: s
     assert (stand.manifest["rows"], stand.manifest["answered"]) == (2000, 2000)
     rows = stand.rows()
     assert [row["id"] for row in rows] == list(range(2000))
+    types = stand.types()
     shutil.rmtree(stand.work)
     (stand.work.parent / "order.json").unlink()
     stand.options["form"] = "pyfunc"
     assert stand.run()[0] == 0
+    assert stand.types() == types
     for one, other in zip(rows, stand.rows(), strict=True):
         assert list(one) == list(other)
         for name in [each for each in one if each.startswith("prediction")]:
             assert one[name] == pytest.approx(other[name], abs=1e-5, rel=1e-4)
+
+
+def test_numbers_that_onnx_has_not_are_set_aside_with_what_to_do(make: Make) -> None:
+    text = "carrier,distance,temp\nA,100,1\nB,1e300,1\nC,200,inf\nD,300,\nE,-1e39,2\n"
+    stand = make("counts", {"a.csv": text}, form="auto", error_threshold="80%")
+    code, said = stand.run()
+    assert code == 0, said
+    assert stand.manifest["form"]["form"] == "onnx", stand.manifest["form"]
+    assert [row["input_row"] for row in stand.rows()] == [1, 4]
+    first, *_ = (row["error"] for row in stand.rows("quarantine"))
+    assert first == (
+        "`distance`: `1e+300` is no number that the model's ONNX form takes (32 bits, finite); "
+        "with `form: pyfunc` the model itself is asked"
+    )
+
+
+def test_all_parts_have_the_types_of_the_signature(make: Make) -> None:
+    text = csv_of(4, {1: "none", 3: "none"})
+    stand = make("careful", {"a.csv": text}, mini_batch=1, keep=["x"])
+    code, said = stand.run()
+    assert code == 0, said
+    assert [row["y"] for row in stand.rows()] == [0.0, None, 4.0, None]
+    assert stand.types() == [["string", "int64", "double", "double"]]
 
 
 def test_the_model_server_answers_alike_in_both_forms(

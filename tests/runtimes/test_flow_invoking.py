@@ -145,6 +145,16 @@ def test_what_a_file_names_is_served_as_what_it_is(module: str) -> None:
         load_app(".", f"{module}:number", traces)
 
 
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt()", "asyncio.CancelledError('x')"])
+def test_what_would_end_the_loop_that_waits_comes_as_an_error_of_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: str
+) -> None:
+    (tmp_path / "flow_raises.py").write_text(f"import asyncio\nraise {raised}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ImportError, match=r"the flow's code raised (Keyb|Cancelled)"):
+        load_app(".", "flow_raises:app", Traces("answers"))
+
+
 class Invoked:
     def invoke(self, given: Any) -> Any:
         return given

@@ -169,7 +169,7 @@ def _workspaces(
         run = session_of(connection, each)
         is_open = run is not None and run.phase is Phase.RUNNING and each.desired == "run"
         socket = str(socket_of(context, run.id, 0)) if run is not None and is_open else None
-        yield WorkspaceRoute(each.name, socket, *visitors_of(each, grants))
+        yield WorkspaceRoute(each.name, socket, *visitors_of(connection, each, grants))
 
 
 def _writers(team: str, grants: list[Grant]) -> Writers:

@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 
 from plinth.control.identities import MintedKey
 from plinth.control.members import add_member, remove_member, set_role
-from plinth.control.workspaces.visits import keys_to_leave
+from plinth.control.workspaces.visits import keys_to_leave, visitors_of
 from plinth.domain.access import Principal, Role
-from plinth.store.identities import find_member, revoke_key
+from plinth.store.identities import find_member, list_grants, load_actor, revoke_key
 from tests.control.plane import TEAM, Plane
-from tests.control.workspaces.session import opened, workspace
+from tests.control.workspaces.session import opened, until_open, until_stopped, workspace
 
 
 def member(plane: Plane, connection: Connection, name: str) -> MintedKey:
@@ -36,6 +36,12 @@ def principal(connection: Connection, name: str) -> Principal:
 def leaving(plane: Plane, *keys: str) -> tuple[str, ...]:
     with plane.database.read() as connection:
         return keys_to_leave(connection, workspace(plane), keys, plane.clock.now())
+
+
+def visitors(plane: Plane) -> object:
+    with plane.database.read() as connection:
+        grants = [stored.grant for stored in list_grants(connection)]
+        return visitors_of(connection, workspace(plane), grants)
 
 
 def removed(plane: Plane, connection: Connection, _key: str) -> None:
@@ -76,6 +82,26 @@ def test_an_expired_key_and_one_that_never_was_have_to_leave(plane: Plane) -> No
     plane.clock.advance(timedelta(days=1, seconds=1).total_seconds())
     assert leaving(plane, ann) == (ann,)
     assert leaving(plane) == ()
+
+
+@pytest.mark.parametrize("lose", [removed, made_a_viewer])
+def test_what_nobody_may_visit_any_more_is_stopped_and_keeps_its_name(
+    plane: Plane, lose: Callable[[Plane, Connection, str], None]
+) -> None:
+    with plane.write() as connection:
+        bob = member(plane, connection, "bob").key.id
+        holder = load_actor(connection, principal(connection, "bob").id, bob)
+    plane.open(by=holder)
+    until_open(plane)
+    plane.says(busy=("a cell",), visitors=[bob])
+    plane.step(10)
+    assert visitors(plane) == ((workspace(plane).owner,), ())
+    with plane.write() as connection:
+        lose(plane, connection, bob)
+    assert visitors(plane) == ((), ())
+    found = until_stopped(plane, "OwnerLeft")
+    assert f"may not write in team `{TEAM}` any more" in found.message
+    assert found.desired == "stop"
 
 
 def test_one_that_is_not_shared_is_for_its_owner_only(plane: Plane) -> None:

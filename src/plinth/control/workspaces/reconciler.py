@@ -17,7 +17,7 @@ from plinth.control.preparation import socket_of
 from plinth.control.runs.service import forget_files, is_metered
 from plinth.control.workspaces.idle import Verdict, judge
 from plinth.control.workspaces.probe import Seen, Silent, ask, send_away
-from plinth.control.workspaces.visits import keys_to_leave
+from plinth.control.workspaces.visits import is_orphan, keys_to_leave
 from plinth.domain.run import Phase
 from plinth.kit.errors import PlinthError, Temporary
 from plinth.store import tables
@@ -48,10 +48,14 @@ _SHOWN_EVERY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceState:
-    """A workspace, the run of its session, and, while it is deleted, all its runs."""
+    """A workspace, the run of its session, and, while it is deleted, all its runs.
+
+    `is_orphan`: it is wanted open, and nobody may visit it any more.
+    """
 
     workspace: StoredWorkspace
     run: StoredRun | None
+    is_orphan: bool = False
     ended: tuple[tuple[StoredRun, tuple[Attempt, ...]], ...] = ()
 
 
@@ -82,13 +86,14 @@ class WorkspaceReconciler:
         runs = list_sessions(connection, workspace.team, key)
         run = next((each for each in runs if each.id == workspace.run), None)
         if workspace.desired != "delete":
-            return WorkspaceState(workspace, run)
+            is_wanted = workspace.desired == "run"
+            return WorkspaceState(workspace, run, is_wanted and is_orphan(connection, workspace))
         ended = [
             (each, tuple(list_attempts(connection, [each.id])))
             for each in runs
             if each.phase.is_final
         ]
-        return WorkspaceState(workspace, run, tuple(ended))
+        return WorkspaceState(workspace, run, ended=tuple(ended))
 
     def work(self, state: WorkspaceState, claim: Claim) -> Outcome:
         """Do the next step: look at an open session, or see a stopped one to its end."""
@@ -97,6 +102,8 @@ class WorkspaceReconciler:
             return self._wind_down(state, claim)
         if run is None or run.phase.is_final:
             return self._ended(state)
+        if state.is_orphan:
+            return self._leave_to_nobody(state, run)
         if run.phase is not Phase.RUNNING or run.reason != "Ready":
             return self._to(state, "Starting", run.message, _SOON_S)
         return self._look(state, run)
@@ -137,6 +144,13 @@ class WorkspaceReconciler:
             columns=columns,
             also=self._stop(run),
         )
+
+    def _leave_to_nobody(self, state: WorkspaceState, run: StoredRun) -> Outcome:
+        """End a session that nobody may see: what runs in it holds a key of the team."""
+        team = state.workspace.team
+        message = f"its owner may not write in team `{team}` any more; the files stay"
+        columns: dict[str, Any] = {"desired": "stop"}
+        return self._to(state, "OwnerLeft", message, _SOON_S, columns=columns, also=self._stop(run))
 
     def _see(self, workspace: StoredWorkspace, run: StoredRun) -> Seen | None:
         """Ask what goes on; who is there and may not be any more has to leave."""

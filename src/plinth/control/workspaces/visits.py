@@ -13,17 +13,33 @@ from sqlalchemy import Connection
 from plinth.access.rbac import writers_of
 from plinth.domain.access import Actor, Grant
 from plinth.kit.errors import NotFound
-from plinth.store.identities import find_key, list_grants, load_actor
+from plinth.store.identities import find_key, find_member_by_id, list_grants, load_actor
 from plinth.store.workspaces import StoredWorkspace
+
+Visitors = tuple[tuple[str, ...], tuple[str, ...]]
+NOBODY: Visitors = ((), ())
 
 
 def visitors_of(
-    workspace: StoredWorkspace, grants: Iterable[Grant]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the principals, and the whole teams, that the gateway lets in."""
+    connection: Connection, workspace: StoredWorkspace, grants: Iterable[Grant]
+) -> Visitors:
+    """Return the principals, and the whole teams, that the gateway lets in.
+
+    Owners too only as long as they may write in the workspace's team.
+    """
+    principals, teams = writers_of(workspace.team, grants)
     if workspace.workload.shared:
-        return writers_of(workspace.team, grants)
-    return (workspace.owner,), ()
+        return principals, teams
+    owner = find_member_by_id(connection, workspace.owner)
+    if owner is None or (owner.id not in principals and owner.team not in teams):
+        return NOBODY
+    return (owner.id,), ()
+
+
+def is_orphan(connection: Connection, workspace: StoredWorkspace) -> bool:
+    """Tell whether nobody may visit a workspace any more."""
+    grants = [stored.grant for stored in list_grants(connection)]
+    return visitors_of(connection, workspace, grants) == NOBODY
 
 
 def keys_to_leave(
@@ -33,7 +49,7 @@ def keys_to_leave(
     if not keys:
         return ()
     grants = [stored.grant for stored in list_grants(connection)]
-    principals, teams = visitors_of(workspace, grants)
+    principals, teams = visitors_of(connection, workspace, grants)
     holders = {key: _holder(connection, key, now) for key in keys}
     return tuple(
         key

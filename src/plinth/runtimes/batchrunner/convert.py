@@ -12,6 +12,7 @@ import importlib.metadata
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +95,28 @@ def _all_samples(order: Order, reference: PyfuncModel) -> list[Checked]:
     """Return rows to compare both forms on. Raises Unsuitable where there are none."""
     example = _example(order, reference)
     own = [] if example is None else _checked(example, reference.signature)
-    samples = [*own, *_samples(order, reference.signature)]
+    found = (_within(sample) for sample in (*own, *_samples(order, reference.signature)))
+    samples = [sample for sample in found if sample.count]
     if not samples:
         raise Unsuitable("there are no rows to compare both forms on")
     if example is not None and sum(sample.count for sample in samples) < _FEW:
         for table in varied(example, reference.signature):
             samples += _checked(table, reference.signature)
     return samples
+
+
+def _within(sample: Checked) -> Checked:
+    """Leave out the rows with a number that ONNX is not asked about: see `BeyondForm`."""
+    fit = np.ones(sample.count, dtype=bool)
+    for array in sample.columns.values():
+        if pa.types.is_floating(array.type):
+            with np.errstate(over="ignore"):
+                fit &= ~np.isinf(array.to_numpy(zero_copy_only=False).astype(np.float32))
+    if fit.all():
+        return sample
+    some = np.flatnonzero(fit)
+    columns = {name: array.take(pa.array(some)) for name, array in sample.columns.items()}
+    return replace(sample, columns=columns, kept={}, chosen=some, places=some)
 
 
 def _estimator(model: Path) -> tuple[Any, str]:

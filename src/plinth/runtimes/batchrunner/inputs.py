@@ -6,7 +6,7 @@ are wrong are set aside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from .json_rows import JsonRows, as_said, natural
 from .order import Hopeless
 from .rows import BadRow, Rows
 
-_TYPES = {
+# By MLflow's name of a type.
+TYPES = {
     "double": pa.float64(),
     "float": pa.float32(),
     "long": pa.int64(),
@@ -73,9 +74,13 @@ class Signature:
 
 @dataclass(frozen=True)
 class Checked:
-    """Rows that fit: `columns` in the signature's order; `chosen`: their places in the table."""
+    """Rows that fit: `columns` in the signature's order; `chosen`: their places in the table.
+
+    `kept`: the columns that are passed on and are none of the model's.
+    """
 
     columns: dict[str, pa.Array]
+    kept: dict[str, pa.Array]
     chosen: Any
     places: Any
     bad: tuple[BadRow, ...]
@@ -98,8 +103,16 @@ def needed(signature: Signature, keep: Sequence[str], names: Sequence[str]) -> l
     return [name for name in names if name in wanted] if required.issubset(names) else None
 
 
-def check_rows(rows: Rows | JsonRows, signature: Signature, keep: Sequence[str]) -> Checked:
-    """Return the rows that fit the signature, and those that do not with the reason."""
+def check_rows(
+    rows: Rows | JsonRows,
+    signature: Signature,
+    keep: Sequence[str],
+    kept_types: Mapping[str, pa.DataType] | None = None,
+) -> Checked:
+    """Return the rows that fit the signature, and those that do not with the reason.
+
+    `kept_types`: the types that kept columns have in all parts, as far as that is known.
+    """
     wanted = _wanted(rows.names, signature, keep)
     names = (*(each.name for each in wanted if each.required), *keep)
     lacking = [name for name in names if name not in rows.names]
@@ -110,13 +123,20 @@ def check_rows(rows: Rows | JsonRows, signature: Signature, keep: Sequence[str])
     for each in wanted:
         if each.name in rows.names:
             columns[each.name] = _column(rows, each, errors)
+    kept = {
+        name: _kept_column(rows.column(name), name, (kept_types or {}).get(name), errors)
+        for name in keep
+        if name not in columns and name in rows.names
+    }
     chosen = np.array([at for at in range(len(rows.places)) if at not in errors], dtype=np.int64)
     bad = [BadRow(rows.places[at], errors[at], rows.content(at)) for at in sorted(errors)]
     places = np.asarray(rows.places, dtype=np.int64)
     if errors:
-        columns = {name: array.take(pa.array(chosen)) for name, array in columns.items()}
+        fit = pa.array(chosen)
+        columns = {name: array.take(fit) for name, array in columns.items()}
+        kept = {name: array.take(fit) for name, array in kept.items()}
         places = places[chosen]
-    return Checked(columns, chosen, places, (*rows.bad, *bad))
+    return Checked(columns, kept, chosen, places, (*rows.bad, *bad))
 
 
 def _wanted(given: Sequence[str], signature: Signature, keep: Sequence[str]) -> tuple[Wanted, ...]:
@@ -138,7 +158,7 @@ def _without(rows: Rows | JsonRows, lacking: Sequence[str]) -> Checked:
     error = f"the file has no column {names}; it has {has or 'none'}"
     bad = [BadRow(place, error, rows.content(at)) for at, place in enumerate(rows.places)]
     none = np.array([], dtype=np.int64)
-    return Checked({}, none, none, (*rows.bad, *bad))
+    return Checked({}, {}, none, none, (*rows.bad, *bad))
 
 
 def _column(rows: Rows | JsonRows, wanted: Wanted, errors: dict[int, str]) -> pa.Array:
@@ -148,6 +168,32 @@ def _column(rows: Rows | JsonRows, wanted: Wanted, errors: dict[int, str]) -> pa
     else:
         found = _of_array(_one_array(rows.column(wanted.name)), wanted, errors)
     return _without_missing(found, wanted, errors)
+
+
+def _kept_column(
+    column: pa.Array | pa.ChunkedArray,
+    name: str,
+    target: pa.DataType | None,
+    errors: dict[int, str],
+) -> pa.Array:
+    """Return a column in the type that it has in all parts; rows that have another are noted."""
+    array = _one_array(column) if isinstance(column, pa.ChunkedArray) else column
+    if target is None or array.type == target:
+        return array
+    try:
+        return array.cast(target)
+    except pa.ArrowException:
+        pass
+    values: list[Any] = []
+    for at in range(len(array)):
+        one = array.slice(at, 1)
+        try:
+            values.append(one.cast(target)[0].as_py())
+        except pa.ArrowException:
+            values.append(None)
+            said = f"`{name}`: `{str(one[0].as_py())[:_SHOWN]}` is {array.type} and not {target}"
+            errors.setdefault(at, f"{said}, as in the first file that has `{name}`")
+    return pa.array(values, target)
 
 
 def _of_values(values: Sequence[Any], wanted: Wanted, errors: dict[int, str]) -> pa.Array:
@@ -166,7 +212,7 @@ def _of_values(values: Sequence[Any], wanted: Wanted, errors: dict[int, str]) ->
         except (pa.ArrowException, ValueError, OverflowError):
             found.append(None)
             _note(at, as_said(value), wanted, errors)
-    return pa.array(found, _TYPES[wanted.type])
+    return pa.array(found, TYPES[wanted.type])
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:
@@ -191,7 +237,7 @@ def _of_array(array: pa.Array, wanted: Wanted, errors: dict[int, str]) -> pa.Arr
         except (pa.ArrowException, ValueError):
             values.append(None)
             _note(at, str(one[0].as_py()), wanted, errors)
-    return pa.array(values, _TYPES[wanted.type])
+    return pa.array(values, TYPES[wanted.type])
 
 
 def _note(at: int, said: str, wanted: Wanted, errors: dict[int, str]) -> None:
@@ -204,7 +250,7 @@ def _cast(array: pa.Array, wanted: Wanted) -> pa.Array:
 
     Arrow would read a number as a time, a time as a number, and both as true.
     """
-    target, types = _TYPES[wanted.type], pa.types
+    target, types = TYPES[wanted.type], pa.types
     if types.is_string_view(array.type) or types.is_large_string(array.type):
         array = array.cast(pa.string())
     if array.type == target or types.is_null(array.type):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from .inputs import Signature, Wanted, to_numpy
+from .inputs import TYPES, Signature, Wanted, to_numpy
 from .order import Hopeless
 
 # Telemetry of the model's libraries stays off unless somebody turned it on.
@@ -23,12 +23,17 @@ _OUTPUT = "prediction"
 _FATAL = 4
 # MLflow's type of a tensor's elements that a matrix of numbers may be read as.
 _MATRIX_KINDS = "fiu"
+_PLAIN_KINDS = "biuf"
 
 
 class Model(Protocol):
     """A loaded model."""
 
     signature: Signature
+
+    def type_of(self, name: str, /) -> pa.DataType | None:
+        """Return the type of this column of its answers, where that is known beforehand."""
+        ...
 
     def predict(self, columns: dict[str, pa.Array], rows: int) -> dict[str, Any]:
         """Return the answer as arrays of `rows` rows by name. Raises whatever the model raises."""
@@ -61,10 +66,19 @@ class OnnxModel:
         self._output, self._names = form["output"], form["names"]
         self._types: dict[str, str] = form["types"]
         self._matrix: str | None = form["matrix"]
+        # As the model itself answers; None in forms that were found by an older Plinth.
+        self._answered: pa.DataType | None = _arrow_type(form.get("answer", {}).get("dtype"))
+
+    def type_of(self, _name: str, /) -> pa.DataType | None:
+        """See `Model`."""
+        return self._answered
 
     def predict(self, columns: dict[str, pa.Array], rows: int) -> dict[str, Any]:
         """See `Model`."""
-        answer = self._session.run([self._output], self._feed(columns, rows))[0]
+        # What is too large for 32 bits is seen in what came of it.
+        with np.errstate(over="ignore"):
+            feed = self._feed(columns, rows)
+        answer = self._session.run([self._output], feed)[0]
         return named(answer, self._names)
 
     def _feed(self, columns: dict[str, pa.Array], rows: int) -> dict[str, Any]:
@@ -72,6 +86,10 @@ class OnnxModel:
             matrix = np.empty((rows, len(columns)), dtype=np.float32)
             for at, array in enumerate(columns.values()):
                 matrix[:, at] = array.to_numpy(zero_copy_only=False)
+            if np.isinf(matrix).any():
+                at = int(np.flatnonzero(np.isinf(matrix).any(axis=0))[0])
+                name = list(columns)[at]
+                raise _beyond(name, columns[name], matrix[:, at])
             return {self._matrix: matrix}
         feed = {}
         for name, kind in self._types.items():
@@ -82,8 +100,10 @@ class OnnxModel:
             elif kind == "string":
                 feed[name] = to_numpy(array.fill_null("")).reshape(rows, 1)
             else:
-                values = array.to_numpy(zero_copy_only=False)
-                feed[name] = values.astype(_dtype(kind), copy=False).reshape(rows, 1)
+                values = array.to_numpy(zero_copy_only=False).astype(_dtype(kind), copy=False)
+                if kind == "float" and np.isinf(values).any():
+                    raise _beyond(name, array, values)
+                feed[name] = values.reshape(rows, 1)
         return feed
 
 
@@ -101,6 +121,11 @@ class PyfuncModel:
         self.signature = signature_of(found)
         outputs = found.outputs
         self.names = [str(item.name) for item in outputs.inputs if item.name] if outputs else []
+        self._types = _output_types(outputs) if outputs else {}
+
+    def type_of(self, name: str, /) -> pa.DataType | None:
+        """See `Model`."""
+        return self._types.get(name, self._types.get(""))
 
     def predict(self, columns: dict[str, pa.Array], rows: int) -> dict[str, Any]:
         """See `Model`."""
@@ -144,8 +169,20 @@ class PyfuncModel:
         return found
 
 
+class BeyondForm(ValueError):
+    """A number that the model takes and its ONNX form does not."""
+
+
 class NotRowByRow(ValueError):
     """The model's answer has another number of rows than its input."""
+
+
+def _beyond(name: str, array: pa.Array, read: Any) -> BeyondForm:
+    said = array[int(np.flatnonzero(np.isinf(read))[0])].as_py()
+    return BeyondForm(
+        f"`{name}`: `{said}` is no number that the model's ONNX form takes (32 bits, finite); "
+        "with `form: pyfunc` the model itself is asked"
+    )
 
 
 def signature_of(signature: Any) -> Signature:
@@ -175,6 +212,22 @@ def named(answer: Any, names: list[str]) -> dict[str, Any]:
     if answer.ndim == 2:
         return {f"{one}_{at}": answer[:, at] for at in range(answer.shape[1])}
     return {one: answer}
+
+
+def _output_types(outputs: Any) -> dict[str, pa.DataType]:
+    """Return the types of an answer's columns by name; by no name that of all of them."""
+    if outputs.is_tensor_spec():
+        found = {str(item.name or ""): _arrow_type(str(item.type)) for item in outputs.inputs}
+    else:
+        kinds = {str(item.name or ""): getattr(item.type, "name", "") for item in outputs.inputs}
+        found = {name: TYPES.get(str(kind)) for name, kind in kinds.items()}
+    return {name: kind for name, kind in found.items() if kind is not None}
+
+
+def _arrow_type(dtype: str | None) -> pa.DataType | None:
+    if dtype is None or np.dtype(dtype).kind not in _PLAIN_KINDS:
+        return None
+    return pa.from_numpy_dtype(np.dtype(dtype))
 
 
 def _wanted(item: Any) -> Wanted:

@@ -18,9 +18,16 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from .json_rows import JsonRows, first_names, json_rows
-from .order import Hopeless, InputFile
-from .records import Unreadable, csv_records, header_names, index_records, json_records
-from .rows import BadRow, Rows, shown
+from .order import Hopeless, InputFile, Order
+from .records import (
+    Unreadable,
+    csv_records,
+    fields_of,
+    header_names,
+    index_records,
+    json_records,
+)
+from .rows import BadRow, Rows, is_text, only_text, shown
 from .work import Index, rows_of
 
 _PIECE_BYTES = 1 << 20
@@ -70,6 +77,43 @@ def open_file(path: Path, index: Index, size: int) -> ParquetRows | TextRows:
     return TextRows(path, index, size)
 
 
+def kept_types(order: Order) -> dict[str, pa.DataType | None]:
+    """Return the type of each column that is passed on: that of the first file that has it.
+
+    None where none has it. Whoever asks, and however often, gets the same.
+    """
+    found: dict[str, pa.DataType | None] = dict.fromkeys(order.keep)
+    for number in range(len(order.files)):
+        if all(found.values()):
+            break
+        for name, kind in _types_in(order.path_of(number)).items():
+            if name in found and found[name] is None and not pa.types.is_null(kind):
+                found[name] = kind
+    return found
+
+
+def _types_in(path: Path) -> dict[str, pa.DataType]:
+    if path.stat().st_size == 0:
+        return {}
+    try:
+        if path.suffix.lower() in _PARQUET:
+            return {field.name: _plain(field.type) for field in pq.read_schema(path)}
+        with path.open("rb") as stream:
+            is_csv = path.suffix.lower() in _CSV
+            first = next(csv_records(stream) if is_csv else json_records(stream), b"")
+        return dict.fromkeys(header_names(first) if is_csv else first_names(first), pa.string())
+    except (Unreadable, pa.ArrowException, OSError):
+        # Who reads this file says so.
+        return {}
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    is_other_text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return pa.string() if is_other_text else kind
+
+
 class ParquetRows:
     """Reads mini-batches of a Parquet file; each row group is decoded once when read in order."""
 
@@ -95,7 +139,7 @@ class ParquetRows:
                 continue
             table = self._read_group(group, columns)
             parts.append(table.slice(max(0, start - first), min(stop, end) - max(start, first)))
-        return Rows(pa.concat_tables(parts), range(start, stop), ())
+        return only_text(pa.concat_tables(parts), range(start, stop))
 
     def _read_group(self, group: int, columns: Sequence[str] | None) -> pa.Table:
         if self._group is None or self._group[0] != group:
@@ -171,28 +215,34 @@ class TextRows:
     def _row_by_row(self, content: bytes, first: int, columns: Sequence[str] | None) -> Rows:
         bad, places, kept = [], [], []
         chosen = [at for at, name in enumerate(self.columns) if columns is None or name in columns]
-        for place, record in enumerate(csv_records(io.BytesIO(content)), first):
-            values, why = self._values(record)
+        for place, record in enumerate(csv_records(io.BytesIO(content), at_start=False), first):
+            values, why = self._values(record, chosen)
             if why:
                 bad.append(BadRow(place, why, shown(record)))
                 continue
             places.append(place)
             kept.append(values)
-        arrays = [pa.array([row[at] for row in kept], pa.string()) for at in chosen]
+        arrays = [pa.array(column, pa.string()) for column in _turned(kept, len(chosen))]
         names = [self.columns[at] for at in chosen]
         return Rows(pa.table(dict(zip(names, arrays))), places, tuple(bad))  # noqa: B905 - as many
 
-    def _values(self, record: bytes) -> tuple[list[str], str]:
+    def _values(self, record: bytes, chosen: Sequence[int]) -> tuple[list[str], str]:
+        """Return the chosen values, or why there are none. What is not read may hold any bytes."""
         try:
-            text = record.decode()
-            values = next(csv.reader(io.StringIO(text.rstrip("\r\n"), newline=""), strict=True))
-        except UnicodeDecodeError as err:
-            return [], f"byte {err.start + 1} is not UTF-8"
-        except (csv.Error, StopIteration) as err:
+            fields = fields_of(record.decode(errors="surrogateescape"), strict=True)
+        except (csv.Error, Unreadable) as err:
             return [], f"not a row of CSV: {err}"
-        if len(values) != len(self.columns):
-            return [], f"has {len(values)} values, the header has {len(self.columns)}"
+        if len(fields) != len(self.columns):
+            return [], f"has {len(fields)} values, the header has {len(self.columns)}"
+        values = [fields[at] for at in chosen]
+        for at, value in zip(chosen, values):  # noqa: B905 - as many
+            if not is_text(value):
+                return [], f"`{self.columns[at]}` is not UTF-8"
         return values, ""
+
+
+def _turned(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
+    return [[row[at] for row in rows] for at in range(width)]
 
 
 def _only_once(file: str, names: Sequence[str], wanted: Sequence[str] | None) -> None:

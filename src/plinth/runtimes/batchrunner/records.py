@@ -13,6 +13,7 @@ from typing import BinaryIO
 from .work import Index
 
 _QUOTE = ord(b'"')
+_MARK = b"\xef\xbb\xbf"
 # A quote that is never closed would make one row of the rest of the file.
 LONGEST_RECORD_BYTES = 16_000_000
 
@@ -21,25 +22,29 @@ class Unreadable(ValueError):
     """The file has no rows that can be told apart; the message says why."""
 
 
-def csv_records(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the records of a CSV file as they stand, the header first, with their line ends."""
+def csv_records(stream: BinaryIO, *, at_start: bool = True) -> Iterator[bytes]:
+    """Yield the records of a CSV file as they stand, the header first, with their line ends.
+
+    `at_start`: the stream begins where the file does, where a byte order mark may stand.
+    """
     parts: list[bytes] = []
     size, is_open, began = 0, False, 1
     for number, line in enumerate(stream, 1):
-        if not is_open and not line.strip():
+        text = line.removeprefix(_MARK) if at_start and number == 1 else line
+        if not is_open and not text.strip():
             # Its bytes belong to the record before, so that offsets add up.
             parts.append(line)
             size += len(line)
             continue
-        if not is_open and any(part.strip() for part in parts):
+        if not is_open and _has_text(parts):
             yield b"".join(parts)
             parts, size = [], 0
         if not is_open:
             began = number
         parts.append(line)
         size += len(line)
-        if b'"' in line:
-            is_open = _is_open(line, is_open)
+        if b'"' in text:
+            is_open = _is_open(text, is_open)
         if is_open and size > LONGEST_RECORD_BYTES:
             raise Unreadable(
                 f"the row of line {began:,} opens a quote that is not closed within "
@@ -47,17 +52,38 @@ def csv_records(stream: BinaryIO) -> Iterator[bytes]:
             )
     if is_open:
         raise Unreadable(f"the row of line {began:,} opens a quote that is never closed")
-    if any(part.strip() for part in parts):
+    if _has_text(parts):
         yield b"".join(parts)
+
+
+def fields_of(text: str, *, strict: bool) -> list[str]:
+    """Return the fields of one record, which may have empty lines behind it.
+
+    Raises csv.Error for what is no record or, `strict`, has a quote in a wrong place; and
+    Unreadable where a CR alone stands in it, which some programs take for the end of a line.
+    """
+    body, _, rest = text.rpartition("\n")
+    while body and not rest.strip():
+        text = body
+        body, _, rest = text.rpartition("\n")
+    lines = list(csv.reader(io.StringIO(text.removesuffix("\r"), newline=""), strict=strict))
+    if len(lines) > 1:
+        raise Unreadable("a CR stands alone in it; lines must end with LF, or CR and LF")
+    return lines[0] if lines else []
 
 
 def header_names(record: bytes) -> tuple[str, ...]:
     """Return the names in a header. Raises Unreadable where the file's lines end with CR alone."""
-    text = record.decode("utf-8-sig", errors="replace").strip("\r\n")
-    lines = list(csv.reader(io.StringIO(text, newline="")))
-    if len(lines) > 1:
-        raise Unreadable("its lines end with CR alone; they must end with LF, or CR and LF")
-    return tuple(lines[0]) if lines else ()
+    text = record.decode("utf-8-sig", errors="replace")
+    first, _, rest = text.partition("\n")
+    while rest and not first.strip():
+        text = rest
+        first, _, rest = text.partition("\n")
+    try:
+        return tuple(fields_of(text, strict=False))
+    except Unreadable as err:
+        why = "its lines end with CR alone; they must end with LF, or CR and LF"
+        raise Unreadable(why) from err
 
 
 def json_records(stream: BinaryIO) -> Iterator[bytes]:
@@ -86,6 +112,10 @@ def index_records(number: int, records: Iterator[bytes], size: int, *, header: b
         position += len(record)
     rows = max(rows, 0)
     return Index(number, rows, (*offsets, position) if rows else ())
+
+
+def _has_text(parts: list[bytes]) -> bool:
+    return any(part.removeprefix(_MARK).strip() for part in parts)
 
 
 def _is_open(line: bytes, is_open: bool) -> bool:

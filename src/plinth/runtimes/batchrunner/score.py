@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 from .inputs import Checked, check_rows
 from .json_rows import JsonRows
 from .order import CONTENT_COLUMN, ERROR_COLUMN, FILE_COLUMN, ROW_COLUMN, Hopeless
-from .predictors import Model, NotRowByRow
+from .predictors import BeyondForm, Model, NotRowByRow
 from .rows import BadRow, Rows
 
 _ERROR_LENGTH = 500
+# By the name of each column that is passed on.
+KeptTypes = Mapping[str, "pa.DataType | None"]
 
 
 class TooManyErrors(Exception):
@@ -32,25 +34,27 @@ class Scored:
 
 
 def score(
-    rows: Rows | JsonRows, model: Model, keep: Sequence[str], file_name: str, budget: int
+    rows: Rows | JsonRows, model: Model, kept: KeptTypes, file_name: str, budget: int
 ) -> Scored:
     """Return what is to be written of a mini-batch.
 
-    `budget`: how many rows may fail. Raises TooManyErrors as soon as more did, Hopeless when the
+    `kept`: the columns that are passed on, with their types where these are known. `budget`: how
+    many rows may fail. Raises TooManyErrors as soon as more did, Hopeless when the
     model does not answer row by row.
     """
-    checked = check_rows(rows, model.signature, keep)
+    checked = check_rows(rows, model.signature, tuple(kept), kept)
     bad = list(checked.bad)
     _hold(bad, budget, file_name)
 
     def hold() -> None:
         _hold(bad, budget, file_name)
 
-    answers, kept = _answer(checked, rows, model, bad, hold)
+    answers, answered = _answer(checked, rows, model, bad, hold)
     output = None
-    if len(kept):
-        kept_columns = _kept(checked, rows, kept, keep)
-        output = _output(checked.places[kept], kept_columns, answers, file_name)
+    if len(answered):
+        columns = _kept(checked, answered, tuple(kept))
+        typed = {name: _arrow(array, model.type_of(name)) for name, array in answers.items()}
+        output = _output(checked.places[answered], columns, typed, file_name)
     return Scored(output, _quarantine(bad, file_name) if bad else None)
 
 
@@ -102,24 +106,18 @@ def _answer(
 
 def _raised(checked: Checked, rows: Rows | JsonRows, at: int, err: BaseException) -> BadRow:
     said = " ".join(str(err).split())[:_ERROR_LENGTH]
-    error = f"the model raised {type(err).__name__}: {said}"
+    is_ours = isinstance(err, BeyondForm)
+    error = said if is_ours else f"the model raised {type(err).__name__}: {said}"
     return BadRow(int(checked.places[at]), error, rows.content(int(checked.chosen[at])))
 
 
-def _kept(
-    checked: Checked, rows: Rows | JsonRows, kept: Any, keep: Sequence[str]
-) -> dict[str, Any]:
+def _kept(checked: Checked, answered: Any, keep: Sequence[str]) -> dict[str, Any]:
     """Return the columns that are passed on, of the rows that were answered."""
-    found = {}
-    for name in keep:
-        column = checked.columns.get(name)
-        if column is not None:
-            found[name] = column if len(kept) == checked.count else column.take(pa.array(kept))
-        else:
-            column = rows.column(name)
-            is_whole = len(kept) == len(rows.places)
-            found[name] = column if is_whole else column.take(pa.array(checked.chosen[kept]))
-    return found
+    columns = {name: {**checked.kept, **checked.columns}[name] for name in keep}
+    if len(answered) == checked.count:
+        return columns
+    some = pa.array(answered)
+    return {name: column.take(some) for name, column in columns.items()}
 
 
 def _output(places: Any, kept: dict[str, Any], answers: dict[str, Any], file_name: str) -> pa.Table:
@@ -131,7 +129,7 @@ def _output(places: Any, kept: dict[str, Any], answers: dict[str, Any], file_nam
     for name, array in answers.items():
         if name in columns:
             raise Hopeless(f"the model's answer and `keep` both have a column `{name}`")
-        columns[name] = _arrow(array)
+        columns[name] = array
     return pa.table(columns)
 
 
@@ -159,9 +157,17 @@ def _constant(text: str, count: int) -> pa.Array:
     ).cast(pa.string())
 
 
-def _arrow(array: Any) -> pa.Array:
+def _arrow(array: Any, wanted: pa.DataType | None) -> pa.Array:
+    """Return a column of answers, in the type that all parts are to have where it can be."""
     if array.ndim > 1:
         return pa.array(array.tolist())
-    if array.dtype.kind == "O":
-        return pa.array(array, from_pandas=True)
-    return pa.array(array)
+    is_whole = wanted is not None and pa.types.is_integer(wanted)
+    # A missing value makes numbers with a fraction of whole ones.
+    found = pa.array(array, from_pandas=array.dtype.kind == "O" or is_whole)
+    if wanted is None or found.type == wanted:
+        return found
+    try:
+        return found.cast(wanted)
+    except pa.ArrowException:
+        # The model answers otherwise than its signature says.
+        return found

@@ -21,7 +21,7 @@ from .journal import Journal, write_part
 from .leave_path import leave_path
 from .order import Hopeless, Order, read_order
 from .predictors import Model, load_model
-from .reader import ParquetRows, TextRows, check_digest, index_file, open_file
+from .reader import ParquetRows, TextRows, check_digest, index_file, kept_types, open_file
 from .score import TooManyErrors, score, to_parquet
 from .work import Finished, Index, rows_of
 
@@ -37,6 +37,7 @@ class Worker:
         self._model: Model | None = None
         self._index: Index | None = None
         self._open: tuple[int, ParquetRows | TextRows] | None = None
+        self._kept: dict[str, pa.DataType | None] | None = None
 
     def load(self, told: dict[str, Any]) -> dict[str, Any]:
         """Load the model in the form that was found for it."""
@@ -60,9 +61,10 @@ class Worker:
         batch: int = told["batch"]
         reader = self._reader(index)
         file = self._order.files[index.file]
-        keep = self._order.keep
-        rows = reader.read(batch, needed(self._model.signature, keep, reader.columns))
-        scored = score(rows, self._model, keep, file.name, told["budget"])
+        if self._kept is None:
+            self._kept = kept_types(self._order)
+        rows = reader.read(batch, needed(self._model.signature, self._order.keep, reader.columns))
+        scored = score(rows, self._model, self._kept, file.name, told["budget"])
         name = f"part-{index.file:05d}-{batch:06d}.parquet"
         first, stop = rows_of(index, batch, self._order.mini_batch)
         finished = Finished(

@@ -17,7 +17,17 @@ def load_app(folder: str, reference: str | None, traces: Traces) -> App:
     """Return the app of a prompt flow's folder, or of `module:object` in it.
 
     Raises whatever the flow's own code raises, TypeError for an object that cannot be served.
+    What is no Exception, and would end the loop that waits for it, comes as an ImportError.
     """
+    try:
+        return _load(folder, reference, traces)
+    except (Exception, SystemExit):
+        raise
+    except BaseException as err:
+        raise ImportError(f"the flow's code raised {type(err).__name__} {err}".rstrip()) from err
+
+
+def _load(folder: str, reference: str | None, traces: Traces) -> App:
     stand_in()
     if reference is None:
         # By name: it needs packages that only the environments of prompt flows have.

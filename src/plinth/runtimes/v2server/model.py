@@ -165,7 +165,9 @@ class Model:
 
     def _predict(self, arrays: Mapping[str, Any], params: dict[str, Any] | None) -> Any:
         if self._form is not None and params is None:
-            return self._form.predict(arrays)
+            answer = self._form.predict(arrays)
+            if answer is not None:
+                return answer
         if self._columnar:
             data = to_frame(list(arrays.values()), self._index_of(arrays))
             if self._call is not None:

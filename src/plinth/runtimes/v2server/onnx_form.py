@@ -40,8 +40,16 @@ class OnnxForm:
         self._answer: dict[str, Any] = form["answer"]
 
     def predict(self, arrays: Mapping[str, Any]) -> Any:
-        """Return the answer to checked columns of one length, or to one matrix."""
-        answer = self._session.run([self._output], self._feed(arrays))[0]
+        """Return the answer to checked columns of one length, or to one matrix.
+
+        None where one has a number that is not finite in 32 bits: the comparison saw none such,
+        and the model itself may refuse it or take it as it is.
+        """
+        with np.errstate(over="ignore"):
+            feed = self._feed(arrays)
+        if any(each.dtype == np.float32 and np.isinf(each).any() for each in feed.values()):
+            return None
+        answer = self._session.run([self._output], feed)[0]
         if self._answer["dimensions"] == 1 and answer.ndim == 2:
             answer = answer[:, 0]
         elif self._answer["dimensions"] == 2 and answer.ndim == 1:
