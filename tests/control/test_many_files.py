@@ -52,6 +52,14 @@ def test_empty_files_and_broken_lines_are_taken_only_as_they_are(plane: Plane) -
         make_version(plane.context, TEAM, "d", wanted.model_copy(update={"as_is": True}))
 
 
+def test_rows_of_a_file_with_a_broken_line_are_counted(plane: Plane) -> None:
+    csv = send(plane, "a.csv", 'x,y\n1,2\n3\n"4\n5",6\n')
+    lines = send(plane, "b.jsonl", '{"x": 1}\nnone\n\n{"x": 2}\n')
+    wanted = FileList(files=(csv, lines), as_is=True)
+    _, table = make_version(plane.context, TEAM, "d", wanted)
+    assert (table.rows, [column.name for column in table.columns]) == (6, ["x", "y"])
+
+
 def test_a_damaged_parquet_file_is_refused_at_once(plane: Plane) -> None:
     with pytest.raises(Invalid, match="cannot be read as parquet"):
         send(plane, "a.parquet", "PAR1 and nothing")

@@ -130,6 +130,10 @@ def test_numbers_are_no_times_and_times_no_numbers(reads: Reads, python: Path) -
     found = reads(files, "datetime")["a.jsonl"]
     assert found[0].startswith("error: `x`: `1700000000` is not a time")
     assert found[1] == {"x": "2026-01-31 12:30:00"}
+    zones = b"x\n2026-01-31T12:30:00Z\n2026-01-31T12:30:00\n2026-01-31T12:30:00+01:00\n1\n"
+    by_zone = reads({"a.csv": zones}, "datetime")["a.csv"]
+    assert [row["x"][11:13] for row in by_zone[:3]] == ["12", "12", "11"]
+    assert by_zone[3].startswith("error: `x`: `1` is not a time")
     assert reads(files, "boolean")["a.jsonl"][2] == "error: `x`: `5` is not true or false"
 
 

@@ -27,7 +27,9 @@ from plinth.cli.plan_text import (
 from plinth.cli.session import HomeOption, JsonOption, open_home
 from plinth.cli.verb import verb
 from plinth.cli.workloads import FileArgument, TeamOption
+from plinth.client.data_files import find_files
 from plinth.domain.application import Declaration
+from plinth.domain.batch import BatchInference
 from plinth.domain.money import parse_currency
 from plinth.domain.plan import Advice, Change, MonthCost, PartPlan
 from plinth.domain.workload import Endpoint
@@ -101,7 +103,7 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     found = None if why is None else why_not(asked, why)
     if as_json:
         told = _as_json(before, advice, changes, found)
-        print_json(told | {"warnings": _warnings(asked.declaration)})
+        print_json(told | {"warnings": _warnings(asked.declaration, file)})
     elif found is not None:
         show_why_not(found)
     elif changes:
@@ -110,7 +112,7 @@ def plan(  # noqa: PLR0913 - each is an option of the command
         show_part(_find_part(advice, part))
     else:
         show_advice(advice)
-    for each in _warnings(asked.declaration):
+    for each in _warnings(asked.declaration, file):
         note(f"warning: {each}")
     if found is None:
         require_feasible(advice, _nearest(asked, advice))
@@ -142,8 +144,13 @@ def asked_of(declaration: Declaration, home: Home, currency: str = CURRENCY) -> 
     return Asked(declaration, market)
 
 
-def _warnings(declaration: Declaration) -> list[str]:
+def _warnings(declaration: Declaration, file: Path) -> list[str]:
     """Return what the file allows and probably does not mean."""
+    if isinstance(declaration, BatchInference) and declaration.files is not None:
+        try:
+            find_files(declaration.files, file.parent)
+        except Invalid as err:
+            return [f"{err.message}; `plinth batch run` refuses it"]
     if not isinstance(declaration, Endpoint):
         return []
     return declaration.policy_warnings(declaration.by_name())

@@ -59,8 +59,8 @@ def check_file_name(name: str) -> str:
     parts = name.split("/")
     if len(name) > _LONGEST_NAME or not all(map(_is_file_name, parts)):
         raise Invalid(
-            f"the file name `{excerpt(name)}` is not accepted; letters, digits, spaces and "
-            "`_.,=+@~()-` are, in folders joined by `/`",
+            f"the file name `{excerpt(name)}` is not accepted; letters from a to z, digits, "
+            "spaces and `_.,=+@~()-` are, in folders joined by `/`",
             hint="rename the file; a name begins with a letter or a digit",
         )
     return name

@@ -30,10 +30,12 @@ from plinth.domain.model import Column, DataFile
 from plinth.kit.errors import Invalid, NotFound
 from plinth.kit.excerpt import excerpt
 from plinth.kit.files import make_private
+from plinth.runtimes.batchrunner.records import Unreadable, csv_records, header_names, json_records
 from plinth.storage.tabular import Table, inspect
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_PARQUET = ".parquet"
+_PARQUET, _CSV = ".parquet", ".csv"
+_TEXT = "VARCHAR"
 _SHOWN = 5
 
 
@@ -145,8 +147,22 @@ def _look(path: Path, name: str) -> Described:
     except Invalid as err:
         if Path(name).suffix.lower() in (_PARQUET, "") or "no data file" in err.message:
             raise
-        return Described(size_bytes=size_bytes, rows=None, columns=(), problem=err.message)
+        rows, columns = _counted(path, name)
+        return Described(size_bytes=size_bytes, rows=rows, columns=columns, problem=err.message)
     return Described(size_bytes=size_bytes, rows=table.rows, columns=table.columns)
+
+
+def _counted(path: Path, name: str) -> tuple[int | None, tuple[Column, ...]]:
+    """Return the rows and columns of a text file of which some rows cannot be read as a table."""
+    try:
+        with path.open("rb") as stream:
+            if Path(name).suffix.lower() != _CSV:
+                return sum(1 for _ in json_records(stream)), ()
+            records = csv_records(stream)
+            names = header_names(next(records, b""))
+            return sum(1 for _ in records), tuple(Column(name=n, type=_TEXT) for n in names)
+    except Unreadable:
+        return None, ()
 
 
 def _required(context: Context, team: str, file: NamedFile) -> Described:

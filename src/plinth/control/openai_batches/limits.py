@@ -12,8 +12,8 @@ FILE_DAYS = 30
 # A team's files together, and its batches that have not ended.
 MOST_TEAM_BYTES = 20_000_000_000
 MOST_ACTIVE = 50
-# More than the gateway takes of a body.
-MOST_LINE_BYTES = 17 * 2**20
+# As much as the gateway takes of a body.
+MOST_LINE_BYTES = 16 * 2**20
 LONGEST_CUSTOM_ID = 512
 # So many mistakes of lines are told.
 MOST_ERRORS = 100

@@ -270,12 +270,22 @@ def _cast(array: pa.Array, wanted: Wanted) -> pa.Array:
         array = pc.if_else(missing, pa.scalar(None, pa.string()), array)
     # A number as large as this has no fraction: its nearest one is what text of it is read as, too.
     is_rounded = types.is_integer(array.type) and wanted.type in _FLOATS
-    found = array.cast(target, safe=not is_rounded)
+    found = _as_type(array, target, safe=not is_rounded)
     if target == pa.float32() and pc.any(pc.is_inf(found)).as_py():
         wide = array.cast(pa.float64(), safe=False)
         if not pc.all(pc.equal(pc.is_inf(found), pc.is_inf(wide))).as_py():
             raise ValueError("larger than a number of 32 bits")
     return found
+
+
+def _as_type(array: pa.Array, target: pa.DataType, *, safe: bool) -> pa.Array:
+    """Cast an array. Texts of times that name a zone are read in UTC, as Parquet's times are."""
+    if not (pa.types.is_timestamp(target) and pa.types.is_string(array.type)):
+        return array.cast(target, safe=safe)
+    try:
+        return array.cast(target)
+    except pa.ArrowInvalid:
+        return array.cast(pa.timestamp(target.unit, "UTC")).cast(target)
 
 
 def _without_missing(array: pa.Array, wanted: Wanted, errors: dict[int, str]) -> pa.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from http.client import HTTPConnection, HTTPException
@@ -94,7 +95,9 @@ class Sender:
             "idempotency-key": self.id_of(request),
             "user-agent": "plinth-batch",
         }
-        connection.request("POST", request.url, body=request.body, headers=headers)
+        # Who refuses a body before it is whole has answered, and reads no more of it.
+        with suppress(ConnectionResetError, BrokenPipeError):
+            connection.request("POST", request.url, body=request.body, headers=headers)
         response = connection.getresponse()
         content = response.read(_MOST_ANSWER_BYTES + 1)
         if len(content) > _MOST_ANSWER_BYTES:
