@@ -1,4 +1,4 @@
-"""The sender of a batch of requests hears what a server says, also before it has said all itself."""
+"""The sender of a batch of requests hears what a server says, also before it has said all."""
 
 from __future__ import annotations
 
