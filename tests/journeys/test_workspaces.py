@@ -562,7 +562,8 @@ def test_it_stops_though_jupyterlab_stands_open_in_a_browser(
     plinth: Plinth, people: People, chromium: Chromium
 ) -> None:
     ann = people.key("ann")
-    bring_up(plinth, ann, "seen", team="red", idle_stop="15s")
+    # Longer than a browser takes to open it on a busy machine.
+    bring_up(plinth, ann, "seen", team="red", idle_stop="25s")
     page: Page = chromium.open()
     page.visit(str(plinth.client_of(ann).sign_in(workspace_page("seen"))["url"]))
     page.wait_for_text("Launcher")
