@@ -22,7 +22,7 @@ SPACE = b" \t\r\n"
 MOST_TOKENS, MOST_CHOICES = 10**9, 1000
 TOKENS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 CHOICES = ("n", "best_of")
-KNOWN = ("model", "stream", "stream_options", "include_usage", *TOKENS, *CHOICES)
+KNOWN = ("model", "stream", "stream_options", "include_usage", *TOKENS, *CHOICES, "prompt")
 # What bodies and attacks on them are made of.
 PARTS = (
     *(b'"model"', b'"chat"', b'"stream"', b"true", b"null", b"7", b"-1e9", b'"n"', b'"a\\"b"'),
@@ -195,7 +195,7 @@ def chat(chance: random.Random) -> bytes:
         (b'{"mod\\u0065l":"b"}', "a name in it is written with escapes"),
         *(
             (b'{"model":"a","%s":1}' % name, "a name in it is written in another case")
-            for name in (b"Model", b"MODEL", b"Stream", b"MAX_TOKENS", b"N", b"best_Of")
+            for name in (b"Model", b"MODEL", b"Stream", b"MAX_TOKENS", b"N", b"best_Of", b"Prompt")
         ),
         (
             b"{" + b",".join(b'"m%d":1' % number for number in range(513)) + b"}",
@@ -366,6 +366,35 @@ def test_the_guard_is_told_how_many_answers_where_nothing_says_how_long(
     with Stream(marks={"limited": True}) as stream:
         stream.ask(body)
     assert stream.notes.get(("plinth", "n")) == choices
+
+
+@pytest.mark.parametrize(
+    ("prompt", "count"),
+    [
+        *((given, 1) for given in ('"a"', "null", "[]", "[ ]", '["a"]', "[1, 2, 3]", "7")),
+        *((given, 1) for given in ('{"id": "p", "variables": [1, "a"]}', "[[1, 2]]")),
+        ('["a" , "b,]", "c\\""]', 3),
+        ("[[1, 2], [3], []]", 3),
+        ('["a", [1], {"b": ["c", "d"]}, 5]', 3),
+        ("[" + ",".join(['""'] * 70_000) + "]", 70_000),
+        ('["a",,"b"]', len('["a",,"b"]')),
+    ],
+)
+def test_every_prompt_of_a_list_may_have_answers_as_long(prompt: str, count: int) -> None:
+    for more, field, each in (
+        ('"max_tokens":20,"n":2', "max_tokens", 40),
+        ('"best_of":3', "n", 3),
+    ):
+        with Stream(marks={"limited": True}) as stream:
+            stream.ask(f'{{"model":"chat",{more},"prompt":{prompt}}}'.encode())
+        assert stream.notes[("plinth", field)] == str(each * count)
+
+
+def test_what_no_request_can_want_is_a_number_that_the_guard_can_read() -> None:
+    body = b'{"model":"chat","max_tokens":9e99,"n":9e99,"prompt":[' + b'"",' * 9999 + b'""]}'
+    with Stream(marks={"limited": True}) as stream:
+        stream.ask(body)
+    assert stream.notes[("plinth", "max_tokens")] == "1" + "0" * 15
 
 
 def test_where_nothing_is_to_say_nothing_is_noted() -> None:

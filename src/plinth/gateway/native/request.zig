@@ -7,6 +7,7 @@ const json = @import("json.zig");
 const longest_name = 40;
 const most_tokens = 1_000_000_000;
 const most_choices = 1000;
+const most_asked = 1_000_000_000_000_000;
 const with_usage = "\"include_usage\":true";
 
 /// The names that the gateway looks for.
@@ -20,6 +21,7 @@ const Name = enum {
     max_output_tokens,
     n,
     best_of,
+    prompt,
 };
 
 pub const Refusal = struct { status: u32, reason: []const u8 };
@@ -156,22 +158,37 @@ pub const Body = struct {
             const number = self.atMost(name, most_tokens) orelse continue;
             most = @max(most orelse 0, number);
         }
-        return (most orelse return null) * self.choices();
+        return @min(most_asked, (most orelse return null) *| self.choices());
     }
 
-    /// Return how many answers in one it asks for, at most.
+    /// Return how many answers in one it asks for, at most: to each of its prompts as many.
     pub fn choices(self: *const Body) u64 {
-        return @max(
+        const each = @max(
             1,
             self.atMost(.n, most_choices) orelse 1,
             self.atMost(.best_of, most_choices) orelse 1,
         );
+        return each *| prompts(self.raw(.prompt) orelse return each);
     }
 
     /// Return the number that stands there, or `most` for whatever we do not read as a smaller one.
     fn atMost(self: *const Body, name: Name, most: u64) ?u64 {
         const value = self.raw(name) orelse return null;
         return if (std.mem.eql(u8, value, "null")) null else json.whole(value, most) orelse most;
+    }
+
+    /// Return how many prompts a value may be: a list of texts, or of lists of tokens, is as many.
+    fn prompts(value: []const u8) u64 {
+        if (value[0] != '[') return 1;
+        var count: u64 = 0;
+        var at = json.skipSpace(value, 1);
+        while (at < value.len and value[at] != ']') {
+            if (value[at] == '"' or value[at] == '[' or value[at] == '{') count += 1;
+            // What is no list to us may be one to a server: no byte holds more than one prompt.
+            at = json.afterValue(value, at) orelse return value.len;
+            at = json.skipSpace(value, json.afterMark(value, at, ',') orelse break);
+        }
+        return @max(1, count);
     }
 
     /// Write what the access log says of it: one text of JSON, or nothing.
