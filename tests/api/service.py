@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,8 +17,9 @@ from fastapi import FastAPI
 from plinth.api.app import create_app
 from plinth.control.identities import make_team
 from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role
+from plinth.kit.home import Home
 from plinth.store.identities import add_grant, add_key, add_principal, add_team, load_actor
-from tests.control.plane import TEAM, Plane, make_plane
+from tests.control.plane import TEAM, Plane, make_plane, open_database, template_home
 
 with warnings.catch_warnings():
     # It wants `httpx2` for itself; Plinth's own client speaks through httpx, and so do its tests.
@@ -34,9 +39,6 @@ class Service:
         self.plane = plane
         self.app = app
         self.client = client
-        with plane.write() as connection:
-            make_team(connection, plane.context, OTHER, created_by="admin")
-            add_team(connection, LONELY, plane.clock.now())
         self.admin = plane.home.admin_token.read_text()
 
     def caller(
@@ -106,10 +108,23 @@ def error_of(answer: Any) -> dict[str, Any]:
     return error
 
 
+@cache
+def _template_home() -> Path:
+    """Return a home that has the other teams too."""
+    home = Home(Path(tempfile.mkdtemp(prefix="pl-")))
+    shutil.copytree(template_home(), home.root, dirs_exist_ok=True)
+    plane = Plane(home, open_database)
+    with plane.write() as connection:
+        make_team(connection, plane.context, OTHER, created_by="admin")
+        add_team(connection, LONELY, plane.clock.now())
+    plane.close()
+    return home.root
+
+
 @contextmanager
 def make_service() -> Iterator[Service]:
     """Give the application with its life around it; nothing reconciles."""
-    with make_plane() as plane:
+    with make_plane(template=_template_home) as plane:
         app = create_app(plane.context, plane.parts, lambda: None, lambda: None)
         with TestClient(app, raise_server_exceptions=False) as client:
             yield Service(plane, app, client)

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.progress import Progress
 from plinth.cli import upkeep
 from plinth.kit.errors import PlinthError
 from plinth.kit.home import Home
+from plinth.upkeep import __main__ as program
 from tests.cli.terminal import Terminal
 from tests.upkeep.stand import new_place
 
@@ -36,6 +38,35 @@ def test_a_backup_says_what_is_in_it_and_how_to_keep_it(terminal: Terminal, tmp_
     assert "plinth restore" in said.err
 
 
+class InPlace:
+    """Stands for the process of the node's program, which does its work here at once."""
+
+    def __init__(self, command: list[str], **_options: Any) -> None:
+        assert command[:3] == [sys.executable, "-m", "plinth.upkeep"]
+        said = io.StringIO()
+        with redirect_stdout(said):
+            self.returncode = program.main(command[3:])
+        self.stdout = io.StringIO(said.getvalue())
+
+    def __enter__(self) -> InPlace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """It has ended."""
+
+
+@pytest.fixture
+def in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start no process: the first test shows that one does the same. Its signals stay as they are.
+
+    A process imports for a second what is imported here already.
+    """
+    monkeypatch.setattr(subprocess, "Popen", InPlace)
+    monkeypatch.setattr(program.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(program.os, "umask", lambda _mask: 0)
+
+
+@pytest.mark.usefixtures("in_place")
 def test_a_backup_takes_no_files_place_but_with_force(terminal: Terminal, tmp_path: Path) -> None:
     (tmp_path / "b.tar").write_text("precious")
     said = terminal("backup", tmp_path / "b.tar")
@@ -46,6 +77,7 @@ def test_a_backup_takes_no_files_place_but_with_force(terminal: Terminal, tmp_pa
     assert made["counts"]["store"]["team"] >= 1
 
 
+@pytest.mark.usefixtures("in_place")
 def test_a_restore_says_what_comes_next(terminal: Terminal, tmp_path: Path) -> None:
     terminal("backup", tmp_path / "b.tar")
     place = new_place()
@@ -83,6 +115,7 @@ def test_a_restore_names_the_runs_that_cannot_go_on(
     assert terminal("restore", "b.tar", "--json").json == made
 
 
+@pytest.mark.usefixtures("in_place")
 def test_a_new_home_needs_no_upgrade(terminal: Terminal) -> None:
     said = terminal("upgrade")
     assert (said.code, said.out) == (0, "")

@@ -236,6 +236,8 @@ class Plane:
         self.not_ready: str | None = None
         self.published: Published | None = Published("v", {}, frozenset(), {})
         self.gateway_lags = False
+        # Which of the gateway's reconcilers, a new one after each restart, was told so.
+        self._told: GatewayReconciler | None = None
         self.hints = 0
         # What workspaces say of themselves; None: nothing.
         self.seen: Seen | None = Seen(active_at=self.clock.now())
@@ -356,8 +358,11 @@ class Plane:
             endpoints = list_endpoints(connection)
         serving = {each.name: routed(each) for each in endpoints}
         files = {each.name: each.version for each in endpoints}
-        self.published = Published("v", serving, frozenset(), files)
-        self.gateway.note(self.published)
+        published = Published("v", serving, frozenset(), files)
+        if published != self.published or self._told is not self.gateway:
+            self._told = self.gateway
+            self.gateway.note(published)
+        self.published = published
 
     def until(self, holds: Callable[[], bool], most: int = 200) -> None:
         """Step until it holds."""
@@ -533,7 +538,8 @@ def _template() -> Path:
 
 
 @cache
-def _template_home() -> Path:
+def template_home() -> Path:
+    """Return a home as a control plane leaves it that has just begun."""
     # Keys, the first rows and an empty ledger cost more than many a test.
     home = Home(Path(tempfile.mkdtemp(prefix="pl-")))
     home.prepare()
@@ -549,17 +555,20 @@ def copy_template(path: Path) -> None:
 
 @contextmanager
 def make_plane(
-    open_store: Callable[[Path], Database] = open_database, threads: int = THREADS
+    open_store: Callable[[Path], Database] = open_database,
+    threads: int = THREADS,
+    template: Callable[[], Path] = template_home,
 ) -> Iterator[Plane]:
     """Give a control plane in a folder of its own.
 
     `open_store` opens the store, each time that it is restarted, given the home's SQLite file.
-    With one of `threads`, the same calls lead to the same rows.
+    With one of `threads`, the same calls lead to the same rows. `template`: gives the home that
+    its own begins as a copy of.
     """
     root = Path(tempfile.mkdtemp(prefix="pl-"))
     home = Home(root)
     if open_store is open_database:
-        shutil.copytree(_template_home(), root, dirs_exist_ok=True)
+        shutil.copytree(template(), root, dirs_exist_ok=True)
     else:
         home.prepare()
         copy_template(home.database)

@@ -10,9 +10,10 @@ import pytest
 
 from plinth.domain.inventory import Inventory, Owned
 from plinth.domain.plan import Advice, Outcome, PartPlan
+from plinth.domain.requirements import Budget
 from plinth.domain.workload import Job
 from plinth.kit.errors import Invalid
-from plinth.planning.advice import make_advice, places_of, weights_of
+from plinth.planning.advice import make_advice, make_choice, places_of, weights_of
 from plinth.planning.joint import MICRO
 from tests.catalog.imported import catalog_with
 from tests.planning.applications import CONTEXT, MARKET, application, at_random
@@ -263,3 +264,14 @@ def test_bringing_data_from_home_is_a_line_of_the_cost_too() -> None:
     assert chosen.cost is not None
     moved = next(line for line in chosen.cost.lines if line.what.startswith("moving"))
     assert moved.amount == Decimal(10)
+
+
+@pytest.mark.parametrize("budget", [None, Budget(amount=Decimal(900), currency="USD")])
+def test_the_choice_alone_is_the_one_of_the_whole_advice(budget: Budget | None) -> None:
+    for seed in range(12):
+        whole = at_random(seed)
+        wanted = whole.requirements.model_copy(update={"budget": budget})
+        asked = whole.model_copy(update={"requirements": wanted})
+        advice = make_advice(asked, MARKET)
+        platforms = {part.name: part.chosen and part.chosen.platform for part in advice.parts}
+        assert make_choice(asked, MARKET) == platforms

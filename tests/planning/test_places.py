@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plinth.catalog.platforms import system_of
 from plinth.domain.inventory import Inventory, Owned
+from plinth.domain.need import needs_of
 from plinth.domain.plan import Outcome
 from plinth.planning.advice import places_of
 from plinth.planning.context import Market
 from plinth.planning.places import Places, is_default
-from tests.planning.applications import CATALOG, CONTEXT, MACHINE, MARKET, PLATFORMS, application
+from tests.planning.applications import (
+    CATALOG,
+    CONTEXT,
+    MACHINE,
+    MARKET,
+    PLATFORMS,
+    application,
+    at_random,
+)
 
 TRAINED = {"resources": {"cpu": 4}, "demand": {"runs": 8, "duration": "2h"}}
 
@@ -77,3 +88,31 @@ def test_services_are_families_and_defaults_are_the_guidances() -> None:
     by_name = {platform.name: platform for platform in PLATFORMS}
     assert is_default(by_name["azureml-compute-cluster"], "train")
     assert not is_default(by_name["aks"], "train")
+
+
+def test_a_way_admits_a_part_where_its_best_place_is_feasible() -> None:
+    found: set[bool] = set()
+    for seed in range(12):
+        whole = at_random(seed)
+        for need in needs_of(whole):
+            all_ways = places_of(whole, need.name, MARKET)
+            feasible = {
+                (each.platform, each.offer.tier)
+                for each in all_ways.others(None, None)
+                if each.is_feasible
+            }
+            nothing = places_of(whole, need.name, replace(MARKET, platforms=()))
+            for way in all_ways.ways:
+                admitted = nothing.admits(way.platform, way.tier)
+                assert admitted is ((way.platform.name, way.tier) in feasible)
+                found.add(admitted)
+            assert nothing.ways == nothing.places == []
+    assert found == {True, False}
+
+
+def test_a_way_that_makes_no_sense_is_neither_judged_nor_admitted() -> None:
+    found = places("train", replace(MARKET, platforms=()), train=TRAINED)
+    local = next(each for each in PLATFORMS if each.name == "local")
+    found.find_way(local, "provisioned")
+    assert found.ways == []
+    assert not found.admits(local, "provisioned")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from datetime import UTC, datetime
+from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -54,6 +57,22 @@ insert into endpoint (name, team, desired, serving, next, reason, message, creat
 
 
 def at_revision(path: Path, revision: str) -> Database:
+    """Bring a database to a revision; there need be none yet."""
+    if not path.exists():
+        shutil.copyfile(_template(revision), path)
+        return Database(path)
+    return _brought(path, revision)
+
+
+@cache
+def _template(revision: str) -> Path:
+    # Migrating costs more than most tests that begin with it.
+    path = Path(tempfile.mkdtemp(prefix="pl-")) / "template.db"
+    _brought(path, revision).close()
+    return path
+
+
+def _brought(path: Path, revision: str) -> Database:
     database = Database(path)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))

@@ -7,6 +7,7 @@ its line, and nothing is half loaded.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
+from functools import cache
 from importlib import resources
 
 from pydantic import Field, field_validator
@@ -62,8 +63,9 @@ class PriceFile(Declared):
         return rows
 
 
+@cache
 def load_prices() -> tuple[Price, ...]:
-    """Return every price of the file. Raises LoadError when the file has a mistake."""
+    """Return every price of the file, read once. Raises LoadError when it has a mistake."""
     return read_prices(resources.files("plinth.catalog").joinpath(FILE).read_bytes())
 
 

@@ -81,6 +81,7 @@ class Regions:
         self._regions = {region.name: region for region in regions}
         self._by_spelling = {spelling(name): name for name in self._regions}
         self._by_spelling |= {spelling(each.display): each.name for each in self}
+        self._names = tuple(each.name for each in self if each.takes_workloads)
         self._groups = _groups(each for each in self if each.takes_workloads)
 
     def __iter__(self) -> Iterator[Region]:
@@ -92,7 +93,7 @@ class Regions:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the regions that take workloads, in Azure's order."""
-        return tuple(each.name for each in self if each.takes_workloads)
+        return self._names
 
     @property
     def groups(self) -> Mapping[str, tuple[str, ...]]:

@@ -14,6 +14,8 @@ from pydantic import Field, JsonValue
 from plinth.domain.base import Declared
 from plinth.domain.platform import Function, Offer
 
+# `json.dumps` makes one for each call that is not of the plainest.
+_JSON = json.JSONEncoder(ensure_ascii=False)
 _PLAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
 # What YAML, in one of its versions, reads as a number or a day, and as another thing than a text.
 _NUMBER = re.compile(r"[0-9][0-9-]*([eE]-?[0-9]+)?|0[xo][0-9A-Fa-f]+")
@@ -53,7 +55,7 @@ class Change(Declared):
         text = self.value if isinstance(self.value, str) else ""
         if _PLAIN.fullmatch(text) and text.lower() not in _WORDS and not _NUMBER.fullmatch(text):
             return f"{self.field}: {text}"
-        return f"{self.field}: {json.dumps(self.value, ensure_ascii=False)}"
+        return f"{self.field}: {_JSON.encode(self.value)}"
 
 
 def _word(value: JsonValue) -> str:

@@ -68,6 +68,27 @@ def make_advice(declaration: Declaration, market: Market) -> Advice:
     return advice.model_copy(update={"joint": (*advice.joint, said)})
 
 
+def make_choice(declaration: Declaration, market: Market) -> Mapping[str, str | None]:
+    """Return the platform that `make_advice` chooses for each part, without the reasons.
+
+    None: it has no place. Raises Invalid as `make_advice` does.
+    """
+    names = {platform.name for platform in market.platforms}
+    known = with_known_names(declaration, market.catalog, names)
+    if known.requirements.budget is not None:
+        # Whether all keep to it together, only the whole advice says.
+        parts = make_advice(known, market).parts
+        return {each.name: each.chosen.platform if each.chosen else None for each in parts}
+    needs = needs_of(known)
+    weights = weights_of(known, market.context)
+    choice = choose(_find(needs, market, weights), weights, market)
+    entries = (None,) * len(needs) if choice is None else choice.entries
+    return {
+        need.name: None if entry is None else entry.platform
+        for need, entry in zip(needs, entries, strict=True)
+    }
+
+
 def _in_currency(cost: MonthCost, currency: str, catalog: Catalog) -> MonthCost | None:
     """Return a cost in another currency, by the rate that was stated; None: there is none."""
     if cost.currency == currency:

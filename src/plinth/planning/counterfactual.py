@@ -14,11 +14,13 @@ from plinth.domain.application import Declaration
 from plinth.domain.mistake import nearest_name
 from plinth.domain.need import needs_of
 from plinth.domain.plan import Advice, Candidate, Change, Outcome, Verdict
+from plinth.domain.platform import Platform, PriceTier
 from plinth.kit.errors import Invalid, NotFound
-from plinth.planning.advice import make_advice, places_of
+from plinth.planning.advice import make_advice, make_choice, places_of
 from plinth.planning.change import change_context, change_declaration
 from plinth.planning.context import Market
 from plinth.planning.named import with_known_names
+from plinth.planning.places import Places
 
 # Above this many changes not every subset of them is tried: each is dropped by itself.
 _MOST_SUBSETS = 6
@@ -46,11 +48,27 @@ class Asked:
 
     def judged(self, part: str, platform: str) -> list[Candidate]:
         """Return the best candidate of each way to buy a platform, for one part."""
+        places = self._places(part)
+        places.find([self._platform(platform)])
+        return places.others(None, None)
+
+    def way(self, part: str, platform: str, tier: PriceTier | None) -> Candidate | None:
+        """Return the best candidate of one way to buy a platform; None where it makes no sense."""
+        places = self._places(part)
+        places.find_way(self._platform(platform), tier)
+        return next(iter(places.others(None, None)), None)
+
+    def admits(self, part: str, platform: str, tier: PriceTier | None) -> bool:
+        """Tell whether one way to buy a platform has a place for the part."""
+        return self._places(part).admits(self._platform(platform), tier)
+
+    def _places(self, part: str) -> Places:
         names = {each.name for each in self.market.platforms}
         known = with_known_names(self.declaration, self.market.catalog, names)
-        only = tuple(each for each in self.market.platforms if each.name == platform)
-        places = places_of(known, part, replace(self.market, platforms=only))
-        return places.others(None, None)
+        return places_of(known, part, replace(self.market, platforms=()))
+
+    def _platform(self, name: str) -> Platform:
+        return next(each for each in self.market.platforms if each.name == name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +109,16 @@ def _why_not(asked: Asked, part: str, platform: str) -> WhyNot:
     candidate, changes = min(found, key=_distance)
     chosen = None
     if changes is not None:
-        advice = asked.changed(changes).advise()
-        chosen = next(each.chosen for each in advice.parts if each.name == part)
+        # What a change does to the other parts may move this one elsewhere.
+        then = asked.changed(changes)
+        chosen = make_choice(then.declaration, then.market)[part]
     return WhyNot(
         part=part,
         platform=platform,
         candidate=candidate,
         failing=tuple(_failing(candidate)),
         changes=changes,
-        would_be_chosen=chosen is not None and chosen.platform == platform,
+        would_be_chosen=chosen == platform,
     )
 
 
@@ -117,7 +136,8 @@ def _admitting(asked: Asked, part: str, now: Candidate) -> tuple[Change, ...] | 
             changes[verdict.change.of_inventory, verdict.change.field] = verdict.change
         try:
             # A change may bring up another rule; then that one's is added.
-            then = _way(asked.changed(changes.values()), part, now)
+            changed = asked.changed(changes.values())
+            then = changed.way(part, now.platform, now.offer.tier)
         except Invalid:
             return None
         if then is None:
@@ -146,17 +166,9 @@ def _fewest(
 
 def _is_admitted(asked: Asked, part: str, now: Candidate, changes: Iterable[Change]) -> bool:
     try:
-        then = _way(asked.changed(changes), part, now)
+        return asked.changed(changes).admits(part, now.platform, now.offer.tier)
     except Invalid:
         return False
-    return then is not None and then.is_feasible
-
-
-def _way(asked: Asked, part: str, now: Candidate) -> Candidate | None:
-    """Return the best candidate of the same platform, bought in the same way."""
-    ways = asked.judged(part, now.platform)
-    same = [each for each in ways if each.offer.tier == now.offer.tier]
-    return min(same, key=lambda each: len(_failing(each))) if same else None
 
 
 def _failing(candidate: Candidate) -> list[Verdict]:

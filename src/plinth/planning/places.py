@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 
 from plinth.catalog.catalog import Catalog
 from plinth.catalog.machine import LOCAL
@@ -92,11 +92,29 @@ class Places:
     def find(self, platforms: Sequence[Platform]) -> None:
         """Judge every way on every platform, and enter each place that nothing rejects yet."""
         for platform in platforms:
-            for tier in self.offers.tiers(self.need, platform) or (None,):
-                way = self._way(platform, tier)
-                self.ways.append(way)
-                if way.is_feasible:
-                    self._enter(way)
+            for tier in self._tiers(platform):
+                self.find_way(platform, tier)
+
+    def find_way(self, platform: Platform, tier: PriceTier | None) -> None:
+        """Judge one way to buy a platform, if it makes sense for the need, and enter its places."""
+        if tier not in self._tiers(platform):
+            return
+        way = self._way(platform, tier)
+        self.ways.append(way)
+        if way.is_feasible:
+            self._enter(way)
+
+    def admits(self, platform: Platform, tier: PriceTier | None) -> bool:
+        """Tell whether a way to buy a platform has a place that no rule rejects.
+
+        It ends at the first, and enters none.
+        """
+        if tier not in self._tiers(platform):
+            return False
+        way = self._way(platform, tier)
+        return way.is_feasible and any(
+            not _rejects(self._judged(self._place(way, offer))) for offer in self._placed(way)
+        )
 
     def settle(self, entry: Entry) -> int | None:
         """Judge an entry's offer; return what its unknowns weigh, None where it is rejected."""
@@ -168,28 +186,38 @@ class Places:
         return candidate if home is None else self.with_unplaced(candidate, home)
 
     def _way(self, platform: Platform, tier: PriceTier | None) -> Way:
-        offer = Offer.model_construct(
-            sku=NOWHERE, region=NOWHERE, cpu=0.0, memory=0, tier=tier, price_per_hour=None
-        )
+        offer = _standing_for(NOWHERE, tier)
         owned = platform.name == LOCAL or bool(self.context.inventory.of(platform.name))
         return Way(platform, tier, self._ask(Scope.WAY, platform, offer), owned)
 
+    def _tiers(self, platform: Platform) -> tuple[PriceTier | None, ...]:
+        return self.offers.tiers(self.need, platform) or (None,)
+
     def _enter(self, way: Way) -> None:
+        base = self._unknowns(way.verdicts) - self._credit(way)
+        for offer in self._placed(way):
+            floor = base + self._unknowns(self._in_region(offer.region))
+            self._add(self._place(way, offer), floor)
+
+    def _placed(self, way: Way) -> Iterator[Offer]:
+        """Yield each offer of a way in the regions that are allowed, with its second region."""
         if way.tier is None:
             return
-        base = self._unknowns(way.verdicts) - self._credit(way)
+        if not needs_standby(self.need):
+            for region in self._sold_in(way.platform):
+                if self._is_allowed(region):
+                    yield from self.offers.offers(self.need, way.platform, way.tier, region)
+            return
         found = {
             region: self.offers.offers(self.need, way.platform, way.tier, region)
             for region in self._sold_in(way.platform)
             if self._is_allowed(region)
         }
-        standby = self._standby(found) if needs_standby(self.need) else None
-        for region, offers in found.items():
-            floor = base + self._unknowns(self._in_region(region))
+        standby = self._standby(found)
+        for offers in found.values():
             for offer in offers:
-                second = None if standby is None else standby(offer)
-                placed = offer if second is None else offer.model_copy(update={"standby": second})
-                self._add(way, placed, floor)
+                second = standby(offer)
+                yield offer if second is None else offer.model_copy(update={"standby": second})
 
     def _standby(self, found: Mapping[str, Sequence[Offer]]) -> Callable[[Offer], str | None]:
         """Return what finds an offer's second region: one where the same can be had."""
@@ -207,18 +235,21 @@ class Places:
 
         return second
 
-    def _add(self, way: Way, offer: Offer, floor: int) -> None:
+    def _place(self, way: Way, offer: Offer) -> Place:
         count = self.offers.count(self.need, offer)
         cost = month_cost(self.need, way.platform, offer, count, self.catalog, self.context)
-        cost = self._with_transfer(cost, offer)
-        known = self._amount(cost)
+        return Place(way, offer, count, self._with_transfer(cost, offer))
+
+    def _add(self, place: Place, floor: int) -> None:
+        platform = place.way.platform.name
+        known = self._amount(place.cost)
         value = UNKNOWN_COST
         if known is not None:
-            paid = promised(self.need, way.platform.name, known, self.context)
+            paid = promised(self.need, platform, known, self.context)
             value = int((known - paid) * MICRO)
         number = len(self.places)
-        self.places.append(Place(way, offer, count, cost))
-        self.entries.append(Entry(number, way.platform.name, offer.region, floor + value))
+        self.places.append(place)
+        self.entries.append(Entry(number, platform, place.offer.region, floor + value))
 
     def _with_transfer(self, cost: MonthCost, offer: Offer) -> MonthCost:
         """Add what it costs to bring data here that lies in another region."""
@@ -296,8 +327,7 @@ class Places:
     def _in_region(self, region: str) -> Verdicts:
         found = self.by_region.get(region)
         if found is None:
-            offer = Offer.model_construct(sku=NOWHERE, region=region, cpu=0.0, memory=0)
-            found = self._ask(Scope.REGION, _NO_PLATFORM, offer)
+            found = self._ask(Scope.REGION, _NO_PLATFORM, _standing_for(region, None))
             if region != NOWHERE:
                 self.by_region[region] = found
         return found
@@ -464,6 +494,13 @@ def _rules_of(function: Function, scope: Scope) -> tuple[tuple[int, Rule], ...]:
 
 
 _NO_PLATFORM = Platform.model_construct(name=NOWHERE)
+
+
+@lru_cache(maxsize=1024)
+def _standing_for(region: str, tier: PriceTier | None) -> Offer:
+    """Return the offer that a rule reads only the region, or only the tier of."""
+    # Making it takes longer than judging it.
+    return Offer.model_construct(sku=NOWHERE, region=region, cpu=0.0, memory=0, tier=tier)
 
 
 def _is_no(verdict: Verdict) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, or_, select, update
 
 from plinth.domain.access import Actor, Grant, Principal, PrincipalKind, Role, Team
 from plinth.domain.base import Declared
@@ -144,20 +146,26 @@ def load_actor(connection: Connection, principal_id: str, key_id: str) -> Actor 
 
     None when either is unknown, the key was revoked, or the holder is no member any more.
     """
-    row = connection.execute(
-        select(tables.principal)
-        .join(tables.key, tables.key.c.principal == tables.principal.c.id)
-        .where(
-            tables.principal.c.id == principal_id,
-            tables.principal.c.removed_at.is_(None),
-            tables.key.c.id == key_id,
-            tables.key.c.revoked_at.is_(None),
-        )
-    ).one_or_none()
+    row = connection.execute(_holder(), {"holder": principal_id, "held": key_id}).one_or_none()
     if row is None:
         return None
     principal = _principal(row._mapping)
     return Actor(principal=principal, grants=tuple(_grants_of(connection, principal)))
+
+
+@cache
+def _holder() -> Select[Any]:
+    # Kept: each request asks it, and making it takes longer than asking.
+    return (
+        select(tables.principal)
+        .join(tables.key, tables.key.c.principal == tables.principal.c.id)
+        .where(
+            tables.principal.c.id == bindparam("holder"),
+            tables.principal.c.removed_at.is_(None),
+            tables.key.c.id == bindparam("held"),
+            tables.key.c.revoked_at.is_(None),
+        )
+    )
 
 
 def add_grant(
@@ -336,13 +344,18 @@ def grants_to_team(connection: Connection, team: str) -> list[Grant]:
 
 
 def _grants_of(connection: Connection, principal: Principal) -> list[Grant]:
-    table = tables.grant
-    rows = connection.execute(
-        select(table).where(
-            or_(table.c.principal == principal.id, table.c.subject_team == principal.team)
-        )
-    )
+    rows = connection.execute(_granted(), {"holder": principal.id, "of_team": principal.team})
     return [_grant(row._mapping) for row in rows]
+
+
+@cache
+def _granted() -> Select[Any]:
+    table = tables.grant
+    to_both = (
+        table.c.principal == bindparam("holder"),
+        table.c.subject_team == bindparam("of_team"),
+    )
+    return select(table).where(or_(*to_both))
 
 
 def _principal(row: object) -> Principal:

@@ -16,9 +16,11 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    Integer,
     Interval,
     Select,
     Table,
+    Update,
     and_,
     bindparam,
     case,
@@ -90,18 +92,15 @@ def claim_due(
     A claimed row is due when its lease ends; a hint that comes in between changes that, which is
     how `apply_leased` sees it. Rows that another is claiming at this moment are passed over.
     """
-    identity = _identity(table)
-    is_due = _is_due(table, now, now + FARTHEST, skip or None)
-    rows = select(identity).where(is_due).order_by(table.c.due_at).limit(limit)
-    keys = connection.execute(rows.with_for_update(skip_locked=True)).scalars().all()
+    values: dict[str, Any] = {"now": now, "farthest": now + FARTHEST, "most": limit}
+    if skip:
+        values["skip"] = list(skip)
+    keys = connection.execute(_all_due(table, skips=bool(skip)), values).scalars().all()
     claims = [Claim(str(key), new_id(f"{holder}.")) for key in keys]
     until = now + timedelta(seconds=lease_s)
     for claim in claims:
-        connection.execute(
-            update(table)
-            .where(identity == claim.key)
-            .values(lease_token=claim.token, lease_until=until, due_at=until)
-        )
+        taken = {"of_key": claim.key, "new_token": claim.token, "new_until": until}
+        connection.execute(_take(table), taken)
     return claims
 
 
@@ -190,17 +189,29 @@ def rouse_all(connection: Connection, table: Table, now: datetime) -> None:
 @cache
 def _any_due(table: Table, *, skips: bool) -> Select[Any]:
     # Kept: it is asked of each table five times a second, and making it takes longer than asking.
+    return select(_identity(table)).where(_is_due(table, skips=skips)).limit(1)
+
+
+@cache
+def _all_due(table: Table, *, skips: bool) -> Select[Any]:
+    rows = select(_identity(table)).where(_is_due(table, skips=skips)).order_by(table.c.due_at)
+    return rows.limit(bindparam("most", type_=Integer())).with_for_update(skip_locked=True)
+
+
+@cache
+def _take(table: Table) -> Update:
+    until = bindparam("new_until", type_=Utc())
+    return (
+        update(table)
+        .where(_identity(table) == bindparam("of_key"))
+        .values(lease_token=bindparam("new_token"), lease_until=until, due_at=until)
+    )
+
+
+def _is_due(table: Table, *, skips: bool) -> ColumnElement[bool]:
+    """Return what may be claimed, by the parameters `now`, `farthest` and, if asked, `skip`."""
+    now, farthest = bindparam("now", type_=Utc()), bindparam("farthest", type_=Utc())
     skip: BindParameter[Any] | None = bindparam("skip", expanding=True) if skips else None
-    is_due = _is_due(table, bindparam("now", type_=Utc()), bindparam("farthest", type_=Utc()), skip)
-    return select(_identity(table)).where(is_due).limit(1)
-
-
-def _is_due(
-    table: Table,
-    now: datetime | BindParameter[datetime],
-    farthest: datetime | BindParameter[datetime],
-    skip: Collection[str] | BindParameter[Any] | None,
-) -> ColumnElement[bool]:
     due, until = table.c.due_at, table.c.lease_until
     is_due = and_(
         # Lets SQLite use the index, which has only the rows that anybody waits for.

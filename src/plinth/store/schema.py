@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -42,15 +43,20 @@ _BACK = (
 
 def newest_revision() -> str:
     """Return the schema that this Plinth works with."""
-    head = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
+    head = _scripts().get_current_head()
     assert head is not None  # there is a first migration
     return head
 
 
 def knows(revision: str | None) -> bool:
     """Tell whether this Plinth can bring a store of that schema forward; None: an empty one."""
-    known = {each.revision for each in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
-    return revision is None or revision in known
+    return revision is None or revision in {each.revision for each in _scripts().walk_revisions()}
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    # Each one reads and executes every migration anew: tens of milliseconds.
+    return ScriptDirectory(str(_MIGRATIONS))
 
 
 def revision_of(connection: Connection) -> str | None:

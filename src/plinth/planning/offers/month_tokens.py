@@ -169,6 +169,7 @@ def same_prices(need: Need, platform: str, offer: Offer, prices: ModelPrices) ->
     )
 
 
+@lru_cache(maxsize=256)
 def external_price(model: str, today: date | None) -> TokenPrice | None:
     """Return the price of a model at who makes it; None: unknown. Reads a large file once."""
     book = load_token_prices()

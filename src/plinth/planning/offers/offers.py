@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 
 from plinth.catalog.catalog import Catalog
 from plinth.catalog.machine import LOCAL
@@ -82,7 +83,6 @@ class Offers:
         self._machines = machines_of(catalog)
         self._models = model_prices(catalog)
         self._units: dict[UnitsKey, int] = {}
-        self._regions: dict[str, tuple[str, ...]] = {}
         self._available: dict[tuple[str, str], bool | None] = {}
 
     def tiers(self, need: Need, platform: Platform) -> tuple[PriceTier, ...]:
@@ -191,14 +191,7 @@ class Offers:
 
     def _service_regions(self, platform: str) -> tuple[str, ...]:
         service = SERVICES.get(platform)
-        if service is None:
-            return ()
-        if service not in self._regions:
-            services, names = self._catalog.services, self._catalog.regions.names
-            self._regions[service] = tuple(
-                name for name in names if services.offered(service, name) is not False
-            )
-        return self._regions[service]
+        return () if service is None else _regions_selling(self._catalog, service)
 
     def _model_regions(self, need: Need, platform: Platform) -> tuple[str, ...]:
         model = _model_of(need)
@@ -261,6 +254,13 @@ class Offers:
                 "available": True,
             }
             yield _PLAIN.model_copy(update=update)
+
+
+@lru_cache(maxsize=64)
+def _regions_selling(catalog: Catalog, service: str) -> tuple[str, ...]:
+    """Return where a service is not known not to be sold, of a catalog, which never changes."""
+    offered = catalog.services.offered
+    return tuple(name for name in catalog.regions.names if offered(service, name) is not False)
 
 
 def _model_of(need: Need) -> str | None:

@@ -6,6 +6,7 @@ They are asked before each start too, so they read no catalog.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from pydantic import JsonValue
 
@@ -210,9 +211,15 @@ def region_required(need: Need, placement: Placement) -> Verdict | None:
         # A group's name is read only where no region of the file is the one.
         if where in placement.catalog.regions.groups.get(name, ()):
             return ok("R2.regions", f"`{where}` is in `{name}`")
+    return _not_required(need.at("requirements.regions"), where, regions)
+
+
+@lru_cache(maxsize=4096)
+def _not_required(path: str, where: str, regions: tuple[str, ...]) -> Verdict:
+    # Of most workloads it is said of most regions, again and again.
     reason = f"it is in `{where}`; the file allows {listed(regions)}"
     wider: list[JsonValue] = [] if where in NO_REGION else [*regions, where]
-    return not_ok("R2.regions", reason, set_field(need, "requirements.regions", wider))
+    return not_ok("R2.regions", reason, Change(field=path, value=wider))
 
 
 def region_allowed(need: Need, placement: Placement) -> Verdict | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeAlias
 
 from pydantic import JsonValue
@@ -64,6 +65,8 @@ class Rule:
         return " ".join((self.ask.__doc__ or "").split("\n\n")[0].split())
 
 
+# Most places are told the same; a verdict never changes, so one stands for all of them.
+@lru_cache(maxsize=4096)
 def ok(rule: str, reason: str) -> Verdict:
     """Say yes."""
     return Verdict(rule=rule, outcome=Outcome.OK, reason=reason)
@@ -75,6 +78,7 @@ def not_ok(rule: str, reason: str, change: Change | None = None) -> Verdict:
     return Verdict(rule=rule, outcome=Outcome.NOT_OK, reason=reason, remedy=remedy, change=change)
 
 
+@lru_cache(maxsize=4096)
 def unknown(rule: str, reason: str) -> Verdict:
     """Say that a fact is missing, which one, and how to fill it."""
     return Verdict(rule=rule, outcome=Outcome.UNKNOWN, reason=reason)
