@@ -68,7 +68,7 @@ def test_what_nobody_probed_is_unknown():
 
 def test_every_kind_of_workload_fits_this_machine_when_it_asks_for_little():
     places = load_platforms([local_offer()], 2)
-    small = {"name": "a", "resources": {"cpu": 0.01, "memory": "1MB"}}
+    small = {"name": "a", "resources": {"cpu": 0.01, "memory": "64MB"}}
     for kind in (
         {"kind": "job", "command": ["a"]},
         {"kind": "endpoint", "model": "models:/a/1"},

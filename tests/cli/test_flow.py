@@ -134,8 +134,23 @@ def test_an_evaluation_that_fails_tells_its_last_words(
     evaluated(service, code=2)
     said = terminal("flow", "evaluate", file, "--data", rows)
     assert said.code == 1
-    assert "failed: last words" in said.err
+    assert "failed: exited with 2; the last line that it printed: last words" in said.err
     assert "hint: `plinth logs r_" in said.err
+
+
+def test_what_was_finished_is_shown_when_a_row_ends_the_process(
+    service: Service, terminal: Terminal, file: Path, rows: Path
+) -> None:
+    began = [{"began": {"variant": "default", "row": row}} for row in (1, 2)]
+    evaluated(service, began[0], result(), began[1], code=5, printed="a warning\n")
+    said = terminal("flow", "evaluate", file, "--data", rows)
+    assert (said.code, "hello" in said.out, "METRIC" in said.out) == (1, True, False)
+    words = "failed: exited with 5 while row 2 ran; the last line that it printed: a warning"
+    assert words in " ".join(said.err.split())
+    as_json = terminal("flow", "evaluate", file, "--data", rows, "--json")
+    assert as_json.code == 1
+    assert as_json.json["results"] == [result()["result"]]
+    assert "while row 2 ran" in as_json.json["error"]
 
 
 def test_its_own_words_come_before_what_it_printed(

@@ -11,7 +11,7 @@ from plinth.api import workspaces as api
 from plinth.cli import node
 from plinth.client.client import Client
 from plinth.control.workspaces.service import Busy
-from plinth.kit.errors import Temporary, Unauthenticated
+from plinth.kit.errors import Conflict, Temporary, Unauthenticated
 from plinth.kit.home import Home
 from tests.cli.terminal import Terminal
 from tests.control.workspaces.session import until_open
@@ -154,6 +154,20 @@ def test_plinth_goes_down_by_force_also_where_no_stop_can_be_written(
     said = terminal("down", "--force")
     assert said.code == 0, said.err
     assert "the disk is full: jobs that are stopped now will count as failed" in said.err
+
+
+def test_what_is_in_the_way_of_going_down_is_looked_at_by_what_it_is() -> None:
+    run: Any = {"kind": "job", "name": "train", "id": "r_1"}
+    busy = ["workspace `lab` is busy: a cell of `a.ipynb` runs"]
+    looks = {
+        "`plinth logs -f NAME`": ([run], []),
+        "`plinth workspace get NAME`": ([], busy),
+        "`plinth logs -f NAME`, `plinth workspace get NAME`": ([run], busy),
+    }
+    for look, (runs, workspaces) in looks.items():
+        with pytest.raises(Conflict) as said:
+            node._require_nothing_runs(runs, workspaces)
+        assert said.value.hint == f"wait ({look}), or `plinth down --force`"
 
 
 def test_up_does_not_wait_for_ever_for_a_key_that_is_refused(

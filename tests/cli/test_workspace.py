@@ -141,6 +141,26 @@ def test_it_starts_again_and_grows(terminal: Terminal, monkeypatch: pytest.Monke
     assert terminal("workspace", "list").out == ""
 
 
+def test_what_its_file_said_of_its_size_is_not_dropped_without_a_word(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(api, "require_idle", idle)
+    file = tmp_path / "lab.yaml"
+    file.write_text("kind: workspace\nname: lab\nresources: {memory: 600MB, cpu: 1}\n")
+    terminal("workspace", "up", file, "--detach")
+    until_open(terminal.service.plane)
+    said = terminal("workspace", "resize", "lab", "--profile", "medium").err
+    assert "what its `resources` said (memory) counts no longer" in said
+    assert "resources" not in terminal("workspace", "resize", "lab", "--profile", "small").err
+
+
+def test_a_gpu_is_asked_for_in_the_words_of_the_command_line(terminal: Terminal) -> None:
+    said = terminal("workspace", "up", "lab", "--profile", "gpu")
+    assert said.code == 1
+    assert "profile `gpu` has a GPU, which is given for a reason and a time" in said.err
+    assert "hint: give --gpu-reason and --gpu-time" in said.err
+
+
 @pytest.mark.parametrize("profile", ["vast", "gpu", "large"])
 def test_a_size_that_it_cannot_have_stops_nothing(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, profile: str
@@ -152,11 +172,12 @@ def test_a_size_that_it_cannot_have_stops_nothing(
     terminal("workspace", "up", "lab", "--detach")
     run = until_open(terminal.service.plane).run
     if profile == "large":
-        monkeypatch.setattr(api, "plan_or_refuse", refuse)
+        monkeypatch.setattr(api, "plan_workspace", refuse)
     said = terminal("workspace", "resize", "lab", "--profile", profile)
     assert said.code == 1
     told = {"vast": "`vast` is not one of", "gpu": "for a reason", "large": "no platform fits"}
     assert told[profile] in said.err
+    assert ("hint: give --gpu-reason and --gpu-time" in said.err) == (profile == "gpu")
     shown = terminal("workspace", "get", "lab", "--json").json
     assert (shown["desired"], shown["run"], shown["profile"]) == ("run", run, "small")
 

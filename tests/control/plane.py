@@ -208,6 +208,10 @@ class FakeTracking:
             each for (owner, _), found in self.models.items() if owner == team for each in found
         ]
 
+    def models_of_run(self, team: str, tracking_run: str) -> list[ModelVersion]:
+        found = self.list_models(team)
+        return [each for each in found if each.tracking_run_id == tracking_run]
+
     def download_model(self, team: str, version: ModelVersion, folder: Path) -> Path:
         self._check()
         folder.mkdir(parents=True, exist_ok=True)

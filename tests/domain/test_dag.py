@@ -40,7 +40,7 @@ def tidy(**fields: Any) -> dict[str, Any]:
 def problems(*nodes: Any, tool: str = TOOL, connections: Any = None, **fields: Any) -> list[str]:
     dag = {
         "inputs": {"question": {"type": "string"}},
-        "outputs": {"answer": {"reference": "${tidy.output}"}},
+        "outputs": {"answer": {"type": "string", "reference": "${tidy.output}"}},
         "nodes": list(nodes or (ask(), tidy())),
     }
     files = {**FILES, "tidy.py": tool, "flow.dag.yaml": yaml.safe_dump(dag | fields)}
@@ -82,8 +82,9 @@ def test_a_condition_counts_as_waiting() -> None:
 
 
 def test_two_ways_to_a_node_are_no_cycle() -> None:
-    both = tidy(name="both", inputs={"a": "${ask.output}", "b": "${tidy.output}"})
-    assert problems(ask(), tidy(), both) == []
+    both = tidy(name="both", inputs={"text": "${ask.output}", "b": "${tidy.output}"})
+    tool = TOOL.replace("text: str)", "text: str, b: str = '')")
+    assert problems(ask(), tidy(), both, tool=tool) == []
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,34 @@ def test_two_ways_to_a_node_are_no_cycle() -> None:
             "node `ask`: `provider` is `Serverless`; `AzureOpenAI` and `OpenAI` lead to the "
             "gateway",
         ),
-        (({"name": "ask", "type": "llm", "connection": "c"}, tidy()), "node `ask` has no `source`"),
+        (
+            (
+                {"name": "ask", "type": "llm", "connection": "c", "provider": "OpenAI"},
+                tidy(),
+            ),
+            "node `ask` has no `source`",
+        ),
+        (
+            (ask(provider=None), tidy()),
+            "node `ask` names no `provider`; `AzureOpenAI` and `OpenAI` lead to the gateway",
+        ),
+        (
+            (ask(), tidy(source={"path": 5})),
+            "node `tidy`: `source.path` is `5`; it must be a file's name, like `tool.py`",
+        ),
+        (
+            (ask(), tidy(source={"type": "code"})),
+            "node `tidy`: `source.path` is `missing`; it must be a file's name, like `tool.py`",
+        ),
+        (
+            (ask(), tidy(inputs={"txt": "${ask.output}"})),
+            "node `tidy` gives its tool the input `txt`, which that has not "
+            "(did you mean `text`?); it has text",
+        ),
+        (
+            (ask(), tidy(inputs={})),
+            "node `tidy` does not give its tool the input `text`, which has no default",
+        ),
     ],
 )
 def test_a_mistake_names_its_node(nodes: tuple[Any, ...], said: str) -> None:
@@ -121,8 +149,50 @@ def test_a_mistake_names_its_node(nodes: tuple[Any, ...], said: str) -> None:
 
 
 def test_an_output_refers_to_what_there_is() -> None:
-    said = problems(outputs={"answer": {"reference": "${tidi.output}"}})
+    said = problems(outputs={"answer": {"type": "string", "reference": "${tidi.output}"}})
     assert said == ["output `answer` refers to node `tidi`, which there is not"]
+
+
+@pytest.mark.parametrize("reference", [None, "", 3, ["${tidy.output}"]])
+def test_an_output_has_a_reference(reference: Any) -> None:
+    said = problems(outputs={"answer": {"type": "string", "reference": reference}})
+    assert said == ["output `answer` has no `reference`, like `reference: ${NODE.output}`"]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [({"type": "foo"}, "foo"), ({}, "missing"), ("string", "missing"), ({"type": 3}, "3")],
+)
+def test_a_type_is_one_of_those_that_there_are(given: Any, shown: str) -> None:
+    (said,) = problems(inputs={"question": given})
+    assert said.startswith(
+        f"input `question`: `type` is `{shown}`; it must be one of `string`, `int`, `double`, "
+    )
+    (said,) = problems(outputs={"answer": {"type": "str", "reference": "${tidy.output}"}})
+    assert said.startswith("output `answer`: `type` is `str`; it must be one of `string`")
+
+
+def test_inputs_have_names() -> None:
+    said = problems(inputs=["question"])
+    assert said[-1] == "`flow.dag.yaml`: `inputs` has names, like `inputs: {NAME: {type: string}}`"
+
+
+def test_a_flow_in_another_language_is_refused() -> None:
+    assert problems(language="python") == []
+    assert problems(language="csharp") == [
+        "`flow.dag.yaml`: `language` is `csharp`; only flows in `python` are hosted"
+    ]
+
+
+def test_a_node_from_a_package_needs_no_file() -> None:
+    assert problems(ask(), tidy(source={"type": "package", "tool": "a.b.c"})) == []
+
+
+def test_a_file_without_a_tool_is_told() -> None:
+    assert problems(tool="def run(text): ...\n") == [
+        "node `tidy`: `tidy.py` has no function with `@tool`; write "
+        "`from promptflow.core import tool` and `@tool`"
+    ]
 
 
 def test_everything_is_told_at_once() -> None:

@@ -134,7 +134,7 @@ def test_a_range_that_goes_down_is_told_the_other_way_round() -> None:
 
 @pytest.mark.parametrize("written", ["0..0", "0..65", 65])
 def test_one_to_sixty_four_run_at_the_most(written: Any) -> None:
-    with pytest.raises(ValidationError, match=r"workers\.most"):
+    with pytest.raises(ValidationError, match="64 are the most"):
         flow(workers=written)
 
 
@@ -165,3 +165,21 @@ def test_how_many_workers_run_is_said_in_words() -> None:
 
 def test_other_workers_are_another_version() -> None:
     assert flow(workers="0..4").only("main") != flow().only("main")
+
+
+@pytest.mark.parametrize("workers", ["0..100000", "0..65", "0..0", "4..0", 0, -1, 65, True, "..4"])
+def test_a_number_of_workers_is_refused_with_the_most_there_may_be(workers: object) -> None:
+    with pytest.raises(ValidationError) as caught:
+        flow(workers=workers)
+    (error,) = caught.value.errors()
+    assert error["loc"] == ("workers",)
+    assert "is no number of workers; write `0..4`" in error["msg"]
+    assert error["msg"].endswith("64 are the most")
+
+
+def test_a_worker_that_ends_before_it_is_of_use_is_refused() -> None:
+    with pytest.raises(ValidationError, match="at least 1 s: a worker takes about as long"):
+        flow(workers="0..4", idle="0.5s")
+    assert flow(workers="0..4", idle="1s").idle == 1
+    with pytest.raises(ValidationError, match="a server does not start with less than"):
+        flow(resources={"memory": "1kB"})

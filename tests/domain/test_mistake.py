@@ -4,6 +4,8 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from plinth.domain.mistake import Mistake, describe, model_at, nearest_name, told
+from plinth.domain.resources import Bytes, Cores, Seconds
+from plinth.domain.serving import BodySize
 
 
 class Inner(BaseModel):
@@ -53,6 +55,32 @@ def test_a_mistake_is_one_line():
     assert str(mistake) == "a.yaml:7: resources.memoy: unknown field; accepted: cpu, memory"
     whole = Mistake("a.yaml", 1, 1, "", "the file is empty")
     assert str(whole) == "a.yaml:1: the file is empty"
+
+
+class Measured(BaseModel):
+    time: Seconds = 1
+    often: Seconds | None = None
+    size: Bytes = 1
+    body: BodySize = 1
+    cores: Cores = 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("time", "9999999d", "at most 366d"),
+        ("time", "0s", "more than 0"),
+        ("often", "400d", "at most 366d"),
+        ("size", "9999TB", "at most 1024TiB"),
+        ("body", "9999TB", "at most 1GiB"),
+        ("cores", 20_000, "at most 10000"),
+    ],
+)
+def test_a_bound_is_told_in_the_unit_that_files_have_it_in(name, value, shown):
+    with pytest.raises(ValidationError) as caught:
+        Measured.model_validate({name: value})
+    (error,) = caught.value.errors()
+    assert describe(error, Measured, None).message.endswith(f"is not accepted; it must be {shown}")
 
 
 class Choices(BaseModel):

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from plinth.domain.resources import Accelerator, ResourceRequest
+from plinth.domain.resources import Accelerator, ResourceRequest, ServerResources
 
 
 def test_sizes_become_bytes_and_an_accelerator_is_taken_apart():
@@ -38,3 +38,13 @@ def test_less_than_a_thousandth_of_a_core_is_refused():
     with pytest.raises(ValidationError, match=r"greater than or equal to 0\.001"):
         ResourceRequest.model_validate({"cpu": 1e-320})
     assert ResourceRequest.model_validate({"cpu": 0.001}).cpu == 0.001
+
+
+@pytest.mark.parametrize("memory", ["1kB", "63999999", 1])
+def test_less_than_a_server_starts_with_is_refused(memory):
+    words = "is too little: a server does not start with less than 64.0 MB"
+    with pytest.raises(ValidationError, match=words):
+        ServerResources.model_validate({"memory": memory})
+    # A command may need next to nothing.
+    assert ResourceRequest.model_validate({"memory": memory}).memory < 64_000_000
+    assert ServerResources.model_validate({"memory": "64MB"}).memory == 64_000_000

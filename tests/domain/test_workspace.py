@@ -47,6 +47,9 @@ def test_it_is_the_same_after_it_was_kept_as_json() -> None:
         ({"schedule": {"stop_at": "19:00", "timezone": "Mars/Base"}}, "is not a time zone"),
         ({"schedule": {"stop_at": "19:00", "timezone": "../etc"}}, "is not a time zone"),
         ({"max_time": "60d"}, "at most 30 days"),
+        ({"max_time": "1s"}, "at least 5 s, so that it can be opened before it ends"),
+        ({"profile": "gpu", "gpu": {"reason": "x", "max_time": "1s"}}, "at least 5 s"),
+        ({"resources": {"memory": "1kB"}}, "a server does not start with less than 64.0 MB"),
         ({"profile": "huge"}, "Input should be"),
         ({"resources": 7}, "resources"),
     ],
@@ -75,6 +78,15 @@ def test_another_size_keeps_all_but_the_size() -> None:
     asked = made.resized("gpu", GpuUse.model_validate(GPU))
     assert asked.resources.accelerator is not None
     assert asked.resized("small").gpu is None
+
+
+def test_what_a_file_says_otherwise_than_its_profile_is_its_own() -> None:
+    assert workspace(profile="large").own_resources == {}
+    own = workspace(profile="small", resources={"cpu": 1.0, "memory": "1GB"})
+    assert own.own_resources == {"memory": 1_000_000_000}
+    kept = Workspace.model_validate(own.model_dump(mode="json"))
+    assert kept.own_resources == own.own_resources
+    assert workspace(profile="gpu", gpu=GPU).own_resources == {}
 
 
 def test_a_session_and_its_key_last_no_longer_than_the_gpu_may() -> None:

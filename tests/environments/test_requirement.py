@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plinth.environments.requirement import normalise, packages_for_model
+from plinth.environments.requirement import normalise, packages_for_model, refuse_left_out
 from plinth.kit.errors import Invalid
 
 # Put together, so that no line here looks like a registry that somebody left behind.
@@ -79,3 +79,13 @@ def test_only_mlflow_itself_is_replaced_and_doubles_go() -> None:
 def test_an_option_hidden_by_a_continuation_is_refused() -> None:
     with pytest.raises(Invalid, match="is not a package with versions"):
         packages_for_model(f"numpy \\\n {OPTION} http://127.0.0.1\n")
+
+
+def test_what_the_host_needs_is_not_left_out() -> None:
+    refuse_left_out(("pybars4",), ("uvicorn>=0.30", "pandas"), "asgihost")
+    with pytest.raises(Invalid) as caught:
+        refuse_left_out(("av", "Uvicorn"), ("uvicorn>=0.30", "pandas"), "asgihost")
+    assert caught.value.message == (
+        "`environment.leave_out` names `uvicorn`, which `asgihost` itself needs; "
+        "it needs `pandas`, `uvicorn`"
+    )

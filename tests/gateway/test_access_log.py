@@ -175,6 +175,13 @@ def test_a_candidate_is_at_nobodys_charge() -> None:
     assert (record.endpoint, record.deployment) == (None, "r_new")
 
 
+def test_how_a_flow_is_called_is_told_at_nobodys_charge() -> None:
+    asked = {"route": "endpoint:answers", "path": "/swagger.json"}
+    assert record(**asked, method="GET").endpoint is None
+    assert record(**asked, method="POST").endpoint == "answers"
+    assert record(**{**asked, "path": "/score"}, method="GET").endpoint == "answers"
+
+
 UNREACHED = "upstream_reset_before_response_started{remote_connection_failure|refused}"
 DIED = "upstream_reset_before_response_started{connection_termination}"
 BROKE_OFF = "upstream_reset_after_response_started{protocol_error}"

@@ -100,6 +100,17 @@ def test_the_pages_are_reached_by_the_keyboard_and_fit_a_phone(plinth: Plinth, p
         page.resize(1280, 900)
 
 
+def test_a_question_is_taken_back_by_the_keyboard(plinth: Plinth, page: Page, hostile: str) -> None:
+    page.visit(f"{page_origin(CONSOLE, plinth.port)}/runs/{hostile}")
+    page.click("details.confirm summary")
+    is_open = "() => document.querySelector('.confirm').open"
+    assert page.run(is_open)
+    press = "() => document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))"
+    page.run(press)
+    assert not page.run(is_open)
+    assert page.run("() => document.activeElement.tagName") == "SUMMARY"
+
+
 def test_another_origin_can_neither_press_a_button_nor_read_a_page(
     plinth: Plinth, page: Page, hostile: str
 ) -> None:

@@ -83,6 +83,57 @@ def test_an_app_that_wants_to_end_ends_its_request_only(
     assert plinth.pid_of(f"{run}.0.1") == pid
 
 
+ENDS = """
+import os, time
+
+class App:
+    def invoke(self, given):
+        if given["x"] == "end":
+            time.sleep(1)
+            os._exit(5)
+        return {"said": given["x"]}
+
+app = App()
+print("what it says of itself", flush=True)
+"""
+
+
+def test_a_row_that_ends_the_process_is_named_and_the_others_are_kept(plinth: Plinth) -> None:
+    file = made_from("ends", FLOWS / "plain", app="main:app")
+    (file.parent / "code" / "main.py").write_text(ENDS)
+    rows = file.parent / "rows.jsonl"
+    rows.write_text('{"x": "first"}\n{"x": "end"}\n{"x": "third"}\n')
+    arguments = ("flow", "evaluate", str(file), "--data", str(rows))
+    said = plinth.cli(*arguments, check=False)
+    words = " ".join(said.err.split())
+    assert said.code == 1
+    assert "exited with code 5 while row 2 ran; the last line that it printed: " in words
+    assert "first" in said.out
+    assert "third" in said.out
+    as_json = plinth.cli(*arguments, "--json", check=False).json
+    assert [each["row"] for each in as_json["results"]] == [1, 3]
+    assert "while row 2 ran" in as_json["error"]
+
+
+def test_a_streamed_answer_says_that_its_node_wanted_to_end(
+    plinth: Plinth, caller: httpx.Client
+) -> None:
+    file = made_from("pieces", FLOWS / "plain", app="main:app")
+    (file.parent / "code" / "main.py").write_text(
+        "import sys\n\nclass App:\n    def invoke(self, given): ...\n"
+        "    def stream(self, given):\n        yield 1\n        sys.exit(3)\n\napp = App()\n"
+    )
+    plinth.cli("apply", str(file))
+    for _ in range(2):
+        answer = caller.post(
+            "/flows/pieces/score", json={}, headers={"accept": "text/event-stream"}
+        )
+        first, last = answer.text.strip().split("\n\n")
+        assert (answer.status_code, first) == (200, "data: 1")
+        assert "the flow's code called `sys.exit(3)` instead of answering" in last
+    plinth.cli("delete", "pieces")
+
+
 def test_a_flow_that_is_none_has_no_traces(plinth: Plinth) -> None:
     with pytest.raises(PlinthError, match="is an endpoint of models"):
         plinth.client.flow_traces("smollm2")

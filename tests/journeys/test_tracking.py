@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +81,30 @@ def test_a_deleted_experiment_is_a_conflict(home: Home, tracking: Tracking) -> N
         client.post(f"{API}/experiments/delete", json=body).raise_for_status()
     with pytest.raises(Conflict, match="deleted"):
         tracking.ensure_run("research", "gone", "r_3", {})
+
+
+def test_what_is_infinite_or_no_number_is_told_apart(home: Home, tracking: Tracking) -> None:
+    run = tracking.ensure_run("research", "train", "r_4", {})
+    with as_team(home, "research") as client:
+        for step, value in enumerate((0.5, "Infinity", "-Infinity", "NaN")):
+            body = {"run_id": run, "key": "loss", "value": value, "step": step, "timestamp": step}
+            client.post(f"{API}/runs/log-metric", json=body).raise_for_status()
+    values = [value for _, value in tracking.metric_history("research", run, "loss")]
+    assert values[:3] == [0.5, sys.float_info.max, -sys.float_info.max]
+    assert math.isnan(values[3])
+    found = tracking.describe_run("research", run)
+    assert (found.metrics, found.numberless) == ({}, ("loss",))
+
+
+def test_the_versions_that_a_run_logged_are_found_by_it(home: Home, tracking: Tracking) -> None:
+    register(home, tracking, "made")
+    run = tracking.ensure_run("research", "train", "r_made", {})
+    (made,) = tracking.models_of_run("research", run)
+    assert (made.name, made.version, made.tracking_run_id) == ("made", 1, run)
+    other = tracking.ensure_run("research", "train", "r_other", {})
+    assert tracking.models_of_run("research", other) == []
+    tracking.ensure_workspace("ops")
+    assert tracking.models_of_run("ops", run) == []
 
 
 def test_a_model_is_resolved_listed_and_fetched_whole(home: Home, tracking: Tracking) -> None:

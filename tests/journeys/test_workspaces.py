@@ -19,7 +19,7 @@ from plinth.units.isolation import best_level
 from tests.journeys.chromium import Chromium, running_chromium
 from tests.journeys.chromium_page import Page
 from tests.journeys.notebook import Notebook, Refused, WebSocket
-from tests.journeys.plinth_node import Plinth, is_alive, running_plinth, wait_for
+from tests.journeys.plinth_node import Plinth, is_alive, kill, running_plinth, wait_for
 from tests.journeys.workspace_stand import (
     People,
     bring_up,
@@ -418,6 +418,23 @@ def test_memory_counts_once_and_also_where_no_process_has_it(
     assert "has 600.0 MB" in found["message"]
     page.close()
     plinth.client_of(ann).delete_workspace("wide", force=True)
+
+
+def test_a_session_that_crashes_begins_anew_and_says_so(plinth: Plinth, people: People) -> None:
+    ann = people.key("ann")
+    bring_up(plinth, ann, "crashes", team="red")
+    run = plinth.client.workspace("crashes")["run"]
+    kill(plinth.pid_of(f"{run}.0.1", "supervisor"))
+
+    def said() -> list[str]:
+        events = plinth.client.workspace("crashes")["events"]
+        return [each["message"] for each in events if each["reason"] == "Restarting"]
+
+    (message,) = wait_for(said, "what became of the session")
+    assert message.startswith("attempt 1 ended: its supervisor was killed; attempt 2 begins with")
+    until_open(plinth, "crashes")
+    assert "in memory, are gone" in plinth.cli("workspace", "get", "crashes").out
+    plinth.client_of(ann).delete_workspace("crashes", force=True)
 
 
 def test_a_size_that_it_cannot_have_stops_nothing(plinth: Plinth, people: People) -> None:

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plinth.kit.units import format_bytes, format_duration, parse_bytes, parse_duration
+from plinth.kit.units import (
+    exact_bytes,
+    exact_duration,
+    format_bytes,
+    format_duration,
+    parse_bytes,
+    parse_duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +79,27 @@ def test_sizes_are_written_for_people(size, text):
 )
 def test_durations_are_written_with_their_two_largest_units(seconds, text):
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0"),
+        (1, "1B"),
+        (2**30, "1GiB"),
+        (64 * 10**6, "64MB"),
+        (2**50, "1024TiB"),
+        (1536, "1536B"),
+    ],
+)
+def test_a_size_without_rounding_is_read_again_as_it_was(size, shown):
+    assert exact_bytes(size) == shown
+    assert parse_bytes(shown) == size
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0"), (5, "5s"), (0.5, "0.5s"), (90, "90s"), (366 * 86400, "366d")]
+)
+def test_a_duration_without_rounding_is_read_again_as_it_was(seconds, shown):
+    assert exact_duration(seconds) == shown
+    assert parse_duration(shown) == seconds

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plinth.domain.platform import Capability, Offer, Platform
+from plinth.domain.resources import LEAST_SERVER_MEMORY
 from plinth.domain.workload import WORKLOAD, Workload
 from plinth.planning.context import Context
 from plinth.planning.explain import (
@@ -99,7 +100,7 @@ ENDPOINTS = st.builds(
     ),
     st.integers(1, 16),
     st.floats(0.1, 64),
-    st.integers(1, 10**11),
+    st.integers(LEAST_SERVER_MEMORY, 10**11),
     st.none() | st.integers(0, 4),
     st.booleans(),
     st.sampled_from([None, "A100:2", "T4:4"]),
@@ -122,7 +123,7 @@ MACHINES = st.builds(
         source="this test",
     ),
     st.floats(0.1, 64),
-    st.integers(1, 10**11),
+    st.integers(LEAST_SERVER_MEMORY, 10**11),
     st.none() | st.integers(1, 3),
     st.integers(0, 4),
     st.booleans(),

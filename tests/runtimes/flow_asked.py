@@ -36,13 +36,15 @@ def served(app: Any) -> tuple[Host, Noted]:
     return host, noted
 
 
-def ask(host: Host, *requests: tuple[str, str, Any]) -> list[httpx.Response]:
+def ask(host: Host, *requests: tuple[str, str, Any], accept: str = "*/*") -> list[httpx.Response]:
     """Send requests as callers do whose address of the gateway is `http://plinth:8470`."""
 
     async def run() -> list[httpx.Response]:
         keep_serving()
         transport = httpx.ASGITransport(app=cast("Any", host))
-        async with httpx.AsyncClient(transport=transport, base_url="http://plinth:8470") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://plinth:8470", headers={"accept": accept}
+        ) as client:
             return [
                 await client.request(method, path, json=body) for method, path, body in requests
             ]

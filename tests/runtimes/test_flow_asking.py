@@ -29,6 +29,20 @@ def test_an_input_that_a_tool_has_not_is_refused() -> None:
     assert str(told.value).endswith("which that has not (did you mean `text`?); it has text, most")
 
 
+def test_an_input_that_a_tool_needs_and_is_not_given_is_refused() -> None:
+    check_tool_inputs([node_of("text")], {"shorten": shorten}.__getitem__)
+    with pytest.raises(LookupError) as told:
+        check_tool_inputs([node_of("most")], {"shorten": shorten}.__getitem__)
+    words = "node `shorten` does not give its tool the input `text`, which has no default"
+    assert str(told.value) == words
+
+    def takes_more(text: str, *more: str, end: str, **others: str) -> str:
+        return text + end
+
+    with pytest.raises(LookupError, match="the input `end`"):
+        check_tool_inputs([node_of("text", "x")], {"shorten": takes_more}.__getitem__)
+
+
 def test_what_a_tool_or_a_template_takes_of_any_name_is_let_pass() -> None:
     check_tool_inputs([node_of("anything")], {"shorten": takes_all}.__getitem__)
     check_tool_inputs([node_of("anything")], {"shorten": 3}.__getitem__)

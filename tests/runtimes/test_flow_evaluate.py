@@ -57,7 +57,9 @@ def found(folder: Path) -> list[Any]:
 def test_each_row_has_a_result_and_the_variant_its_metrics(folder: Path) -> None:
     rows = ({"a": 1, "right": "it is 2"}, {"a": 13, "right": "x"}, {"a": 3, "right": "4"})
     told = run(folder, *rows, expected="right")
-    results, metrics = [each["result"] for each in told[:-1]], told[-1]["metrics"]["default"]
+    results = [each["result"] for each in told if "result" in each]
+    results.sort(key=lambda each: each["row"])
+    metrics = told[-1]["metrics"]["default"]
     assert [each["row"] for each in results] == [1, 2, 3]
     assert [(each["equal"], each["contains"]) for each in results] == [
         *((True, True), (False, False), (False, True)),
@@ -74,7 +76,8 @@ def test_what_the_flow_prints_is_none_of_its_results_and_nothing_is_cut(folder: 
     (file,) = folder.glob("evaluated_*.py")
     text = 'print("plinth-evaluation {\\"metrics\\": 1}", end="")\n        return "y\\u2028" * 1000'
     file.write_text(APP.replace("if given", f"{text}\n        if given"))
-    first, second, metrics = run(folder, {"a": 1}, {"a": "\u2028"})
+    told = run(folder, {"a": 1}, {"a": "\u2028"})
+    first, second, metrics = (each for each in told if "began" not in each)
     assert first["result"]["output"] == "y\u2028" * 1000
     assert second["result"]["inputs"] == {"a": "\u2028"}
     assert list(metrics) == ["metrics"]
@@ -90,7 +93,20 @@ def test_rows_without_what_is_expected_are_refused_before_any_is_run(folder: Pat
 def test_an_output_that_there_is_not_is_refused_at_the_first_answer(folder: Path) -> None:
     with pytest.raises(EvaluationError, match="no output `summ`; the answer has sum, other"):
         run(folder, {"a": 13}, {"a": 1}, {"a": 2}, output="summ")
-    assert [list(each) for each in found(folder)] == [["error"]]
+    kinds = [kind for each in found(folder) for kind in each]
+    assert kinds == ["began", "result", "began", "result", "error"]
+
+
+def test_each_row_is_told_as_it_begins_and_as_it_ends(folder: Path) -> None:
+    (file,) = folder.glob("evaluated_*.py")
+    # What has been told when a row runs is what would be left if its code ended the process.
+    text = f"from pathlib import Path\n        seen = Path({str(folder / 'results')!r}).read_text()"
+    file.write_text(APP.replace("if given", f"{text}\n        return seen\n        if given"))
+    *_, last = run(folder, {"a": 1}, {"a": 2}, output=None)[:-1]
+    assert '{"began": {"variant": "default", "row": 1}}' in last["result"]["output"]
+    told = [next(iter(each)) for each in found(folder)]
+    assert told.count("began") == told.count("result") == 2
+    assert (told[0], told[-1]) == ("began", "metrics")
 
 
 def test_a_file_of_results_that_was_there_before_is_not_believed(folder: Path) -> None:

@@ -110,3 +110,45 @@ def test_what_other_errors_hold_is_found() -> None:
     group = BaseExceptionGroup("g", [ValueError(), SystemExit(3)])
     assert (has_left(group), has_left(ValueError())) == (True, False)
     assert said_of(group) == "the flow's code called `sys.exit(3)` instead of answering"
+
+
+class Streams:
+    """Gives a piece, and then wants the process to end: in a thread, a task, or as it is."""
+
+    def __init__(self, ends: Callable[[], Awaitable[None]] | None) -> None:
+        if ends is None:
+            self.stream = self._pieces
+        else:
+            self.astream = self._apieces
+            self._ends = ends
+
+    def invoke(self, given: Any) -> Any:
+        return given
+
+    def _pieces(self, _given: Any) -> Any:
+        yield {"check": 1}
+        sys.exit(3)
+
+    async def _apieces(self, _given: Any) -> Any:
+        yield {"check": 1}
+        await self._ends()
+
+
+async def leaves() -> None:
+    sys.exit(3)
+
+
+async def leaves_in_a_group() -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(leaves())
+
+
+@pytest.mark.parametrize("ends", [None, leaves, leaves_in_a_group])
+def test_an_exit_in_a_stream_is_its_last_event(ends: Any) -> None:
+    host, _ = served(InvokedApp(Streams(ends)))
+    for _ in range(2):
+        (said,) = ask(host, ("POST", "/score", {}), accept="text/event-stream")
+        words = "the flow's code called `sys.exit(3)` instead of answering"
+        first, last = said.text.strip().split("\n\n")
+        assert first == 'data: {"check": 1}'
+        assert last == f'data: {{"error": {{"message": "{words}"}}}}'

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from sqlalchemy import delete
+from pydantic import ValidationError
+from sqlalchemy import delete, update
 
 from plinth.domain.access import Reach, Resource
 from plinth.domain.run import Observation, Phase
+from plinth.domain.workload import WORKLOAD
 from plinth.kit.errors import NotFound
 from plinth.store import tables
 from plinth.store.events import list_events
@@ -246,3 +250,45 @@ def test_a_long_reason_of_an_end_fits_its_column(database: Database) -> None:
         (found,) = list_attempts(connection, ["r_a"])
     assert found.reason is not None
     assert len(found.reason) == 2000
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        {
+            "kind": "flow",
+            "name": "f",
+            "team": "research",
+            "app": "a:b",
+            "workers": "0..2",
+            "idle": 0.5,
+            "resources": {"memory": 1000},
+        },
+        {
+            "kind": "workspace",
+            "name": "w",
+            "team": "research",
+            "max_time": 1,
+            "resources": {"memory": 1000},
+        },
+        {
+            "kind": "job",
+            "name": "j",
+            "team": "research",
+            "command": ["true"],
+            "environment": {"packages": ["flask; os.system(1)"]},
+        },
+    ],
+)
+def test_what_an_earlier_plinth_accepted_stays_readable(
+    database: Database, workload: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError):
+        WORKLOAD.validate_python(workload)
+    with database.write() as connection:
+        run_in(connection, "r_old")
+        row = update(tables.run).where(tables.run.c.id == "r_old")
+        connection.execute(row.values(workload=workload))
+        found = find_run(connection, "r_old")
+        assert found is not None
+        assert found.workload.kind == workload["kind"]

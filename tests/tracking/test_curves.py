@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,14 @@ def history(monkeypatch: pytest.MonkeyPatch, metrics: list[dict[str, Any]]) -> A
 
 def test_values_stand_in_the_order_of_their_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     told = [{"step": 7, "value": 0.5}, {"step": 0, "value": 1.0}, {"step": 9, "value": "NaN"}]
-    assert history(monkeypatch, told) == [(0.0, 1.0), (7.0, 0.5)]
+    assert history(monkeypatch, told)[:2] == [(0.0, 1.0), (7.0, 0.5)]
+
+
+def test_what_is_no_number_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = [{"step": 2, "value": "Infinity"}, {"step": 1, "value": "NaN"}, {"step": 1, "value": 3}]
+    found = history(monkeypatch, told)
+    assert math.isnan(found[0][1])
+    assert found[1:] == [(1.0, 3.0), (2.0, math.inf)]
 
 
 def test_without_steps_values_are_counted_and_thinned(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,7 +209,8 @@ def _ordered(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
     first = [item for name in ("kind", "name") for item in fields if item[0] == name]
     rest = [item for item in fields if item not in first]
     # What this kind of file is about comes before what it has from others.
-    rest.sort(key=lambda item: item[0] not in model.__annotations__)
+    inherited = {name for base in model.__mro__[1:] for name in getattr(base, "model_fields", ())}
+    rest.sort(key=lambda item: item[0] not in model.__annotations__ or item[0] in inherited)
     yield from first
     yield from (item for item in rest if item[1].is_required())
     yield from (item for item in rest if not item[1].is_required())
@@ -234,7 +235,7 @@ def _written(annotation: Any) -> str:
     if origin is dict:
         return f"mapping of {_written(arguments[0])} to {_written(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        path = next(path for path, model in PARTS if model is annotation)
+        path = next(path for path, model in PARTS if issubclass(annotation, model))
         return f"[mapping](#{path.replace('.', '')})"
     return "text"
 

@@ -125,7 +125,8 @@ def evaluate(asked: EvaluationAsked, context: ContextDep, caller: CallerDep) -> 
 def results(run_id: str, context: ContextDep, caller: CallerDep) -> StreamingResponse:
     """Return what an evaluation has found so far, line by line in JSON.
 
-    Each line is the `result` of a row; the last one the `metrics` of each variant, or an `error`.
+    Each line is a row that `began`, or the `result` of one; the last one the `metrics` of each
+    variant, or an `error`.
     """
     with context.database.read() as connection:
         run = find_run(connection, run_id)

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from plinth.api.caller import Caller, CallerDep, ContextDep, needs, no_team, require_team
 from plinth.api.runs import summary as run_summary
 from plinth.control.context import Context
-from plinth.control.planning import plan_or_refuse
 from plinth.control.workspaces.service import (
     bring_up,
     remove_workspace,
@@ -20,6 +19,7 @@ from plinth.control.workspaces.service import (
     session_of,
     stop_workspace,
 )
+from plinth.control.workspaces.size import plan_workspace
 from plinth.domain.access import Action, Resource
 from plinth.domain.base import Declared, Name
 from plinth.domain.mistake import told
@@ -125,7 +125,7 @@ def resize(name: str, size: Size, context: ContextDep, caller: CallerDep) -> dic
         workload = found.workload.resized(size.profile, size.gpu)
     except ValidationError as err:
         raise Invalid(told(err, Workspace)) from err
-    plan_or_refuse(context, workload)
+    plan_workspace(context, workload)
     with context.database.write() as connection:
         found = _find_own(connection, caller, name, Action.WRITE)
         found = resize_workspace(connection, context, found, workload)
@@ -217,7 +217,7 @@ def describe(
 
 
 def _open(context: Context, caller: Caller, workload: Workspace) -> dict[str, Any]:
-    plan = plan_or_refuse(context, workload)
+    plan = plan_workspace(context, workload)
     with context.database.write() as connection:
         before = find_workspace(connection, workload.name)
         found = bring_up(connection, context, caller.actor, workload, plan)

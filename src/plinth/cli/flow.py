@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ import typer
 
 from plinth.cli.code import put_code
 from plinth.cli.files import check_beside, read_workload, with_packages
+from plinth.cli.flow_found import Found, read_found
 from plinth.cli.flow_input import (
     check_body,
     check_inputs,
@@ -21,7 +23,6 @@ from plinth.cli.flow_input import (
     read_inputs,
     read_names,
     read_rows,
-    strict_json,
 )
 from plinth.cli.output import console, note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect
@@ -84,7 +85,10 @@ def _run_once(home: Path | None, read: _Read, variant: str | None, body: Any) ->
     asked = {"variants": () if variant is None else (variant,)}
     evaluation = make_evaluation(read.flow, read.names, asked)
     with connect(home) as client:
-        (result,) = _evaluate(client, read, evaluation, json.dumps(body).encode())["results"]
+        found = _evaluate(client, read, evaluation, json.dumps(body).encode())
+    if found.failure is not None:
+        raise found.failure
+    (result,) = found.results
     if result["error"]:
         raise PlinthError(
             f"flow `{excerpt(read.flow.name)}` failed: {excerpt(result['error'], _LONGEST_ERROR)}",
@@ -209,7 +213,8 @@ def evaluate(
 
     Variants stand side by side. The folder runs as it is now, as a job; the flow need not be
     served. MLflow keeps the results (`results.jsonl`) and the metrics, a run below for each
-    variant, and a trace of each row.
+    variant, and a trace of each row. Where the flow's code ends the process, the rows that were
+    finished are shown, with which row it was; exit code 1.
     """
     asked = {"variants": tuple(variant or ()), "expected": expected, "output": output}
     read = _read(file, team)
@@ -217,8 +222,15 @@ def evaluate(
     rows = read_rows(data, read.names, expected)
     with connect(home) as client:
         found = _evaluate(client, read, evaluation, rows)
+    if found.failure is None or found.results:
+        _show_found(found, as_json=as_json)
+    if found.failure is not None:
+        raise found.failure
+
+
+def _show_found(found: Found, *, as_json: bool) -> None:
     if as_json:
-        print_json(found)
+        print_json(found.to_json())
         return
     shown = [
         [
@@ -229,17 +241,18 @@ def evaluate(
             {True: "yes", False: "no", None: "-"}[each["equal"]],
             f"{each['duration_s']:.2f}",
         ]
-        for each in sorted(found["results"], key=lambda each: each["row"])
+        for each in sorted(found.results, key=lambda each: each["row"])
     ]
     columns = [">ROW", "VARIANT", "INPUTS", "OUTPUT", "EQUAL", ">SECONDS"]
     print_table(columns, shown[:_MOST_ROWS], empty="no rows")
     if len(shown) > _MOST_ROWS:
         note(f"and {len(shown) - _MOST_ROWS} more; `--json` prints all")
-    _show_metrics(found["metrics"])
-    note(f"run `{found['run']}`; in MLflow it is `{found['tracking_run']}`")
+    if found.failure is None:
+        _show_metrics(found.metrics)
+        note(f"run `{found.run}`; in MLflow it is `{found.tracking_run}`")
 
 
-def _show_metrics(metrics: dict[str, Json]) -> None:
+def _show_metrics(metrics: Mapping[str, Json]) -> None:
     names = list(dict.fromkeys(name for each in metrics.values() for name in each))
     rows = [[name, *(_number(each.get(name)) for each in metrics.values())] for name in names]
     print_table(["METRIC", *(f">{variant}" for variant in metrics)], rows, empty="no metrics")
@@ -295,9 +308,7 @@ def _read(file: Path, team: str | None) -> _Read:
     return _Read(flow, folder, read_names(flow, folder))
 
 
-def _evaluate(
-    client: Client, read: _Read, evaluation: FlowEvaluation, rows: bytes
-) -> dict[str, Any]:
+def _evaluate(client: Client, read: _Read, evaluation: FlowEvaluation, rows: bytes) -> Found:
     """Upload the folder with the rows, run them, and return results and metrics."""
     owner = read.flow.team or client.whoami()["principal"]["team"]
     digest, origin = put_code(client, read.folder, owner, more={ROWS_FILE: rows})
@@ -312,43 +323,7 @@ def _evaluate(
     except NotFound:
         # It ended before it had begun.
         content = b""
-    return _told(client, run, content)
-
-
-def _told(client: Client, run: Json, content: bytes) -> dict[str, Any]:
-    """Return what an evaluation found. Raises PlinthError when it failed, or lost any of it."""
-    told = _lines(run, content)
-    metrics = next((each["metrics"] for each in told if "metrics" in each), None)
-    results = [each["result"] for each in told if "result" in each]
-    if run["phase"] != "succeeded":
-        words = next((each["error"] for each in told if "error" in each), None)
-        if words is None:
-            printed = [each for each in _output(client, run["id"]).split("\n") if each.strip()]
-            words = "".join(printed[-1:]) or run["message"]
-        raise PlinthError(
-            f"evaluation `{run['id']}` {run['phase']}: {excerpt(words, _LONGEST_ERROR)}",
-            hint=f"`plinth logs {run['id']}` shows all that it printed",
-            code="run_failed",
-        )
-    if metrics is None or len(results) != sum(each["rows"] for each in metrics.values()):
-        raise _not_whole(run)
-    found = {"run": run["id"], "tracking_run": run["tracking_run"], "metrics": metrics}
-    return {**found, "results": results}
-
-
-def _lines(run: Json, content: bytes) -> list[Json]:
-    try:
-        return [strict_json(line) for line in content.decode().split("\n") if line]
-    except (ValueError, RecursionError) as err:
-        raise _not_whole(run) from err
-
-
-def _not_whole(run: Json) -> PlinthError:
-    return PlinthError(
-        f"what evaluation `{run['id']}` found is not whole: the flow's code changed the file",
-        hint=f"`plinth logs {run['id']}` shows what it printed",
-        code="run_failed",
-    )
+    return read_found(run, content, lambda: _output(client, run["id"]))
 
 
 def _output(client: Client, run_id: str) -> str:

@@ -291,7 +291,9 @@ def _require_nothing_runs(runs: list[Json], busy: list[str]) -> None:
         return
     names = [f"{run['kind']} {run['name']} ({run['id']})" for run in runs]
     would = [f"{counted(len(runs), 'run')} would be stopped: {', '.join(names)}"] if runs else []
-    hint = "wait (`plinth logs -f NAME`), or `plinth down --force`"
+    looks = ["`plinth logs -f NAME`"] if runs else []
+    looks += ["`plinth workspace get NAME`"] if busy else []
+    hint = f"wait ({', '.join(looks)}), or `plinth down --force`"
     if any(run["kind"] in _GOES_ON for run in runs):
         hint += "; a batch then goes on after the next `plinth up`"
     raise Conflict("; ".join([*would, *busy]), hint=hint, code="jobs_running")

@@ -21,7 +21,7 @@ from plinth.client.client import Client, Json
 from plinth.domain.base import check_name
 from plinth.domain.mistake import told
 from plinth.domain.web_page import workspace_of_page, workspace_page
-from plinth.domain.workspace import GpuUse, Workspace
+from plinth.domain.workspace import PROFILES, GpuUse, Workspace
 from plinth.kit.errors import Conflict, Invalid, NotFound, PlinthError
 from plinth.kit.units import format_bytes, format_duration
 
@@ -183,7 +183,9 @@ def resize(
     cannot have that size.
     """
     gpu = _gpu(gpu_reason, gpu_time)
+    _require_reason(profile, gpu)
     with connect(home) as client:
+        dropped = _own_resources(client.workspace(name))
         try:
             found, was_open = client.resize_workspace(name, profile, gpu), False
         except Conflict as err:
@@ -201,6 +203,8 @@ def resize(
         print_json(found)
     else:
         note(f"workspace `{name}` has profile `{profile}`" + (" and is open" if was_open else ""))
+        if dropped:
+            note(f"what its `resources` said ({', '.join(dropped)}) counts no longer")
 
 
 def remove(
@@ -291,6 +295,7 @@ def _read(
         said["name"] = target
     asked = {"tool": tool, "profile": profile, "gpu": gpu, "team": team}
     said |= {name: value for name, value in asked.items() if value is not None}
+    _require_reason(profile, said.get("gpu"))
     try:
         check_name(str(said["name"]))
         return Workspace.model_validate(said)
@@ -311,6 +316,20 @@ def _gpu(reason: str | None, most: str | None) -> Json | None:
         return GpuUse(reason=reason, max_time=most).model_dump()  # type: ignore[arg-type]
     except ValidationError as err:
         raise Invalid(told(err, GpuUse)) from err
+
+
+def _require_reason(profile: str | None, gpu: Json | None) -> None:
+    """Raise Invalid for a profile with a GPU and nothing that says what for."""
+    if gpu is None and "accelerator" in PROFILES.get(profile or "", {}):
+        raise Invalid(
+            f"profile `{profile}` has a GPU, which is given for a reason and a time",
+            hint="give --gpu-reason and --gpu-time",
+        )
+
+
+def _own_resources(found: Json) -> list[str]:
+    """Return what a workspace's file says of its size otherwise than its profile."""
+    return [*Workspace.model_validate(found["workload"]).own_resources]
 
 
 def _by_name_or_page(client: Client, name: str) -> tuple[str, Json]:

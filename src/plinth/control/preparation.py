@@ -23,7 +23,7 @@ from plinth.control.tags import tags_of
 from plinth.control.workspaces.variables import for_notebooks
 from plinth.domain.model import ModelVersion
 from plinth.domain.workload import Endpoint, Job
-from plinth.domain.workload_fields import Environment, WorkloadBase
+from plinth.domain.workload_fields import Environment, memory_limit
 from plinth.domain.workspace import Workspace
 from plinth.engines.base import Elastic, Mount, ReplicaSpec
 from plinth.environments.environments import BuiltEnvironment
@@ -240,7 +240,7 @@ def replica_spec(
         gateway_port=context.port,
         network=workload.reaches,
         isolation=workload.requirements.isolation,
-        memory_bytes=_memory_limit(workload),
+        memory_bytes=memory_limit(workload),
         grace_s=workload.grace,
         own_ports=prepared.own_ports,
         elastic=prepared.elastic,
@@ -306,12 +306,6 @@ def make_folder(context: Context, run: StoredRun, code: Path | None) -> Path:
         if err.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
     return folder
-
-
-def _memory_limit(workload: WorkloadBase) -> int | None:
-    # Only a stated size is a limit; the default is a size for planning.
-    stated = "memory" in workload.resources.model_fields_set
-    return workload.resources.memory if stated else None
 
 
 def base_variables(environment: Path, folder: Path, cpu: float) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
 from plinth.kit.excerpt import excerpt
 
@@ -23,6 +23,16 @@ class Declared(BaseModel):
     # Only a text of limited length is looked at by pydantic, which then refuses half a character:
     # JSON can name one, and no file or database can keep it.
     model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=10_000_000)
+
+
+# The context in which rows of the store are read: an earlier Plinth accepted some that this one
+# would refuse, and they must stay readable.
+STORED = {"is_stored": True}
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Tell whether a value was accepted before, and comes from the store."""
+    return info.context == STORED
 
 
 def check_name(value: str, longest: int = NAME_LENGTH) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
+from plinth.domain.dag_tool import TO_GATEWAY, Tool, read_python, read_tool
 from plinth.domain.document import Problem, read_document, to_value
 from plinth.domain.flow import DAG_FILE
 from plinth.domain.mistake import nearest_name
@@ -21,11 +22,15 @@ Read: TypeAlias = Callable[[str], str | None]
 
 _REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][A-Za-z0-9_ -]*)((?:\.[^}]*)?)\}")
 _PROVIDERS = ("AzureOpenAI", "OpenAI")
-_TO_GATEWAY = ("AzureOpenAIConnection", "OpenAIConnection")
 _OF_FILES = ("llm", "python", "prompt")
 _KINDS = (*_OF_FILES, "custom_llm")
-# Larger ones are nobody's, and take long to read.
-_MOST_SOURCE = 500_000
+# As promptflow's own `ValueType` has them.
+_TYPES = (
+    *("string", "int", "double", "bool", "list", "object", "image", "file_path", "secret"),
+    *("prompt_template", "assistant_definition"),
+)
+_LANGUAGE = "python"
+_PACKAGED = "package"
 _MOST_NODES = 500
 _MOST_PROBLEMS = 20
 
@@ -52,6 +57,12 @@ class _Node:
         source = self.fields.get("source")
         found = source.get("path") if isinstance(source, dict) else None
         return found if isinstance(found, str) else None
+
+    @property
+    def needs_file(self) -> bool:
+        """Whether it is nothing without a file of the folder."""
+        is_packaged = _below(self.fields, "source").get("type") == _PACKAGED
+        return self.kind in _OF_FILES and not is_packaged
 
 
 def flow_problems(app: str | None, connections: Mapping[str, Any], read: Read) -> list[str]:
@@ -85,7 +96,7 @@ def _app_problems(reference: str, read: Read) -> Iterator[str]:
     if not file:
         # It may be a module of a package that the flow's environment has.
         return
-    tree, why = _python(text)
+    tree, why = read_python(text)
     if tree is None:
         yield f"`app`: `{file}` {why}"
         return
@@ -95,18 +106,6 @@ def _app_problems(reference: str, read: Read) -> Iterator[str]:
         near = nearest_name(wanted, sorted(known))
         hint = f"; did you mean `{near}`?" if near else ""
         yield f"`app`: `{file}` has no `{excerpt(wanted)}`{hint}"
-
-
-def _python(text: str) -> tuple[ast.Module | None, str]:
-    """Read a module; None, and what is wrong with it, when it is none."""
-    if len(text) > _MOST_SOURCE:
-        return None, f"has more than {_MOST_SOURCE:,} characters"
-    try:
-        return ast.parse(text), ""
-    except (SyntaxError, ValueError) as err:
-        return None, f"is not Python: {err}"
-    except (RecursionError, MemoryError):
-        return None, "is not Python that can be read: its expressions are nested too deeply"
 
 
 def _bound(tree: ast.Module) -> set[str] | None:
@@ -135,8 +134,8 @@ class _Dag:
         self._fields: Mapping[str, Any] = {}
         self._nodes: list[_Node] = []
         self._known: Mapping[str, frozenset[str]] = {}
-        # What each tool wants, by its file: many nodes may run one.
-        self._wanted: dict[str, tuple[dict[str, str], str]] = {}
+        # By its file: many nodes may run one.
+        self._tools: dict[str, Tool] = {}
 
     def problems(self) -> Iterator[str]:
         """Yield them; what cannot be read at all is the only one."""
@@ -155,6 +154,7 @@ class _Dag:
             yield f"`{DAG_FILE}` has {len(nodes):,} nodes; a flow has at most {_MOST_NODES}"
             return
         self._fields = fields
+        yield from self._language_problems()
         yield from self._read_nodes(nodes)
         self._known = {
             "input": frozenset(_below(fields, "inputs")),
@@ -162,8 +162,32 @@ class _Dag:
         }
         for node in self._nodes:
             yield from self._node_problems(node)
+        for kind in ("inputs", "outputs"):
+            yield from self._declared_problems(kind)
         yield from self._output_problems()
         yield from self._cycles()
+
+    def _language_problems(self) -> Iterator[str]:
+        language = self._fields.get("language", _LANGUAGE)
+        if language != _LANGUAGE:
+            yield (
+                f"`{DAG_FILE}`: `language` is `{excerpt(_plain(language))}`; only flows in "
+                f"`{_LANGUAGE}` are hosted"
+            )
+
+    def _declared_problems(self, kind: str) -> Iterator[str]:
+        """Yield what is wrong with the types of the flow's inputs, or of its outputs."""
+        declared = self._fields.get(kind)
+        if declared is not None and not isinstance(declared, dict):
+            yield f"`{DAG_FILE}`: `{kind}` has names, like `{kind}: {{NAME: {{type: string}}}}`"
+        for name, given in _below(self._fields, kind).items():
+            found = given.get("type") if isinstance(given, dict) else None
+            if found not in _TYPES:
+                types = ", ".join(f"`{each}`" for each in _TYPES)
+                yield (
+                    f"{kind.removesuffix('s')} `{excerpt(name)}`: `type` is "
+                    f"`{excerpt(_plain(found))}`; it must be one of {types}"
+                )
 
     def _read_nodes(self, nodes: list[Any]) -> Iterator[str]:
         seen: set[str] = set()
@@ -203,15 +227,8 @@ class _Dag:
 
     def _node_problems(self, node: _Node) -> Iterator[str]:
         called = f"node `{excerpt(node.name)}`"
-        text = None
-        if node.path is not None:
-            text = self._read(node.path)
-            if text is None:
-                yield f"{called}: there is no file `{excerpt(node.path)}` in the folder"
-        elif node.kind in _OF_FILES and "source" not in node.fields:
-            yield f"{called} has no `source`"
-        elif node.kind in _OF_FILES and not isinstance(node.fields["source"], dict):
-            yield f"{called}: `source` has fields, like `source: {{type: code, path: tool.py}}`"
+        text = None if node.path is None else self._read(node.path)
+        yield from _source_problems(node, called, is_there=text is not None)
         if node.kind not in _KINDS:
             kinds = ", ".join(f"`{each}`" for each in _KINDS)
             given = excerpt(_plain(node.fields.get("type")))
@@ -228,19 +245,19 @@ class _Dag:
 
     def _tool_problems(self, node: _Node, called: str, text: str) -> Iterator[str]:
         assert node.path is not None  # its text was read
-        if node.path not in self._wanted:
-            tree, why = _python(text)
-            self._wanted[node.path] = ({} if tree is None else dict(_connections_of(tree))), why
-        wanted, why = self._wanted[node.path]
-        if why:
-            yield f"{called}: `{excerpt(node.path)}` {why}"
-        for name, kind in wanted.items():
+        if node.path not in self._tools:
+            self._tools[node.path] = read_tool(text)
+        tool = self._tools[node.path]
+        if tool.why:
+            yield f"{called}: `{excerpt(node.path)}` {tool.why}"
+        yield from _input_problems(node, called, tool)
+        for name, kind in tool.connections.items():
             given = node.inputs.get(name)
             if given in (None, ""):
                 yield f"{called} has no connection for its input `{excerpt(name)}` ({kind})"
             elif not isinstance(given, str):
                 yield f"{called}: its input `{excerpt(name)}` is no name of a connection ({kind})"
-            elif kind not in _TO_GATEWAY and given not in self._custom:
+            elif kind not in TO_GATEWAY and given not in self._custom:
                 yield (
                     f"{called} needs the connection `{excerpt(given)}` ({kind}), which is "
                     "missing; the flow's file can describe it: "
@@ -250,6 +267,11 @@ class _Dag:
     def _output_problems(self) -> Iterator[str]:
         for name, given in _below(self._fields, "outputs").items():
             reference = given.get("reference") if isinstance(given, dict) else None
+            if not isinstance(reference, str) or not reference:
+                yield (
+                    f"output `{excerpt(name)}` has no `reference`, like "
+                    "`reference: ${NODE.output}`"
+                )
             for target, kind in _references(reference):
                 if target not in self._known[kind]:
                     yield (
@@ -276,6 +298,38 @@ class _Dag:
                 return
 
 
+def _source_problems(node: _Node, called: str, *, is_there: bool) -> Iterator[str]:
+    source = node.fields.get("source")
+    if node.path is not None:
+        if not is_there:
+            yield f"{called}: there is no file `{excerpt(node.path)}` in the folder"
+    elif node.kind in _OF_FILES and "source" not in node.fields:
+        yield f"{called} has no `source`"
+    elif node.kind in _OF_FILES and not isinstance(source, dict):
+        yield f"{called}: `source` has fields, like `source: {{type: code, path: tool.py}}`"
+    elif "path" in _below(source) or node.needs_file:
+        given = excerpt(_plain(_below(source).get("path")))
+        yield f"{called}: `source.path` is `{given}`; it must be a file's name, like `tool.py`"
+
+
+def _input_problems(node: _Node, called: str, tool: Tool) -> Iterator[str]:
+    """Yield the inputs that a tool has not; without such, those that it needs and is not given."""
+    strange = [] if tool.taken is None else [each for each in node.inputs if each not in tool.taken]
+    for name in strange:
+        near = nearest_name(_plain(name), tool.taken or ())
+        hint = f" (did you mean `{excerpt(near)}`?)" if near else ""
+        listed = ", ".join(excerpt(each) for each in islice(tool.taken or ("none",), 20))
+        yield (
+            f"{called} gives its tool the input `{excerpt(_plain(name))}`, which that has not"
+            f"{hint}; it has {listed}"
+        )
+    for name in () if strange else tool.values:
+        if name not in node.inputs:
+            yield (
+                f"{called} does not give its tool the input `{excerpt(name)}`, which has no default"
+            )
+
+
 def _provider_problems(node: _Node, called: str) -> Iterator[str]:
     provider = node.fields.get("provider")
     if not node.fields.get("connection"):
@@ -283,10 +337,12 @@ def _provider_problems(node: _Node, called: str) -> Iterator[str]:
             f"{called} names no `connection`; any name will do, it leads to the gateway: "
             "`connection: open_ai_connection`"
         )
-    if provider is not None and provider not in _PROVIDERS:
+    known = " and ".join(f"`{each}`" for each in _PROVIDERS)
+    if provider is None:
+        yield f"{called} names no `provider`; {known} lead to the gateway"
+    elif provider not in _PROVIDERS:
         yield (
-            f"{called}: `provider` is `{excerpt(_plain(provider))}`; "
-            f"{' and '.join(f'`{each}`' for each in _PROVIDERS)} lead to the gateway"
+            f"{called}: `provider` is `{excerpt(_plain(provider))}`; {known} lead to the gateway"
         )
 
 
@@ -316,32 +372,6 @@ def _references(value: Any) -> Iterator[tuple[str, str]]:
             yield rest.lstrip(".").partition(".")[0].partition("[")[0], "input"
         elif name != "run":
             yield name, "node"
-
-
-def _connections_of(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield the inputs of a tool that are connections and have no default, with their types."""
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if not any("tool" in each for made in node.decorator_list for each in _names(made)):
-            continue
-        plain = node.args.args[: len(node.args.args) - len(node.args.defaults)]
-        for argument in plain:
-            kinds = [] if argument.annotation is None else [*_names(argument.annotation)]
-            kind = next((each for each in kinds if each in _TO_GATEWAY), None)
-            kind = kind or next((each for each in kinds if each.endswith("Connection")), None)
-            if kind is not None:
-                yield argument.arg, kind
-
-
-def _names(tree: ast.expr) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Attribute):
-            yield node.attr
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
 
 
 def _below(fields: Any, *path: str) -> Mapping[str, Any]:

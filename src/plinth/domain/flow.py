@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from plinth.domain.base import Declared
-from plinth.domain.resources import Count, Seconds
+from plinth.domain.base import Declared, is_stored
+from plinth.domain.resources import Count, Seconds, ServerResources
 from plinth.domain.serving import MAIN, BodySize, Limit, Timeouts, TrafficPolicy
 from plinth.domain.workload_fields import Environment, Network, Text, VariableName, WorkloadBase
 from plinth.kit.excerpt import excerpt
@@ -26,7 +26,9 @@ _EVALUATED = (
     *("name", "team", "requirements", "resources", "app", "environment", "variables"),
     *("connections", "network"),
 )
-_WORKERS = re.compile(r"(?P<least>[0-9]{1,4})\.\.(?P<most>[0-9]{1,4})")
+_WORKERS = re.compile(r"(?P<least>[0-9]{1,9})\.\.(?P<most>[0-9]{1,9})")
+# As long as a worker takes to start.
+_SHORTEST_IDLE_S = 1.0
 MOST_WORKERS = 64
 DEFAULT_IDLE_S = 300.0
 DEFAULT_CONCURRENCY = 8
@@ -49,17 +51,30 @@ def _check_connection(value: str) -> str:
     return value
 
 
+def _check_idle(value: float, info: ValidationInfo) -> float:
+    if not is_stored(info) and value < _SHORTEST_IDLE_S:
+        raise ValueError(
+            f"at least {_SHORTEST_IDLE_S:g} s: a worker takes about as long to start, and would "
+            "end before it is of use"
+        )
+    return value
+
+
 def _read_workers(value: Any) -> Any:
     if isinstance(value, dict | Workers):
         return value
     match = _WORKERS.fullmatch(value) if isinstance(value, str) else None
     if match is not None:
-        return {"least": int(match["least"]), "most": int(match["most"])}
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return {"least": value, "most": value}
+        least, most = int(match["least"]), int(match["most"])
+    elif isinstance(value, int) and not isinstance(value, bool):
+        least = most = value
+    else:
+        least = most = 0
+    if 1 <= most <= MOST_WORKERS and 0 <= least <= MOST_WORKERS:
+        return {"least": least, "most": most}
     raise ValueError(
         f"`{excerpt(str(value))}` is no number of workers; write `0..4`: none while nobody asks "
-        "and four at most, or a number from 1 on, which always run"
+        f"and four at most, or how many always run, like `2`; {MOST_WORKERS} are the most"
     )
 
 
@@ -133,6 +148,9 @@ class PromptFlow(WorkloadBase):
     tracked: ClassVar[bool] = True
 
     kind: Literal["flow"]
+    resources: ServerResources = Field(
+        default=ServerResources(), description="What one process of it needs."
+    )
     code: Text = Field(
         default=".",
         description="The flow's folder, relative to the workload's file. Without `app` it holds "
@@ -173,10 +191,10 @@ class PromptFlow(WorkloadBase):
         description="Requests that a worker answers at a time, 8 unless stated; more wait, and "
         "have another worker started. One that always runs alone takes all.",
     )
-    idle: Seconds | None = Field(
+    idle: Annotated[Seconds, AfterValidator(_check_idle)] | None = Field(
         default=None,
         description="After how long without a request a worker ends that need not run; 5 minutes "
-        "unless stated.",
+        "unless stated, a second at least.",
     )
     limits: tuple[Limit, ...] = Field(default=(), max_length=100, description="Requests a minute.")
     timeouts: Timeouts = Field(
@@ -264,6 +282,7 @@ class FlowEvaluation(WorkloadBase):
     tracked: ClassVar[bool] = True
 
     kind: Literal["evaluation"]
+    resources: ServerResources = ServerResources()
     app: AppReference | None = None
     environment: Environment = Environment()
     variables: dict[VariableName, Text] = Field(default_factory=dict)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from plinth.domain.document import Path, path_text
+from plinth.kit.units import exact_bytes, exact_duration, parse_bytes, parse_duration
 
 _LONGEST_VALUE = 60
 _LONGEST_MESSAGE = 300
@@ -82,6 +83,8 @@ def describe(error: ErrorDetails, model: type[BaseModel], written: str | None) -
         return Words(f"{_shown(error['input'])} where a mapping of fields is needed", fields)
     say = _WORDS.get(kind)
     message = say(error, written) if say else _lower_first(error["msg"])
+    if kind in _LIMITS:
+        message = _outside(error, model)
     return Words(_cut(message, _LONGEST_MESSAGE))
 
 
@@ -206,12 +209,32 @@ def _text_wanted(error: ErrorDetails, written: str | None) -> str:
     return f'`{shown}` without quotes is read as {read}, and a text is needed; write "{shown}"'
 
 
-def _limit(relation: str, key: str) -> Callable[[ErrorDetails, str | None], str]:
-    def say(error: ErrorDetails, _: str | None) -> str:
-        bound = error.get("ctx", {}).get(key)
-        return f"{_shown(error['input'])} is not accepted; it must be {relation} {bound}"
+def _outside(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """Say what a number must be, in the unit in which files have it."""
+    relation, key = _LIMITS[error["type"]]
+    bound = error.get("ctx", {}).get(key)
+    readers = _readers_at(model, error["loc"])
+    if isinstance(bound, int | float) and parse_duration in readers:
+        bound = exact_duration(bound)
+    elif isinstance(bound, int) and parse_bytes in readers:
+        bound = exact_bytes(bound)
+    return f"{_shown(error['input'])} is not accepted; it must be {relation} {bound}"
 
-    return say
+
+def _readers_at(model: type[BaseModel], path: Path) -> list[Any]:
+    """Return what reads the value at `path` from what a file has there."""
+    *parent, name = path or ("",)
+    inner = model_at(model, tuple(parent))
+    field = inner.model_fields.get(str(name)) if inner else None
+    if field is None:
+        return []
+    found, left = [], [*field.metadata, field.annotation]
+    while left:
+        # Of `Seconds | None` the reader stands within; of `Seconds` beside.
+        part = left.pop()
+        left += [*getattr(part, "__metadata__", ()), *get_args(part)]
+        found.append(getattr(part, "func", None))
+    return found
 
 
 def _own_words(error: ErrorDetails, _: str | None) -> str:
@@ -235,8 +258,11 @@ _WORDS: dict[str, Callable[[ErrorDetails, str | None], str]] = {
     "tuple_type": _needs("a list like `[a, b]`"),
     "dict_type": _needs("a mapping like `{name: value}`"),
     "too_short": lambda _error, _written: "it is empty, and at least one item is needed",
-    "greater_than": _limit("more than", "gt"),
-    "greater_than_equal": _limit("at least", "ge"),
-    "less_than": _limit("less than", "lt"),
-    "less_than_equal": _limit("at most", "le"),
+}
+
+_LIMITS = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
 }

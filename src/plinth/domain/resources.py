@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from plinth.domain.base import Declared
+from plinth.domain.base import Declared, is_stored
 from plinth.kit.excerpt import excerpt
-from plinth.kit.units import parse_bytes, parse_duration
+from plinth.kit.units import format_bytes, parse_bytes, parse_duration
 
 _ACCELERATOR = re.compile(r"([A-Za-z][A-Za-z0-9-]*)(?::([0-9]{1,6}))?")
+
+# A server of Python alone, without the workload's own code, starts with 48 MB and not with 32
+# (uvicorn with one thread in Python 3.11 under RLIMIT_DATA, measured on 2026-11-23).
+LEAST_SERVER_MEMORY = 64_000_000
 
 
 def check_number(value: Any) -> Any:
@@ -62,7 +66,11 @@ class ResourceRequest(Declared):
     """What one replica needs. `memory` is in bytes."""
 
     cpu: Cores = Field(default=1.0, description="Processor cores; `0.5` is half of one.")
-    memory: Bytes = Field(default=1_000_000_000, description="Memory.")
+    memory: Bytes = Field(
+        default=1_000_000_000,
+        description="Memory; where it is stated, also the most that may be used. An endpoint, a "
+        "flow and a workspace need 64 MB at least.",
+    )
     accelerator: Accelerator | None = Field(
         default=None,
         title="text like `A100:2`, or a mapping",
@@ -70,12 +78,31 @@ class ResourceRequest(Declared):
     )
 
 
+def _check_server_memory(value: int, info: ValidationInfo) -> int:
+    if not is_stored(info) and value < LEAST_SERVER_MEMORY:
+        raise ValueError(
+            f"{format_bytes(value)} is too little: a server does not start with less than "
+            f"{format_bytes(LEAST_SERVER_MEMORY)}"
+        )
+    return value
+
+
+class ServerResources(ResourceRequest):
+    """What a process needs that answers requests. `memory` is in bytes."""
+
+    memory: Annotated[Bytes, AfterValidator(_check_server_memory)] = Field(
+        default=1_000_000_000, description="Memory; 64 MB at least."
+    )
+
+
 __all__ = [
+    "LEAST_SERVER_MEMORY",
     "Accelerator",
     "Bytes",
     "Cores",
     "Count",
     "ResourceRequest",
     "Seconds",
+    "ServerResources",
     "check_number",
 ]

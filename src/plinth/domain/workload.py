@@ -12,7 +12,7 @@ from plinth.domain.contradiction import Contradiction
 from plinth.domain.flow import FlowDeployment, FlowEvaluation, PromptFlow
 from plinth.domain.model_conversion import ModelConversion
 from plinth.domain.request_batch import RequestBatch
-from plinth.domain.resources import Count, ResourceRequest, Seconds
+from plinth.domain.resources import Count, Seconds, ServerResources
 from plinth.domain.serving import MAIN, External, TrafficPolicy
 from plinth.domain.workload_fields import (
     Command,
@@ -113,7 +113,7 @@ class EndpointDeployment(Declared):
     )
     form: Form = Field(default="auto", description=_FORM)
     replicas: Replicas = Field(default=1, description="How many model servers share the requests.")
-    resources: ResourceRequest | None = Field(
+    resources: ServerResources | None = Field(
         default=None, description="What one replica needs; without it, what the endpoint says."
     )
     ready_timeout: Seconds = Field(
@@ -146,6 +146,9 @@ class Endpoint(WorkloadBase, TrafficPolicy):
         default=None,
         description="A registered model; an alias is resolved to its version when the file is "
         "applied.",
+    )
+    resources: ServerResources = Field(
+        default=ServerResources(), description="What one replica needs."
     )
     external: External | None = Field(
         default=None, description="A model that somebody else serves, instead of `model`."

@@ -6,9 +6,10 @@ import re
 import shlex
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from plinth.domain.base import Declared, Name, TeamName
+from plinth.domain.base import Declared, Name, TeamName, is_stored
+from plinth.domain.package import is_package
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import Count, ResourceRequest
 from plinth.kit.excerpt import excerpt
@@ -17,11 +18,6 @@ _MODEL = re.compile(
     r"models:/([A-Za-z0-9][A-Za-z0-9_.-]*)(?:@([A-Za-z][A-Za-z0-9_-]*)|/([0-9]{1,9}))"
 )
 _DATA = re.compile(r"([a-z][a-z0-9-]*)(?:@([0-9]{1,9}|latest))?")
-# A name with extras, versions and a marker, as PEP 508 writes them; no address, path or option.
-_PACKAGE = re.compile(
-    r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\s*(\[[A-Za-z0-9._,\s-]*\])?"
-    r"\s*(\(?\s*[<>=!~][^;@/\\]*\)?)?\s*(;.+)?"
-)
 _PACKAGE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SINGLE_QUOTED = re.compile(r"'[^']*'")
@@ -86,11 +82,12 @@ def _check_program(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def _check_package(value: str) -> str:
-    if not _PACKAGE.fullmatch(value.strip()):
+def _check_package(value: str, info: ValidationInfo) -> str:
+    if not is_stored(info) and not is_package(value):
         raise ValueError(
             f"`{excerpt(value)}` is not a package; write a name with versions, like "
-            "`scikit-learn==1.8.0`. Options, addresses and paths are refused"
+            "`scikit-learn==1.8.0`, and a marker like `; python_version < '3.12'` where it needs "
+            "one. Options, addresses and paths are refused"
         )
     return value
 
@@ -193,6 +190,15 @@ class WorkloadBase(Declared):
     def reaches(self) -> Network:
         """What its processes may connect to."""
         return "gateway"
+
+
+def memory_limit(workload: WorkloadBase) -> int | None:
+    """Return how many bytes each of its processes may use; None: as much as there is.
+
+    Only a stated size is a limit; the default is a size for planning.
+    """
+    stated = "memory" in workload.resources.model_fields_set
+    return workload.resources.memory if stated else None
 
 
 class ModelName(Declared):

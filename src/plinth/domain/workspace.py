@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from plinth.domain.base import Declared, Name
-from plinth.domain.resources import Seconds
+from plinth.domain.base import Declared, Name, is_stored
+from plinth.domain.resources import Seconds, ServerResources
 from plinth.domain.workload_fields import (
     DataReference,
     Environment,
@@ -66,7 +66,16 @@ def _check_idle(value: float) -> float:
     return value
 
 
-def _check_longest(value: float) -> float:
+def _check_shortest(value: float, info: ValidationInfo) -> float:
+    if not is_stored(info) and value < _SHORTEST_IDLE_S:
+        raise ValueError(
+            f"at least {_SHORTEST_IDLE_S:g} s, so that it can be opened before it ends"
+        )
+    return value
+
+
+def _check_longest(value: float, info: ValidationInfo) -> float:
+    _check_shortest(value, info)
     if value > _LONGEST_S:
         raise ValueError(f"at most {_LONGEST_S / _DAY_S:g} days, since its key holds as long")
     return value
@@ -92,7 +101,7 @@ class GpuUse(Declared):
     reason: Annotated[Text, AfterValidator(_check_reason)] = Field(
         description="What the GPU is needed for; it stands in the audit log."
     )
-    max_time: Seconds = Field(
+    max_time: Annotated[Seconds, AfterValidator(_check_shortest)] = Field(
         description="After how long the workspace is stopped and the GPU given back, busy or not."
     )
 
@@ -120,6 +129,9 @@ class Workspace(WorkloadBase):
             for name, size in PROFILES.items()
         )
         + ". What `resources` says counts before it.",
+    )
+    resources: ServerResources = Field(
+        default=ServerResources(), description="What it needs, where that is not its profile's."
     )
     environment: Environment = Field(
         default=Environment(), description="Python packages beside the tool's own and MLflow."
@@ -203,8 +215,21 @@ class Workspace(WorkloadBase):
         """What its processes may connect to."""
         return self.network
 
+    @property
+    def own_resources(self) -> dict[str, Any]:
+        """What `resources` says otherwise than the profile."""
+        said, of_profile = self.resources, ServerResources.model_validate(PROFILES[self.profile])
+        return {
+            name: getattr(said, name)
+            for name in sorted(said.model_fields_set)
+            if getattr(said, name) != getattr(of_profile, name)
+        }
+
     def resized(self, profile: str, gpu: GpuUse | None = None) -> Workspace:
-        """Return it with the size of another profile. Raises ValueError where it may not be."""
+        """Return it with the size of another profile, whatever `resources` said.
+
+        Raises ValueError where it may not have that.
+        """
         kept = self.model_dump(exclude={"resources", "profile", "gpu"}, exclude_unset=True)
         asked = {} if gpu is None else {"gpu": gpu.model_dump()}
         return Workspace.model_validate({**kept, "profile": profile, **asked})

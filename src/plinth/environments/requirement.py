@@ -7,6 +7,7 @@ a path in a model's requirements would let its author decide what we install fro
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from plinth.kit.errors import Invalid
 
@@ -54,6 +55,17 @@ def plain_name(text: str) -> str:
             hint="a package is left out in all its versions",
         )
     return package
+
+
+def refuse_left_out(leave_out: Iterable[str], needed: Iterable[str], host: str) -> None:
+    """Raise Invalid for a package that is left out and that the `host` itself needs to run."""
+    names = sorted({name_of(normalise(each)) for each in needed})
+    for each in sorted({plain_name(name) for name in leave_out}.intersection(names)):
+        raise Invalid(
+            f"`environment.leave_out` names `{each}`, which `{host}` itself needs; "
+            f"it needs {', '.join(f'`{name}`' for name in names)}",
+            hint="leave out only packages of which nothing is used",
+        )
 
 
 def packages_for_model(requirements_txt: str) -> tuple[str, ...]:

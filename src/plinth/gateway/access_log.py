@@ -32,6 +32,7 @@ _WITH_TOKENS = {"/completions": True, "/responses": True, "/messages": True, "/e
 # How Envoy writes the address of a listener of its own.
 _INNER = "envoy://"
 _USAGE_FIELDS = ("in", "out", "cached", "reasoning")
+_DESCRIPTION = "/swagger.json"
 _REFUSED = "rbac_access_denied"
 _FOLDED = ("asked", "told")
 _LONGEST_NAME = 256
@@ -43,7 +44,8 @@ class AccessRecord:
 
     `request_id` is what the caller got as `x-plinth-id`, and unique. `principal`, `team` and
     `key_id` come from a verified key. `endpoint`: whose address was asked, also when refused;
-    None for other addresses and for candidates, which the platform checks at nobody's charge.
+    None for other addresses, and for what is at nobody's charge: candidates, which the platform
+    checks, and a flow's description of itself.
     `deployment`: who the request was meant for; `was_served` tells whether anybody had it, as
     `attempts` also counts those at which nobody was there. `upstream`: the socket of the last one
     that was tried; None in the lines of an older Plinth. `flags`: Envoy's, empty when all went
@@ -197,7 +199,7 @@ def _record(line: bytes) -> AccessRecord | None:
             principal=_text(value["principal"]),
             team=_text(value["team"]),
             key_id=_text(value["key"]),
-            endpoint=_after(ENDPOINT_ROUTE, route),
+            endpoint=None if _is_description(value) else _after(ENDPOINT_ROUTE, route),
             deployment=_text(value.get("served")) or _after(DEPLOYMENT, cluster),
             method=_text(value["method"]),
             path=_text(value["path"]),
@@ -233,6 +235,14 @@ def unfolded(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """
     parts = [_object(value.get(name)) or {} for name in _FOLDED]
     return {**value, **parts[0], **parts[1]} if any(parts) else value
+
+
+def _is_description(value: Mapping[str, Any]) -> bool:
+    """Tell whether it only asks a flow how it is called, as `plinth flow test` does before it asks.
+
+    The path is what the flow is sent, behind `/flows/NAME`; no endpoint of models has this one.
+    """
+    return bool(value["method"] == "GET" and value["path"] == _DESCRIPTION)
 
 
 def _text(value: Any) -> str | None:

@@ -19,6 +19,7 @@ _BYTES = {
     "GIB": 2**30,
     "TIB": 2**40,
 }
+_BYTES_SHOWN = ("kB", "KiB", "MB", "MiB", "GB", "GiB", "TB", "TiB")
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # 18 digits: enough for every size and time, and no overflow in what counts them.
 _NUMBER = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z]*)\s*")
@@ -70,3 +71,23 @@ def format_duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
     return f"{whole // 86400}d {whole % 86400 // 3600:02d}h"
+
+
+def exact_bytes(size: int) -> str:
+    """Write a size as `parse_bytes` reads it, without rounding: `1GiB`, `64MB`, `0`."""
+    return _exact(size, {"B": 1, **{name: _BYTES[name.upper()] for name in _BYTES_SHOWN}})
+
+
+def exact_duration(seconds: float) -> str:
+    """Write a duration as `parse_duration` reads it, without rounding: `366d`, `90s`, `0`."""
+    return _exact(seconds, {"s": 1, "m": 60, "h": 3600, "d": 86400})
+
+
+def _exact(value: float, units: dict[str, int]) -> str:
+    if not value:
+        return "0"
+    whole = [(factor, name) for name, factor in units.items() if value % factor == 0]
+    if not whole:
+        return f"{value}{next(iter(units))}"
+    factor, name = max(whole)
+    return f"{int(value // factor)}{name}"

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 from sqlalchemy import Connection, Row, String, cast, delete, insert, select, update
 
-from plinth.domain.base import Declared
+from plinth.domain.base import STORED, Declared
 from plinth.domain.workload import SERVED, Served
 from plinth.kit.ids import digest_of
 from plinth.store import tables
@@ -114,13 +114,13 @@ def file_json(workload: Served) -> dict[str, Any]:
 def _file_of(text: str | None) -> Served | None:
     """Read a file's column; the gateway's reconciler reads the same ones every second."""
     value = None if text is None else json.loads(text)
-    return None if value is None else SERVED.validate_python(value)
+    return None if value is None else SERVED.validate_python(value, context=STORED)
 
 
 def _endpoint(row: Row[Any]) -> StoredEndpoint:
     fields = dict(row._mapping)
     files = {
-        name: None if fields[name] is None else SERVED.validate_python(fields[name])
+        name: None if fields[name] is None else SERVED.validate_python(fields[name], context=STORED)
         for name in _FILES
     }
     return _stored(fields | files)

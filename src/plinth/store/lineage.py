@@ -57,7 +57,8 @@ def find_conversion(
 def find_maker_of(connection: Connection, data: DataVersion) -> StoredRun | None:
     """Return the batch whose output a data version is, also one that was deleted; else None."""
     table = tables.run
-    query = select(table).where(table.c.principal == data.created_by, table.c.kind == "batch")
+    of_team = (table.c.team == data.team, table.c.kind == "batch")
+    query = select(table).where(*of_team, table.c.principal == data.created_by)
     row = connection.execute(query).one_or_none()
     return run_of(row) if row is not None else None
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from plinth.domain.access import Reach
-from plinth.domain.base import Declared
+from plinth.domain.base import STORED, Declared
 from plinth.domain.model import CodeOrigin, DataVersion, Lineage, ModelVersion
 from plinth.domain.plan import Plan
 from plinth.domain.run import ACTIVE, FINAL, Observation, Phase, may_become
@@ -413,7 +413,7 @@ def _is_attempt(attempt: Attempt) -> tuple[Any, ...]:
 def run_of(row: Row[Any]) -> StoredRun:
     """Return the run that a row of its table holds."""
     fields = {name: row._mapping[name] for name in StoredRun.model_fields}
-    fields["workload"] = WORKLOAD.validate_python(fields["workload"])
+    fields["workload"] = WORKLOAD.validate_python(fields["workload"], context=STORED)
     if fields["workload"].kind in SERVED_KINDS:
         # Endpoints of an earlier version had one deployment, without a name.
         fields["deployment"] = fields["deployment"] or MAIN

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from plinth.domain.base import Declared
+from plinth.domain.base import STORED, Declared
 from plinth.domain.workspace import Workspace
 from plinth.kit.errors import NotFound
 from plinth.kit.excerpt import excerpt
@@ -29,6 +29,7 @@ class Activity(Declared):
     when it will stop if nobody does, for `why`; `can_stay`: whether work keeps it open;
     `stay_until`: somebody asked the schedule to wait until then. `ready_s`, `first_cell_s`:
     seconds from the start of the session until the tool answered, and until the first cell had run.
+    `attempt`: of the session's run, the one that all this was seen of.
     """
 
     seen_at: datetime | None = None
@@ -46,6 +47,7 @@ class Activity(Declared):
     stay_until: datetime | None = None
     ready_s: float | None = None
     first_cell_s: float | None = None
+    attempt: int = 1
 
 
 class StoredWorkspace(Declared):
@@ -154,4 +156,4 @@ def file_json(workload: Workspace) -> dict[str, Any]:
 
 def _workspace(row: Row[Any]) -> StoredWorkspace:
     fields = {name: row._mapping[name] for name in StoredWorkspace.model_fields}
-    return StoredWorkspace(**fields)
+    return StoredWorkspace.model_validate(fields, context=STORED)

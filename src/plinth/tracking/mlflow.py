@@ -34,6 +34,7 @@ _TRACE_ID = re.compile(r"tr-[0-9a-f]{32}")
 _RUN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _PAGE = 200
 _MOST_POINTS = 300
+_MOST_OF_RUN = 20
 # What MLflow's own pages draw curves of.
 _CURVE = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
 
@@ -43,11 +44,15 @@ FinalStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True, slots=True)
 class TrackedRun:
-    """What MLflow says of one run; of each metric the last value. Whoever may log can say it."""
+    """What MLflow says of one run; of each metric the last value. Whoever may log can say it.
+
+    `numberless`: the metrics whose last value is no number, which `metrics` leaves out.
+    """
 
     tags: dict[str, str]
     parameters: dict[str, str]
     metrics: dict[str, float]
+    numberless: tuple[str, ...] = ()
 
 
 class Tracking:
@@ -191,6 +196,11 @@ class Tracking:
                 # JSON has no infinity and no NaN; MLflow writes them as texts.
                 if isinstance(each["value"], int | float) and math.isfinite(each["value"])
             },
+            numberless=tuple(
+                str(each["key"])
+                for each in logged.get("metrics", ())
+                if not math.isfinite(_number(each["value"]))
+            ),
         )
 
     def metric_history(
@@ -198,22 +208,22 @@ class Tracking:
     ) -> list[tuple[float, float]]:
         """Return (step, value) of what was logged of a metric, in order, from first to last.
 
-        Of many values some hundreds, chosen evenly. Without steps, as where every value has the
-        same one, the first part counts the values.
+        Of many values some hundreds, chosen evenly; what is no number is NaN. Without steps, as
+        where every value has the same one, the first part counts the values.
         """
         most = {"metric_key": name, "max_results": str(_MOST_POINTS)}
         answer = self._rest.get(_CURVE, {"run_ids": tracking_run_id, **most}, team=team)
         logged = [
-            (float(each.get("step", 0)), float(each["value"]))
+            (float(each.get("step", 0)), _number(each["value"]))
             for each in answer.get("metrics", ())
-            if isinstance(each["value"], int | float) and math.isfinite(each["value"])
         ]
         if len({step for step, _ in logged}) == 1:
             counted = [(float(index), value) for index, (_, value) in enumerate(logged)]
             # What has no steps is not chosen from.
             every = max(1, math.ceil(len(counted) / _MOST_POINTS))
             return sorted({*counted[::every], counted[-1]})
-        return sorted(logged)
+        # What is no number is neither more nor less than another value of its step.
+        return sorted(logged, key=lambda one: (one[0], not math.isnan(one[1]), one[1]))
 
     def experiment_id(self, team: str, name: str) -> str | None:
         """Return the id of a team's experiment, or None."""
@@ -331,6 +341,13 @@ class Tracking:
         ]
         return sorted(versions, key=lambda version: (version.name, -version.version))
 
+    def models_of_run(self, team: str, tracking_run_id: str) -> list[ModelVersion]:
+        """Return the newest model versions that a run logged, without their aliases."""
+        wanted = {"filter": f"run_id='{tracking_run_id}'", "max_results": str(_MOST_OF_RUN)}
+        path = f"{API}/model-versions/search"
+        rows = self._rest.get(path, wanted, team=team).get("model_versions", ())
+        return [_model_version(team, row, ()) for row in rows]
+
     def _pages(self, path: str, field: str, team: str) -> Iterator[dict[str, Any]]:
         parameters = {"max_results": str(_PAGE)}
         while True:
@@ -354,6 +371,14 @@ class Tracking:
             team=team,
         )
         return fetch_folder(self._rest, team, str(answer["artifact_uri"]), folder)
+
+
+def _number(value: Any) -> float:
+    """Return a metric's value: JSON has no infinity and no NaN, so MLflow writes them as texts."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from plinth.api.console.cost_pages import _used
 from plinth.domain.access import Role
+from plinth.domain.money import Measure
 from plinth.domain.usage import Meter, UsageRecord
 from tests.api.console.person import Person
 from tests.api.service import LONELY, TEAM, Service
@@ -63,3 +67,45 @@ def test_of_thousands_of_workloads_the_costliest_are_shown(
     everything = person.page("/costs?show=all")
     assert "job/seed-0<" in everything
     assert "other workloads" not in everything
+
+
+def part(measure: Measure, fine_quantity: str, **fields: object) -> dict[str, object]:
+    given = {"why_unpriced": None, "estimated": False, **fields}
+    units = {"unit": measure.unit, "fine_unit": measure.fine_unit, "fine_units": measure.fine_units}
+    return {**units, "fine_quantity": fine_quantity, **given}
+
+
+@pytest.mark.parametrize(
+    ("measure", "used", "shown"),
+    [
+        (Measure.INPUT_TOKENS, "255", "255 input tokens"),
+        (Measure.OUTPUT_TOKENS, "1", "1 output token"),
+        (Measure.CACHED_INPUT_TOKENS, "12345678", "12,345,678 cached input tokens"),
+        (Measure.REQUEST, "7", "7 requests"),
+        (Measure.REQUEST, "1", "1 request"),
+        (Measure.CPU_HOUR, "82.4", "82.4 CPU-seconds"),
+        (Measure.CPU_HOUR, "3600", "1 CPU-hour"),
+        (Measure.MEMORY_GB_HOUR, "9000", "2.5 GB-hours"),
+    ],
+)
+def test_what_was_used_is_said_in_the_units_of_plinth_usage(
+    measure: Measure, used: str, shown: str
+) -> None:
+    assert [each["shown"] for each in _used([part(measure, used)])] == [shown]
+
+
+def test_what_is_rounded_stands_exactly_beside_it() -> None:
+    (used,) = _used([part(Measure.CPU_HOUR, "4500.123456")])
+    assert (used["shown"], used["exact"]) == ("1.25 CPU-hours", "4,500.123456 CPU-seconds")
+
+
+def test_parts_of_one_unit_are_one_sum_and_an_estimate_says_so() -> None:
+    parts = [part(Measure.INPUT_TOKENS, "30"), part(Measure.INPUT_TOKENS, "1", estimated=True)]
+    assert _used(parts) == [
+        {
+            "shown": "31 input tokens",
+            "exact": "31 input tokens",
+            "estimated": True,
+            "why": "",
+        }
+    ]

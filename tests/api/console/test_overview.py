@@ -136,6 +136,13 @@ def test_an_endpoint_that_failed_says_so_and_stays_in_sight(
         assert '<span class="badge failed">failed</span>' in person.page(path)
 
 
+def test_a_name_that_no_database_takes_is_refused(person: Person) -> None:
+    for name in ("kind", "team", "name"):
+        answer = person.ask(f"/?{name}=%00")
+        assert answer.status_code == 422
+        assert "the address holds a value that no page knows" in answer.text
+
+
 def test_who_was_granted_one_workload_sees_it_and_no_other(service: Service) -> None:
     for name in ("mine", "other"):
         service.plane.submit(name=name)

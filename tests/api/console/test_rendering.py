@@ -12,6 +12,7 @@ from plinth.api.console.rendering import (
     age,
     amount,
     coded,
+    counted,
     duration,
     measured,
     moment,
@@ -73,6 +74,18 @@ def test_what_mlflow_keeps_of_infinity_is_called_so() -> None:
     assert measured(sys.float_info.max) == "infinite"
     assert measured(-sys.float_info.max) == "-infinite"
     assert measured(0.1234567) == "0.123457"
+
+
+def test_what_is_no_number_is_called_so() -> None:
+    assert measured(float("nan")) == "no number"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "text"),
+    [(1, "1 request"), (0, "0 requests"), (1234, "1,234 requests"), ("0.5", "0.5 requests")],
+)
+def test_one_is_one_and_all_else_is_many(quantity: int | str, text: str) -> None:
+    assert counted(quantity, "request") == text
 
 
 def test_a_reason_is_said_in_words() -> None:

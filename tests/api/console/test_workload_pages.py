@@ -160,6 +160,29 @@ def test_a_batch_says_how_far_it_is(service: Service, person: Person) -> None:
     assert f'action="/runs/{run}/stop"' in page
 
 
+def test_what_a_batch_writes_of_itself_cannot_break_its_page(
+    service: Service, person: Person
+) -> None:
+    service.plane.tracking.add_model(TEAM, "scale", ("champion",))
+    add_files(service.plane, a="x\n1\n")
+    run = service.as_admin("POST", "/batches", json=BATCH)["id"]
+    work = work_folder(service.plane.context, run)
+    work.mkdir(parents=True)
+    huge = 10**400
+    told = {"step": "answering rows", "rows": 10, "rows_done": 4, "left_s": huge, "workers": huge}
+    (work / "progress.json").write_text(json.dumps(told))
+    form = {"form": "\ud800 x", "why": ["<b>"] * 10_000, "compared": {"tolerance": huge}}
+    (work / "manifest.json").write_text(json.dumps({"form": form}))
+    page = person.page(f"/runs/{run}")
+    assert "4 of 10 rows" in page
+    assert len(page) < 20_000
+    for rows, done, share in ((huge, huge, None), (5, 2**53, 100), (2**53, 1, 0)):
+        (work / "progress.json").write_text(json.dumps({**told, "rows": rows, "rows_done": done}))
+        page = person.page(f"/runs/{run}")
+        assert ("percent of the rows" in page) is (share is not None)
+        assert share is None or f"{share} percent of the rows are done" in page
+
+
 def test_metrics_that_are_left_out_are_counted_and_a_part_is_told(
     service: Service, person: Person
 ) -> None:

@@ -20,3 +20,14 @@ def test_only_parts_and_the_manifest_are_listed(plane: Plane) -> None:
         shown = describe_batch(connection, plane.context, run)
     assert shown["manifest"] == {"set_aside": 1}
     assert shown["output"] is None
+
+
+def test_half_a_character_in_a_manifest_can_be_answered(plane: Plane) -> None:
+    plane.tracking.add_model(TEAM, "scale", ("champion",))
+    add_files(plane, a="x\n1\n")
+    run = submit(plane)
+    work = write_output(plane, run, 1)
+    (work / "manifest.json").write_text('{"form": {"why": "\\ud800"}, "rows": 2}')
+    with plane.context.database.read() as connection:
+        shown = describe_batch(connection, plane.context, run)
+    assert shown["manifest"] == {"form": {"why": "?"}, "rows": 2}

@@ -68,6 +68,15 @@ def test_a_part_that_is_damaged_or_gone_is_never_published(ready: Plane) -> None
         "[]",
         '{"parts": 3}',
         '{"parts": [{"name": "../x", "digest": "d", "rows": 1, "size_bytes": 1}]}',
+        # What no database holds, and what is less than nothing.
+        *(
+            f'{{"parts": [{{"name": "part-00000-000000.parquet", "digest": "d", {counts}}}]}}'
+            for counts in (
+                f'"rows": {10**30}, "size_bytes": 1',
+                '"rows": -1, "size_bytes": 1',
+                f'"rows": 1, "size_bytes": {2**63}',
+            )
+        ),
     ],
 )
 def test_a_manifest_that_no_run_writes_is_refused(ready: Plane, manifest: str) -> None:

@@ -132,6 +132,12 @@ def test_a_requirements_file_is_sent_as_lines(plane: Plane) -> None:
         apply_flow(plane, environment={"file": "requirements.txt"})
 
 
+def test_what_could_not_be_built_is_refused_before_anything_is_written(plane: Plane) -> None:
+    with pytest.raises(Invalid, match="names `uvicorn`, which `asgihost` itself needs"):
+        apply_flow(plane, environment={"leave_out": ["uvicorn"]})
+    assert plane.endpoint("answers") is None
+
+
 def test_its_environment_has_its_packages_and_those_that_run_it() -> None:
     runtime = load_runtimes()["promptflow"]
     flow = flow_of(app=None, environment={"packages": ["jinja2==3.1.6"]})

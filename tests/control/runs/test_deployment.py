@@ -76,6 +76,18 @@ def test_a_server_that_crashes_says_what_it_printed_at_last(plane: Plane) -> Non
     assert message == "its server exited with 1, 3 times; its last line: Segmentation fault"
 
 
+def test_a_server_that_a_signal_ends_says_which_memory_it_had(plane: Plane) -> None:
+    plane.world.behave = lambda world, unit: world.end(unit, 139, "ended by SIGSEGV")
+    message = finish(plane, deploy(plane, resources={"memory": "64MB"})).message
+    given = "it may use 64.0 MB of memory (`resources.memory`)"
+    assert message == f"its server ended by SIGSEGV, 3 times; {given}"
+
+
+def test_a_server_that_a_signal_ends_and_that_has_no_limit_names_none(plane: Plane) -> None:
+    plane.world.behave = lambda world, unit: world.end(unit, 139, "ended by SIGSEGV")
+    assert finish(plane, deploy(plane)).message == "its server ended by SIGSEGV, 3 times"
+
+
 def test_a_server_that_crashes_at_its_start_is_tried_three_times(plane: Plane) -> None:
     plane.world.behave = lambda world, unit: world.end(unit, 1)
     run = deploy(plane)

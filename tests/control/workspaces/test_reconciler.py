@@ -135,3 +135,35 @@ def test_a_control_plane_that_restarts_goes_on(plane: Plane) -> None:
     again = until_open(plane)
     assert (again.run, again.activity.ready_s) == (found.run, found.activity.ready_s)
     assert len(plane.world.starts) == 1
+
+
+def test_a_session_that_crashes_says_so_and_how_and_what_is_gone(plane: Plane) -> None:
+    found = opened(plane, idle_stop="60s")
+    kernel = {"name": "a.ipynb", "state": "idle", "active_at": plane.clock.now()}
+    plane.says(kernels=[kernel])
+    plane.step(5)
+    plane.world.end(f"{found.run}.0.1", -9, "its supervisor was killed")
+    plane.until(lambda: workspace(plane).reason == "Restarting")
+    said = workspace(plane)
+    assert said.message == (
+        "attempt 1 ended: its supervisor was killed; attempt 2 begins with the same files; its "
+        "kernels, and what they held in memory, are gone"
+    )
+    assert (said.activity.attempt, said.activity.kernels) == (2, 0)
+    again = until_open(plane)
+    assert again.run == found.run
+    assert plane.reasons("workspace/lab")[:4] == ["Starting", "Open", "Restarting", "Open"]
+    assert plane.run(str(found.run)).reason == "Ready"
+    # Said once: the second attempt is the one that is looked at from now on.
+    for _ in range(5):
+        plane.step(1)
+    assert plane.reasons("workspace/lab").count("Restarting") == 1
+
+
+def test_one_that_crashes_before_it_is_open_has_lost_nothing(plane: Plane) -> None:
+    plane.gateway_lags = True
+    run = plane.open().run
+    plane.until(lambda: f"{run}.0.1" in plane.world.replicas)
+    plane.world.end(f"{run}.0.1", 1)
+    plane.until(lambda: workspace(plane).reason == "Restarting")
+    assert workspace(plane).message == "attempt 1 ended: exited with 1; attempt 2 begins"

@@ -34,6 +34,11 @@ def test_the_same_file_again_changes_nothing_and_another_one_is_refused(plane: P
     assert plane.open(profile="medium").workload.profile == "medium"
 
 
+def test_what_its_tool_needs_is_not_left_out(plane: Plane) -> None:
+    with pytest.raises(Invalid, match="names `ipykernel`, which `jupyterlab` itself needs"):
+        plane.open(environment={"leave_out": ["ipykernel"]})
+
+
 def test_nobody_takes_another_s_name(plane: Plane) -> None:
     opened(plane)
     with plane.write() as connection:
@@ -41,6 +46,16 @@ def test_nobody_takes_another_s_name(plane: Plane) -> None:
     other = plane.actor().model_copy(update={"principal": someone})
     with pytest.raises(Conflict, match="is taken"):
         plane.open(by=other)
+
+
+def test_what_is_shared_only_its_owner_unshares(plane: Plane) -> None:
+    opened(plane, shared=True)
+    with plane.write() as connection:
+        someone = principal_in(connection, TEAM)
+    other = plane.actor().model_copy(update={"principal": someone})
+    with pytest.raises(Conflict, match="`lab` is shared, and only its owner may unshare it"):
+        plane.open(by=other)
+    assert plane.open(by=other, shared=True).run == workspace(plane).run
 
 
 def test_another_size_is_for_one_that_is_not_open(plane: Plane) -> None:

@@ -9,6 +9,7 @@ from plinth.domain.inventory import Inventory, Owned
 from plinth.domain.need import needs_of
 from plinth.domain.plan import Outcome, Verdict
 from plinth.domain.platform import Capability, Offer, Platform
+from plinth.domain.resources import LEAST_SERVER_MEMORY
 from plinth.domain.workload import WORKLOAD, Workload
 from plinth.planning.context import Context, Placement
 from plinth.planning.rules import basic as rules
@@ -282,7 +283,7 @@ WORKLOADS = st.builds(
     ),
     st.sampled_from([job, endpoint]),
     st.floats(0.001, 10_000),
-    st.integers(1, 2**50),
+    st.integers(LEAST_SERVER_MEMORY, 2**50),
     st.none() | st.integers(0, 4),
     st.lists(REGIONS, max_size=3),
 )
@@ -291,7 +292,7 @@ PLACEMENTS = st.builds(
         offer={"cpu": cpu, "memory": memory, "region": region}, isolation=isolation
     ),
     st.floats(0.01, 512),
-    st.integers(1, 2**42),
+    st.integers(LEAST_SERVER_MEMORY, 2**42),
     REGIONS,
     st.none() | st.integers(0, 4),
 )

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from plinth.api import bill
+from plinth.api.console.rendering import counted, number
 from plinth.api.console.visitor import VisitorDep
 from plinth.control.bill import make_bill, parse_query
 from plinth.domain.access import Action, Resource
@@ -83,15 +84,31 @@ def _teams(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _used(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return how much of each unit was used: a line has a part for each price and time."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for part in parts:
-        key = (part["unit"], part["why_unpriced"] or "")
-        one = found.setdefault(
-            key, {"quantity": Decimal(0), "unit": part["unit"], "estimated": False, "why": key[1]}
-        )
-        one["quantity"] += Decimal(part["quantity"])
-        one["estimated"] = one["estimated"] or part["estimated"]
-    return list(found.values())
+        found[(part["fine_unit"], part["why_unpriced"] or "")].append(part)
+    return [
+        {
+            **_quantity(group),
+            "estimated": any(part["estimated"] for part in group),
+            "why": why,
+        }
+        for (_, why), group in found.items()
+    ]
+
+
+def _quantity(parts: list[dict[str, Any]]) -> dict[str, str]:
+    """Return how much that is: requests and tokens one by one, as `plinth usage` counts them.
+
+    Of hours, what is less than one is shown in seconds.
+    """
+    first = parts[0]
+    unit, is_time = first["fine_unit"], first["fine_unit"].endswith("second")
+    used = sum((Decimal(part["fine_quantity"]) for part in parts), Decimal(0))
+    shown = counted(number(used), unit)
+    if is_time and used >= first["fine_units"]:
+        shown = counted(number(used / first["fine_units"]), first["unit"])
+    return {"shown": shown, "exact": counted(f"{used:,f}", unit)}
 
 
 def _exact(line: dict[str, Any]) -> Decimal:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from plinth.api.console.plot import line
+from plinth.api.console.plot import is_drawable, line
 from plinth.control.context import Context
 from plinth.kit.errors import NotFound, PlinthError, Temporary
 
@@ -13,9 +15,10 @@ _MOST_CURVES = 12
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One metric. `points` is empty where it was logged once only.
+    """One metric. `points` is empty where there are no two values to draw.
 
-    `low` and `high` hold for what is drawn: `drawn` values. `is_part`: the last is not among them.
+    `low` and `high` hold for what is drawn: `drawn` values. `is_part`: the last was not among those
+    that MLflow chose. `undrawn`: how many of these were infinite or no number.
     """
 
     name: str
@@ -24,6 +27,7 @@ class Curve:
     high: float
     points: str
     drawn: int
+    undrawn: int
     is_part: bool
 
 
@@ -52,12 +56,30 @@ def curves(context: Context, team: str, tracking_run: str | None) -> Metrics | N
 
 
 def _curves(context: Context, team: str, tracking_run: str) -> Metrics:
-    logged = sorted(context.tracking.describe_run(team, tracking_run).metrics.items())
-    found = []
-    for name, last in logged[:_MOST_CURVES]:
-        history = context.tracking.metric_history(team, tracking_run, name)
-        values = [value for _, value in history] or [last]
-        points = line(history) if len(history) > 1 else ""
-        is_part = bool(points) and last != values[-1]
-        found.append(Curve(name, last, min(values), max(values), points, len(history), is_part))
+    tracked = context.tracking.describe_run(team, tracking_run)
+    logged = sorted({**tracked.metrics, **dict.fromkeys(tracked.numberless, math.nan)}.items())
+    found = [
+        _curve(name, last, context.tracking.metric_history(team, tracking_run, name))
+        for name, last in logged[:_MOST_CURVES]
+    ]
     return Metrics(found, len(logged) - len(found))
+
+
+def _curve(name: str, last: float, history: Sequence[tuple[float, float]]) -> Curve:
+    drawn = [(step, value) for step, value in history if is_drawable(value)]
+    values = [value for _, value in drawn] or [0.0]
+    points = line(drawn) if len(drawn) > 1 else ""
+    return Curve(
+        name,
+        last,
+        low=min(values),
+        high=max(values),
+        points=points,
+        drawn=len(drawn),
+        undrawn=len(history) - len(drawn),
+        is_part=bool(points) and not _same(last, history[-1][1]),
+    )
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))

@@ -23,6 +23,8 @@ router = APIRouter()
 _MOST_ENDED = 200
 _MOST_ACTIVE = 1000
 _ALL = "all"
+# PostgreSQL takes no text with a NUL in it, and nothing has such a name.
+_TEXT = r"^[^\x00]*$"
 # Reasons for which an endpoint does not answer until somebody acts.
 _FAILED = frozenset({"DeploymentFailed", "NotServing"})
 
@@ -50,9 +52,9 @@ class _Asked:
 def overview(
     visitor: VisitorDep,
     *,
-    kind: Annotated[str, Query(max_length=20)] = "",
-    team: Annotated[str, Query(max_length=60)] = "",
-    name: Annotated[str, Query(max_length=60)] = "",
+    kind: Annotated[str, Query(max_length=20, pattern=_TEXT)] = "",
+    team: Annotated[str, Query(max_length=60, pattern=_TEXT)] = "",
+    name: Annotated[str, Query(max_length=60, pattern=_TEXT)] = "",
     show: Annotated[str, Query(max_length=10)] = "active",
 ) -> HTMLResponse:
     """Show what runs; `show=all` adds what has ended."""

@@ -5,6 +5,8 @@ The templates draw them, so that every text in a plot is escaped like any other.
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,15 +23,22 @@ class Bar:
     height: float
 
 
+def is_drawable(value: float) -> bool:
+    """Tell whether a value has a place in a plot: infinity and what is no number have none.
+
+    The largest float there is has none either: MLflow keeps it for infinity.
+    """
+    return math.isfinite(value) and abs(value) < sys.float_info.max
+
+
 def line(points: Sequence[tuple[float, float]]) -> str:
     """Return the `points` attribute of a line through (x, y), stretched to fill the box.
 
-    A single point, or values that are all the same, lie on the middle.
+    Every value is drawable. A single point, or values that are all the same, lie on the middle.
     """
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    return " ".join(
-        f"{_scaled(x, xs) * WIDTH:.1f},{(1 - _scaled(y, ys)) * HEIGHT:.1f}" for x, y in points
-    )
+    xs = _scaled([x for x, _ in points])
+    ys = _scaled([y for _, y in points])
+    return " ".join(f"{x * WIDTH:.1f},{(1 - y) * HEIGHT:.1f}" for x, y in zip(xs, ys, strict=True))
 
 
 def bars(values: Sequence[float], most: float | None = None) -> list[Bar]:
@@ -46,6 +55,12 @@ def bars(values: Sequence[float], most: float | None = None) -> list[Bar]:
     return found
 
 
-def _scaled(value: float, among: Sequence[float]) -> float:
-    low, high = min(among), max(among)
-    return 0.5 if high == low else (value - low) / (high - low)
+def _scaled(values: Sequence[float]) -> list[float]:
+    """Return where each value lies between the least, 0, and the greatest, 1."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if low == high:
+        return [0.5 for _ in values]
+    if math.isinf(high - low):
+        # Of numbers as large as these only halves can be subtracted.
+        return _scaled([value / 2 for value in values])
+    return [(value - low) / (high - low) for value in values]

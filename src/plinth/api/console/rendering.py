@@ -7,6 +7,7 @@ adds marks of its own, to what it has escaped itself.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -82,6 +83,15 @@ def number(value: float | Decimal) -> str:
     return f"{float(value):.4g}" if size == 0 or size >= _LITTLE else f"<{_LITTLE}"
 
 
+def counted(quantity: int | str, unit: str) -> str:
+    """Return how many of a unit: `1 request`, `7 requests`, `0.25 CPU-seconds`.
+
+    A number is written with its thousands, a text is one that was written already.
+    """
+    said = quantity if isinstance(quantity, str) else f"{quantity:,}"
+    return f"{said} {unit}" if said == "1" else f"{said} {unit}s"
+
+
 def reason(code: str) -> str:
     """Return a reason such as `DeploymentFailed` for people: `deployment failed`."""
     return _WITHIN.sub(" ", code).lower()
@@ -89,6 +99,8 @@ def reason(code: str) -> str:
 
 def measured(value: float) -> str:
     """Return a metric's value; MLflow keeps the largest float there is for what is infinite."""
+    if math.isnan(value):
+        return "no number"
     if abs(value) >= sys.float_info.max:
         return "infinite" if value > 0 else "-infinite"
     return f"{value:.6g}"
@@ -113,6 +125,7 @@ def _environment() -> Environment:
         "amount": amount,
         "bytes": format_bytes,
         "coded": coded,
+        "counted": counted,
         "duration": duration,
         "measured": measured,
         "number": number,

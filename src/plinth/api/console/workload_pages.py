@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from plinth.api import batches, endpoints, runs
 from plinth.api.console.metrics import curves
+from plinth.api.console.origins import origin_of_run, origins_of_endpoint
 from plinth.api.console.overview import phase_of_endpoint
 from plinth.api.console.spending import Spending
 from plinth.api.console.timeline import traffic_of
@@ -19,10 +20,12 @@ from plinth.domain.run import FINAL
 from plinth.domain.web_page import MLFLOW, page_origin
 from plinth.domain.workload import ENDING_KINDS, SERVED_KINDS, granted_as
 from plinth.kit.errors import NotFound
+from plinth.kit.excerpt import excerpt
 
 router = APIRouter()
 
 _SEE_OTHER = 303
+_LONGEST = 300
 _FINAL = frozenset(phase.value for phase in FINAL)
 
 
@@ -34,10 +37,12 @@ def run(run_id: str, visitor: VisitorDep) -> HTMLResponse:
     is_over = shown["phase"] in _FINAL
     # What serves, or is somebody's session, is stopped on its own page.
     is_alone = shown["kind"] in ENDING_KINDS
+    batch = _batch(visitor, shown)
     return visitor.show(
         "run.html",
         run=shown,
-        batch=_batch(visitor, shown),
+        batch=batch,
+        origin=origin_of_run(visitor, shown, output=batch["output"] if batch else None),
         belongs_to=_belongs_to(shown),
         cost=Spending(visitor, [row]).of(row),
         metrics=curves(visitor.context, shown["team"], shown["tracking_run"]),
@@ -79,7 +84,7 @@ def endpoint(name: str, visitor: VisitorDep) -> HTMLResponse:
         plans={name: _candidates(plan) for name, plan in shown["plans"].items()},
         traffic=traffic_of(visitor, shown["name"]),
         sees_all_traffic=visitor.caller.reach is None,
-        lineage=_lineage(visitor, shown),
+        origins=origins_of_endpoint(visitor, shown),
         may_stop=shown["desired"] == "run" and _may(visitor, Action.STOP, shown),
     )
 
@@ -117,15 +122,14 @@ def _batch(visitor: Visitor, shown: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     found = batches.get(shown["id"], visitor.context, visitor.caller)["batch"]
     progress = found["progress"]
-    share = 100 * progress["rows_done"] / progress["rows"] if progress["rows"] else None
-    # What a run wrote of itself: anything may stand there.
+    share = min(100.0, 100 * progress["rows_done"] / progress["rows"]) if progress["rows"] else None
     form = _part(found["manifest"], "form")
     return {
         **found,
         "share": share,
-        "form": form.get("form") or progress["form"],
-        "why": form.get("why"),
-        "tolerance": _part(form, "compared").get("tolerance"),
+        "form": _said(form.get("form")) or progress["form"],
+        "why": _said(form.get("why")),
+        "tolerance": _said(_part(form, "compared").get("tolerance")),
     }
 
 
@@ -134,18 +138,12 @@ def _part(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
+def _said(value: object) -> str | None:
+    """Return what a run wrote of itself, where anything may stand, as text that can be shown."""
+    return None if value is None else excerpt(value, _LONGEST)
+
+
 def _candidates(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the places that a plan looked at, the chosen one first."""
     chosen = [{**plan["chosen"], "is_chosen": True}] if plan["chosen"] else []
     return [*chosen, *({**each, "is_chosen": False} for each in plan["rejected"])]
-
-
-def _lineage(visitor: Visitor, shown: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what each deployment that serves came from, as far as the visitor may know."""
-    found = []
-    for name, deployment in shown["deployments"].items():
-        run_id = deployment["run"] or deployment["next"]
-        if run_id is not None:
-            came_from = runs.get(run_id, visitor.context, visitor.caller)
-            found.append({"deployment": name, "run": came_from})
-    return found

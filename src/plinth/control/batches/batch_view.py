@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import Connection
@@ -34,7 +35,7 @@ def describe_batch(connection: Connection, context: Context, run: StoredRun) -> 
     return {
         "progress": progress.model_dump(mode="json"),
         "words": progress.words,
-        "manifest": {name: manifest[name] for name in _SHOWN if name in manifest},
+        "manifest": _encodable({name: manifest[name] for name in _SHOWN if name in manifest}),
         "output": _output(connection, run, manifest),
     }
 
@@ -46,6 +47,13 @@ def list_files(context: Context, run: StoredRun) -> list[str]:
     for folder in FOLDERS:
         names = list_inside(work, folder)
         found += [f"{folder}/{name}" for name in names if PART_NAME.fullmatch(name)]
+    return found
+
+
+def _encodable(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run wrote so that it can be answered: JSON may name half a character."""
+    text = json.dumps(told, ensure_ascii=False).encode(errors="replace")
+    found: dict[str, Any] = json.loads(text)
     return found
 
 

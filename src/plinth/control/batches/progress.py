@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, TypeGuard
 
 from plinth.control.batches.preparation import work_folder
 from plinth.control.batches.run_folder import read_inside
@@ -12,6 +11,8 @@ from plinth.domain.base import Declared
 from plinth.kit.units import format_duration
 
 _MOST_CHARACTERS = 200
+# No batch has more of anything, and every number up to here is exact as a float.
+_MOST = 2**53
 
 
 class BatchProgress(Declared):
@@ -47,16 +48,21 @@ class BatchProgress(Declared):
 
 
 def read_progress(context: Context, run_id: str) -> BatchProgress:
-    """Return how far a run is; what is not known, or no number, is left out."""
+    """Return how far a run is; what is not known, or cannot be true, is left out."""
     found = read_inside(work_folder(context, run_id), "progress.json") or {}
     kept: dict[str, Any] = {}
     for name, field in BatchProgress.model_fields.items():
         value = found.get(name)
-        if field.annotation is int and type(value) is int and value >= 0:
-            kept[name] = value
-        elif name in ("step", "form") and isinstance(value, str):
+        if name in ("step", "form") and isinstance(value, str):
             plain = "".join(each for each in value if each.isprintable())
             kept[name] = plain[:_MOST_CHARACTERS]
-        elif name.endswith(("_s", "_second")) and isinstance(value, int | float):
-            kept[name] = float(value) if math.isfinite(value) else None
+        elif field.annotation is int and isinstance(value, int) and _is_possible(value):
+            kept[name] = value
+        elif name.endswith(("_s", "_second")) and _is_possible(value):
+            kept[name] = float(value)
     return BatchProgress(**kept)
+
+
+def _is_possible(value: Any) -> TypeGuard[int | float]:
+    """Tell whether it is a number that can be counted with: one of JSON may exceed any float."""
+    return type(value) in (int, float) and 0 <= value <= _MOST

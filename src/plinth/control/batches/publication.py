@@ -40,6 +40,7 @@ MANIFEST, OUTPUT, QUARANTINE = "manifest.json", "output", "quarantine"
 PART_NAME = re.compile(r"part-[0-9]{5,}-[0-9]{6,}\.parquet")
 _PIECE_BYTES = 1 << 20
 _MOST_PARTS = 10_000
+_MOST_COUNT = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,16 @@ def files_in(manifest: dict[str, Any]) -> tuple[DataFile, ...]:
     names = {each.name for each in files}
     if len(names) != len(files) or not all(PART_NAME.fullmatch(name) for name in names):
         raise Permanent("the run's manifest names parts that no run writes")
+    # No database holds more.
+    if any(not 0 <= count <= _MOST_COUNT for each in files for count in _counts(each)):
+        raise Permanent("the run's manifest counts what cannot be")
     if len(files) > _MOST_PARTS:
         raise Permanent(f"the run's manifest names more than {_MOST_PARTS:,} parts")
     return files
+
+
+def _counts(file: DataFile) -> tuple[int, int]:
+    return file.size_bytes, file.rows or 0
 
 
 def _store(context: Context, work: Path, data: NewData, files: tuple[DataFile, ...]) -> None:

@@ -19,7 +19,7 @@ from plinth.domain.flow import (
     PromptFlow,
 )
 from plinth.engines.base import Elastic, Mount
-from plinth.environments.requirement import name_of, normalise
+from plinth.environments.requirement import name_of, normalise, refuse_left_out
 from plinth.environments.spec import EnvironmentSpec, this_python
 from plinth.kit.errors import Permanent
 from plinth.runtimes.runtime import Runtime
@@ -55,8 +55,11 @@ def flow_environment(flow: PromptFlow | FlowEvaluation, runtime: Runtime) -> Env
     """Return the environment of a flow: its own packages and those that run it.
 
     What the host leaves out and has a stand-in for is installed where the flow itself names it.
+    Raises Invalid for packages that are none, and where the flow leaves out what the host needs.
     """
     own = flow.environment
+    needed = (*runtime.packages, *runtime.without_dependencies)
+    refuse_left_out(own.leave_out, needed, runtime.name)
     named = {name_of(normalise(each)) for each in (*own.packages, *own.without_dependencies)}
     return EnvironmentSpec(
         packages=(*own.packages, *runtime.packages),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from plinth.control.context import Context
 from plinth.control.endpoints.resolution import Hosted, check_limits
+from plinth.control.flows.preparation import flow_environment
 from plinth.control.planning import plan_or_refuse
 from plinth.control.preparation import code_key
 from plinth.domain.dag import flow_problems
@@ -38,12 +39,14 @@ def resolve_flow(
 
 
 def check_folder(context: Context, flow: PromptFlow | FlowEvaluation, code_digest: str) -> None:
-    """Raise Invalid with everything that keeps the uploaded folder from running as this flow."""
+    """Raise Invalid with what keeps the uploaded folder, or its environment, from running so."""
     if flow.environment.file is not None:
         raise Invalid(
             "`environment.file` names a file on the caller's machine",
             hint="send its lines as `environment.packages`; `plinth apply` does",
         )
+    # What could not be built is told now, and not by the build.
+    flow_environment(flow, context.runtimes[flow.runtime])
     key = code_key(flow.team or "", code_digest)
     archive = context.storage.local_path(key)
     if archive is None or not context.storage.exists(key):

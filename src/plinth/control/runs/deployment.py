@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from plinth.control.loop import Outcome
-from plinth.control.runs.observation import RunState
+from plinth.control.runs.observation import RunState, memory_said
 from plinth.control.runs.steps import SOON_S, RunSteps
 from plinth.domain.run import Observation, Phase
 from plinth.domain.workload import Served
@@ -72,7 +72,8 @@ class DeploymentWatch:
                 how = observation.reason or f"exited with {observation.exit_code}"
                 said = self._steps.last_line(attempt)
                 last = f"; its last line: {said}" if said else ""
-                return f"its server {how}, {_START_ATTEMPTS} times{last}"
+                given = memory_said(observation, state.run)
+                return f"its server {how}, {_START_ATTEMPTS} times{given}{last}"
         return None
 
     def _how_ready(self, run: StoredRun) -> str:

@@ -8,11 +8,15 @@ from datetime import datetime, timedelta
 
 from plinth.domain.access import Principal
 from plinth.domain.run import Observation, Phase
+from plinth.domain.workload_fields import memory_limit
+from plinth.kit.units import format_bytes
 from plinth.store.identities import Key
 from plinth.store.runs import Attempt, StoredRun
 
 # How far `seen_at` may lie behind while nothing else is new.
 _SEEN_EVERY_S = 10.0
+# As units/tree.py says it.
+_BY_SIGNAL = "ended by SIG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +93,14 @@ def at_the_end(observation: Observation) -> Observation:
     if not observation.gone:
         return observation
     return Observation(phase=Phase.STOPPED, reason="was never started")
+
+
+def memory_said(observation: Observation, run: StoredRun) -> str:
+    """Say which memory a replica was given that a signal ended; empty where that says nothing.
+
+    What is refused memory while it starts often ends by SIGSEGV, or as its allocator decides.
+    """
+    given = memory_limit(run.workload)
+    if given is None or not (observation.reason or "").startswith(_BY_SIGNAL):
+        return ""
+    return f"; it may use {format_bytes(given)} of memory (`resources.memory`)"

@@ -139,6 +139,7 @@ def _active(before: Activity, seen: Seen | None, since: datetime, now: datetime)
     )
     return Activity(
         seen_at=now,
+        attempt=before.attempt,
         kernels=len(seen.kernels),
         busy=seen.busy,
         terminals=len(seen.terminals),

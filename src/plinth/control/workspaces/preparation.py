@@ -10,6 +10,7 @@ from plinth.control.data_folder import find_local
 from plinth.control.preparation import Prepared, base_variables, make_folder
 from plinth.domain.workspace import Workspace
 from plinth.engines.base import Mount
+from plinth.environments.requirement import refuse_left_out
 from plinth.environments.spec import EnvironmentSpec, this_python
 from plinth.kit.files import make_private
 from plinth.kit.ids import digest_of
@@ -37,19 +38,28 @@ def team_folder(context: Context, team: str) -> Path:
     return context.home.files / team / "team"
 
 
+def workspace_environment(workspace: Workspace) -> EnvironmentSpec:
+    """Return the environment of a workspace: its own packages and those of its tool.
+
+    Raises Invalid for packages that are none, and where it leaves out what the tool needs.
+    """
+    tool, own = tool_of(workspace), workspace.environment
+    refuse_left_out(own.leave_out, tool.packages, tool.name)
+    return EnvironmentSpec(
+        packages=(*own.packages, *tool.packages),
+        python=this_python(),
+        without_dependencies=own.without_dependencies,
+        leave_out=own.leave_out,
+    )
+
+
 def prepare_workspace(context: Context, run: StoredRun, workspace: Workspace) -> Prepared:
     """Build the environment and make the folders. Raises Temporary while that goes on.
 
     The run's author is the workspace's owner: whose folder is mounted follows from that.
     """
     tool = tool_of(workspace)
-    packages = (*workspace.environment.packages, *tool.packages)
-    spec = EnvironmentSpec(
-        packages=packages,
-        python=this_python(),
-        without_dependencies=workspace.environment.without_dependencies,
-        leave_out=workspace.environment.leave_out,
-    )
+    spec = workspace_environment(workspace)
     environment = context.builder.need(spec, f"workspace {workspace.name}")
     context.tracking.ensure_workspace(run.team)
     folder = make_folder(context, run, None)

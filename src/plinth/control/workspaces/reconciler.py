@@ -28,6 +28,7 @@ from plinth.store.runs import (
     StoredRun,
     delete_run,
     list_attempts,
+    list_newest_attempts,
     want_stop,
 )
 from plinth.store.workspaces import (
@@ -42,6 +43,7 @@ from plinth.store.workspaces import (
 _SOON_S = 0.3
 _LATER_S = 5.0
 _METERED_S = 0.5
+_OPEN = ("Open", "Busy", "Idle")
 # How far what is shown of an open session may lie behind while nothing else is new.
 _SHOWN_EVERY_S = 10.0
 
@@ -50,12 +52,14 @@ _SHOWN_EVERY_S = 10.0
 class WorkspaceState:
     """A workspace, the run of its session, and, while it is deleted, all its runs.
 
-    `is_orphan`: it is wanted open, and nobody may visit it any more.
+    `is_orphan`: it is wanted open, and nobody may visit it any more. `newest`: the last two
+    attempts of the session that is wanted.
     """
 
     workspace: StoredWorkspace
     run: StoredRun | None
     is_orphan: bool = False
+    newest: tuple[Attempt, ...] = ()
     ended: tuple[tuple[StoredRun, tuple[Attempt, ...]], ...] = ()
 
 
@@ -87,7 +91,13 @@ class WorkspaceReconciler:
         run = next((each for each in runs if each.id == workspace.run), None)
         if workspace.desired != "delete":
             is_wanted = workspace.desired == "run"
-            return WorkspaceState(workspace, run, is_wanted and is_orphan(connection, workspace))
+            newest = list_newest_attempts(connection, run.id, replicas=1, newest=2) if run else []
+            return WorkspaceState(
+                workspace,
+                run,
+                is_orphan=is_wanted and is_orphan(connection, workspace),
+                newest=tuple(newest),
+            )
         ended = [
             (each, tuple(list_attempts(connection, [each.id])))
             for each in runs
@@ -104,7 +114,12 @@ class WorkspaceReconciler:
             return self._ended(state)
         if state.is_orphan:
             return self._leave_to_nobody(state, run)
+        if state.newest and state.newest[-1].number > workspace.activity.attempt:
+            return self._began_anew(state)
         if run.phase is not Phase.RUNNING or run.reason != "Ready":
+            if workspace.reason == "Restarting":
+                # Why it starts is worth more than that it does.
+                return self._to(state, workspace.reason, workspace.message, _SOON_S)
             return self._to(state, "Starting", run.message, _SOON_S)
         return self._look(state, run)
 
@@ -112,6 +127,22 @@ class WorkspaceReconciler:
         """Show the error and try again."""
         after_s = error.retry_after_s if isinstance(error, Temporary) else _LATER_S
         return self._to(state, "Error", error.message, after_s)
+
+    def _began_anew(self, state: WorkspaceState) -> Outcome:
+        """Say that the session crashed, how, and what is gone with it."""
+        *before, newest = state.newest
+        activity = state.workspace.activity
+        # What was open in it would count as closed by somebody.
+        closed = {"kernels": 0, "busy": (), "terminals": 0, "connections": 0}
+        columns = {"activity": activity.model_copy(update={**closed, "attempt": newest.number})}
+        how = "".join(
+            f"attempt {each.number} ended: {each.reason or f'exited with {each.exit_code}'}; "
+            for each in before
+        )
+        message = f"{how}attempt {newest.number} begins"
+        if activity.ready_s is not None:
+            message += " with the same files; its kernels, and what they held in memory, are gone"
+        return self._to(state, "Restarting", message, _SOON_S, columns=columns)
 
     def _look(self, state: WorkspaceState, run: StoredRun) -> Outcome:
         """Ask what goes on, and end the session when it is time."""
@@ -206,7 +237,7 @@ class WorkspaceReconciler:
         columns: dict[str, Any] = {"activity": _past(workspace.activity)}
         if deletes:
             return self._delete(state, claim)
-        if workspace.reason in ("Stopping", "Starting", "Open", "Busy", "Idle", "Error"):
+        if workspace.reason in ("Stopping", "Starting", "Restarting", *_OPEN, "Error"):
             return self._to(state, "Stopped", "was stopped", None, columns=columns)
         return self._to(state, workspace.reason, workspace.message, None, columns=columns)
 

@@ -13,6 +13,7 @@ from plinth.control.context import Context
 from plinth.control.identities import require_as_much_as_team
 from plinth.control.preparation import socket_of
 from plinth.control.runs.service import Sources, add_workload_run, resolve_data
+from plinth.control.workspaces.preparation import workspace_environment
 from plinth.control.workspaces.probe import Seen, Silent, ask
 from plinth.domain.access import Actor
 from plinth.domain.plan import Plan
@@ -53,6 +54,8 @@ def bring_up(
             "`environment.file` names a file on the caller's machine",
             hint="send its lines as `environment.packages`; `plinth workspace up` does",
         )
+    # What could not be built is told now, and not by the build.
+    workspace_environment(workload)
     found = find_workspace(connection, workload.name)
     if found is None:
         return _add(connection, context, actor, workload, plan)
@@ -151,8 +154,15 @@ def _running(seen: Seen) -> str:
 
 
 def _check_ours(found: StoredWorkspace, actor: Actor, workload: Workspace) -> None:
+    is_owner = found.owner == actor.principal.id
+    if found.team == workload.team and found.workload.shared and not (is_owner or workload.shared):
+        raise Conflict(
+            f"workspace `{found.name}` is shared, and only its owner may unshare it",
+            hint="say `shared: true`, or choose another name",
+            code="name_taken",
+        )
     if found.team != workload.team or (
-        found.owner != actor.principal.id and not (found.workload.shared and workload.shared)
+        not is_owner and not (found.workload.shared and workload.shared)
     ):
         raise Conflict(
             f"the workspace name `{workload.name}` is taken; names are unique in Plinth",

@@ -8,7 +8,7 @@ from pathlib import Path
 from plinth.control.context import Context
 from plinth.control.loop import Outcome
 from plinth.control.preparation import socket_of
-from plinth.control.runs.observation import RunState
+from plinth.control.runs.observation import RunState, memory_said
 from plinth.control.runs.steps import SOON_S, RunSteps
 from plinth.control.workspaces.probe import Seen, Silent, ask
 from plinth.domain.run import Observation, Phase
@@ -66,8 +66,14 @@ class WorkspaceWatch:
         if attempt.number >= _START_ATTEMPTS:
             said = steps.last_line(attempt)
             last = f"; its last line: {said}" if said else ""
-            message = f"it {how}, {attempt.number} times{last}"
+            given = memory_said(observation, run)
+            message = f"{_said(how)}, {attempt.number} times{given}{last}"
             return steps.end(state, Phase.FAILED, "Failed", message, seen=seen)
         add = steps.add_attempts(state, steps.prepare(run), [0])
-        message = f"is opened again: it {how}"
+        message = f"is opened again: {_said(how)}"
         return steps.to(state, run.phase, "Restarting", message, 0, seen=seen, also=add)
+
+
+def _said(how: str) -> str:
+    """Return how it ended as a clause: `its supervisor was killed` is one already."""
+    return how if how.startswith(("its ", "the ")) else f"it {how}"

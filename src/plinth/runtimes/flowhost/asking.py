@@ -18,14 +18,15 @@ _MODEL_INPUTS = ("deployment_name", "model")
 def check_tool_inputs(nodes: Iterable[Any], tool_of: Callable[[str], Any]) -> None:
     """Raise LookupError naming each node that gives its Python tool an input which that has not.
 
-    `tool_of`: the function that a node calls, by the node's name.
+    Likewise for one that does not give an input which its tool needs. `tool_of`: the function that
+    a node calls, by the node's name.
     """
-    wrong = "; ".join(each for node in nodes for each in _strange_inputs(node, tool_of))
+    wrong = "; ".join(each for node in nodes for each in _wrong_inputs(node, tool_of))
     if wrong:
         raise LookupError(wrong)
 
 
-def _strange_inputs(node: Any, tool_of: Callable[[str], Any]) -> Iterator[str]:
+def _wrong_inputs(node: Any, tool_of: Callable[[str], Any]) -> Iterator[str]:
     # The inputs of LLM nodes and prompts are also the variables of their templates.
     if str(getattr(node.type, "value", node.type)) != "python":
         return
@@ -34,6 +35,12 @@ def _strange_inputs(node: Any, tool_of: Callable[[str], Any]) -> Iterator[str]:
     except (ValueError, TypeError):
         # Not Python's own: nobody knows what it takes.
         return
+    strange = [*_strange(node, taken)]
+    # Where one is misspelt, the one that is missing is said with it.
+    yield from strange or _missing(node, taken)
+
+
+def _strange(node: Any, taken: Mapping[str, inspect.Parameter]) -> Iterator[str]:
     if any(each.kind is each.VAR_KEYWORD for each in taken.values()):
         return
     for name in node.inputs:
@@ -41,6 +48,16 @@ def _strange_inputs(node: Any, tool_of: Callable[[str], Any]) -> Iterator[str]:
             yield (
                 f"node `{node.name}` gives its tool the input `{name}`, which that has not"
                 f"{_near(name, taken)}; it has {', '.join(taken) or 'none'}"
+            )
+
+
+def _missing(node: Any, taken: Mapping[str, inspect.Parameter]) -> Iterator[str]:
+    for name, each in taken.items():
+        is_one = each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+        if is_one and each.default is each.empty and name not in node.inputs:
+            yield (
+                f"node `{node.name}` does not give its tool the input `{name}`, which has no "
+                "default"
             )
 
 

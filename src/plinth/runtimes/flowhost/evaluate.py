@@ -2,8 +2,9 @@
 
 Started by `__main__` with `--evaluate`. Each row is a request to the flow's own app, in this
 process, so that it is traced as one that came through the gateway. What is found is written to a
-file of its own, line by line in JSON: a `result` for each row, at the end the `metrics`, or an
-`error`. Whatever the flow prints goes elsewhere.
+file of its own, line by line in JSON: as each row begins that it `began`, as it ends its `result`,
+at the end the `metrics`, or an `error`. So whoever reads it knows what was done, and what ran, when
+the flow's code ended the process. Whatever the flow prints goes elsewhere.
 """
 
 from __future__ import annotations
@@ -67,11 +68,9 @@ async def evaluate(folder: str, name: str, app: str | None, asked: Mapping[str, 
             loaded = await asyncio.to_thread(_load, folder, app, variant, traces)
             host = Host(name, traces)
             await host.serve(loaded)
-            found = await _run(host, variant or "default", [row for _, row in rows], asked)
-            results += found
+            given = [row for _, row in rows]
+            results += await _run(host, variant or "default", given, asked, tell)
             await host.end()
-            for each in found:
-                tell({"result": asdict(each)})
         metrics = {
             variant: metrics_of([each for each in results if each.variant == variant])
             for variant in dict.fromkeys(each.variant for each in results)
@@ -163,19 +162,22 @@ def _load(folder: str, app: str | None, variant: str, traces: Traces) -> App:
 
 
 async def _run(
-    host: Host, variant: str, rows: Sequence[dict[str, Any]], asked: Mapping[str, Any]
+    host: Host, variant: str, rows: Sequence[dict[str, Any]], asked: Mapping[str, Any], tell: Tell
 ) -> list[Result]:
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(number: int, row: dict[str, Any]) -> Result:
         async with turns:
-            return await _ask(host, variant, (number, row), asked)
+            tell({"began": {"variant": variant, "row": number}})
+            result = await _ask(host, variant, (number, row), asked)
+            tell({"result": asdict(result)})
+            return result
 
     numbered = [*enumerate(rows, 1)]
     found: list[Result] = []
     # Whether there is such an output, the first answer tells: no other row is asked before it.
     while asked["output"] is not None and numbered and all(each.error for each in found):
-        found.append(await _ask(host, variant, numbered.pop(0), asked))
+        found.append(await one(*numbered.pop(0)))
         if found[-1].output is not None and (words := lacking(found[-1].output, asked["output"])):
             raise EvaluationError(words)
     return [*found, *await asyncio.gather(*(one(*each) for each in numbered))]

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from .host import Message, Receive, Send, answer
+from .leaving import has_left, said_of
 
 log = logging.getLogger("flowhost")
 
@@ -78,7 +79,10 @@ class InvokedApp:
         try:
             async for piece in self._pieces(given):
                 await _event(send, to_json(piece))
-        except Exception as err:  # noqa: BLE001 - as above
+        except BaseException as err:
+            # What wants the process to end is the request's, too: the answer has begun.
+            if not isinstance(err, Exception) and not has_left(err):
+                raise
             await _event(send, {"error": _told(err)})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -119,11 +123,12 @@ async def _event(send: Send, value: Any) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-def _told(error: Exception) -> dict[str, Any]:
+def _told(error: BaseException) -> dict[str, Any]:
     """Return what is said of an error; LangGraph notes on it in which node it came up."""
     log.error("a request failed", exc_info=error)
     notes = [str(each) for each in getattr(error, "__notes__", ())]
-    return {"message": "; ".join([f"{type(error).__name__}: {error}", *notes])}
+    said = said_of(error) if has_left(error) else f"{type(error).__name__}: {error}"
+    return {"message": "; ".join([said, *notes])}
 
 
 def to_json(value: Any, place: str = "output") -> Any:

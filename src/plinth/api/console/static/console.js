@@ -251,6 +251,15 @@ class Output {
   }
 }
 
+function closeQuestion(event) {
+  // As of any question: Escape takes it back, and the keyboard is where it was asked from.
+  const asked = event.key === "Escape" && document.querySelector(".confirm[open]");
+  if (!asked) return;
+  asked.open = false;
+  asked.querySelector("summary").focus();
+}
+
+document.addEventListener("keydown", closeQuestion);
 const main = document.querySelector("main");
 const output = document.querySelector("[data-keep]");
 if (output) new Output(output).follow();
