@@ -196,3 +196,27 @@ def test_who_traces_is_not_disturbed(stand: Stand) -> None:
         headers = answer.json["headers"]
         assert (headers["traceparent"], headers["tracestate"]) == (trace, "x=1")
         assert headers["x-request-id"] == answer.headers["x-plinth-id"]
+
+
+@pytest.mark.parametrize("protocol", ["openai", "azure-openai"])
+def test_no_caller_writes_a_query_that_says_another_thing_elsewhere(
+    stand: Stand, protocol: str
+) -> None:
+    port = stand.external("main").external
+    assert port is not None
+    url = port.url.removesuffix("/v1") if protocol == "azure-openai" else port.url
+    stand.apply(
+        stand.external("main", protocol=protocol, url=url), stand.hosted("spare"), failover=["main"]
+    )
+    for query in ("x=%26api-version=2099-01-01", "a=%0d%0aX-Y:z", "a=%20b", "%41=%23", "a=%"):
+        answer = stand.ask(path=f"{CHAT}?{query}")
+        assert answer.status == 400, query
+        error = json.loads(answer.body)["error"]
+        assert (error["code"], error["type"]) == ("bad_query", "invalid_request_error")
+        line = stand.line(answer)
+        assert line["attempts"] == 1
+        assert "escaped-query" in line["unserved"]
+    assert stand.servers["main"].seen == stand.servers["spare"].seen == []
+    path = json.loads(stand.ask(path=f"{CHAT}?x=1&api-version=old&y=a+b").body)["path"]
+    version = "?api-version=2024-10-21&" if protocol == "azure-openai" else "?"
+    assert path.endswith(f"{version}x=1&y=a+b"), path

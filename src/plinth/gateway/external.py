@@ -25,9 +25,13 @@ from plinth.gateway.way_back import marking
 
 DEFAULT_API_VERSION = "2024-10-21"
 QUERY_FILTER, BODY_FILTER = "plinth.query", "plinth.body"
+ESCAPES_FILTER, ESCAPES_POLICY = "plinth.escapes", "escaped-query"
+# Envoy writes a query anew without its escapes: `%26` would begin another parameter.
+_ESCAPED_QUERY = r"[^?]*\?.*%.*"
 # A body in which the model is renamed is held whole; a larger one is refused (413).
 _MOST_BODY = 17 * 2**20
 _BUFFER = "extensions.filters.http.buffer.v3"
+_RBAC = "extensions.filters.http.rbac.v3"
 _MUTATION = "extensions.filters.http.header_mutation.v3"
 # Providers close what is idle for a minute or more; we are first.
 _IDLE = "30s"
@@ -69,7 +73,8 @@ def provider(
 def provider_route(name: str, deployment: Deployment, endpoint: EndpointRoute, to: str) -> Json:
     """Return the route of an inner listener that says to the provider what callers said to us.
 
-    `to`: the cluster. The query stays, but for the version of Azure's API, which is the provider's.
+    `to`: the cluster. The query stays, but for the version of Azure's API, which is the provider's;
+    one with escapes is refused.
     """
     external = _external(deployment)
     pattern, substitution = _path(external, endpoint.name)
@@ -83,7 +88,7 @@ def provider_route(name: str, deployment: Deployment, endpoint: EndpointRoute, t
             "regex_rewrite": {"pattern": {"regex": pattern}, "substitution": substitution},
         },
         "response_headers_to_remove": list(_PRIVATE_ANSWERS),
-        "typed_per_filter_config": {QUERY_FILTER: _query(external)},
+        "typed_per_filter_config": {QUERY_FILTER: _query(external), ESCAPES_FILTER: _no_escapes()},
     }
     if external.protocol != "open-inference" and (external.model or endpoint.name) != endpoint.name:
         renamed = rename_model(external.model or endpoint.name)
@@ -97,9 +102,10 @@ def provider_route(name: str, deployment: Deployment, endpoint: EndpointRoute, t
     return route
 
 
-def query_filter() -> Json:
-    """Return the filter by which a route changes the query."""
-    return typed(QUERY_FILTER, f"{_MUTATION}.HeaderMutation")
+def query_filters() -> list[Json]:
+    """Return the filters by which a route looks at the query, and changes it."""
+    check = {**typed(ESCAPES_FILTER, f"{_RBAC}.RBAC"), "disabled": True}
+    return [check, typed(QUERY_FILTER, f"{_MUTATION}.HeaderMutation")]
 
 
 def body_filter() -> Json:
@@ -200,6 +206,14 @@ def _path(external: External, endpoint: str) -> tuple[str, str]:
     if external.protocol == "openai":
         return r"^/v1(/.*)$", rf"{base}\1"
     return rf"^/v2/models/{endpoint}(/.*)?$", rf"{base}/v2/models/{model}\1"
+
+
+def _no_escapes() -> Json:
+    """Refuse a query with escapes: what it says there would be another than what callers said."""
+    path = {"name": ":path", "string_match": {"safe_regex": {"regex": _ESCAPED_QUERY}}}
+    policy = {"permissions": [{"header": path}], "principals": [{"any": True}]}
+    rules = {"action": "DENY", "policies": {ESCAPES_POLICY: policy}}
+    return config(f"{_RBAC}.RBACPerRoute", rbac={"rules": rules})
 
 
 def _query(external: External) -> Json:

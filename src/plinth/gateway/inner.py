@@ -13,7 +13,7 @@ from pathlib import Path
 
 from plinth.domain.traffic import Deployment, EndpointRoute
 from plinth.gateway.envoy_types import LISTENER, ROUTES, Json, config, file_source, typed
-from plinth.gateway.external import body_filter, no_bodies, provider_route, query_filter
+from plinth.gateway.external import body_filter, no_bodies, provider_route, query_filters
 from plinth.gateway.inner_names import INNER, PAIRS, SHADOW, gate_host, provider_cluster
 from plinth.gateway.listener import LOG_FIELDS
 from plinth.gateway.memory import Memory
@@ -38,7 +38,7 @@ _MANAGER = "extensions.filters.network.http_connection_manager.v3.HttpConnection
 def inner_listeners(state: GatewayState) -> list[Json]:
     """Return the three listeners; they are there whether or not anything needs them."""
     shadow_log = str(Path(state.access_log).with_name(SHADOW_LOG))
-    providers = [query_filter(), *spill_filters(), body_filter(), openai_filter()]
+    providers = [*query_filters(), *spill_filters(), body_filter(), openai_filter()]
     return [
         _listener(INNER, state, providers),
         _listener(SHADOW, state, [tap(state.folder, SHADOW), *usage_filters()], log=shadow_log),

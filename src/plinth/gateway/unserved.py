@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from plinth.gateway.addresses import PRIVATE_POLICY
 from plinth.gateway.envoy_types import Json, header
+from plinth.gateway.external import ESCAPES_POLICY
 from plinth.gateway.inner_names import UNSERVED_HEADER
 from plinth.gateway.reply import (
     BODY,
@@ -73,10 +74,19 @@ def _inside() -> tuple[Reply, ...]:
         filters=(details("direct_response"),),
         names_request=True,
     )
+    escapes = Reply(
+        None,
+        code="bad_query",
+        message=f"the query has a percent sign, which does not reach {_SERVER} as it is",
+        hint="leave it out: models of other providers are asked by the path and the body",
+        filters=(denied_by(ESCAPES_POLICY),),
+        answer=400,
+    )
     full = f"{_SERVER} has had its requests of this minute"
     return (
         no_credential,
         private,
+        escapes,
         loop,
         _unavailable(None, full, details("local_rate_limited")),
         *(_unavailable(None, text, condition) for condition, text in _reasons()),
