@@ -212,7 +212,7 @@ def test_no_caller_writes_a_query_that_says_another_thing_elsewhere(
         answer = stand.ask(path=f"{CHAT}?{query}")
         assert answer.status == 400, query
         error = json.loads(answer.body)["error"]
-        assert (error["code"], error["type"]) == ("bad_query", "invalid_request_error")
+        assert (error["code"], error["type"]) == ("invalid", "invalid_request_error")
         line = stand.line(answer)
         assert line["attempts"] == 1
         assert "escaped-query" in line["unserved"]

@@ -76,7 +76,7 @@ def _inside() -> tuple[Reply, ...]:
     )
     escapes = Reply(
         None,
-        code="bad_query",
+        code="invalid",
         message=f"the query has a percent sign, which does not reach {_SERVER} as it is",
         hint="leave it out: models of other providers are asked by the path and the body",
         filters=(denied_by(ESCAPES_POLICY),),
