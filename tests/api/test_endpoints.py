@@ -129,6 +129,11 @@ def check(service: Service, key: str = "", **fields: Any) -> Any:
         {"external": {**CHAT, "url": "https://10.0.0.1/v1"}},
         {"external": {**CHAT, "credential": "secret:nothing"}},
         {"external": CHAT, "runtime": "nope"},
+        {"external": CHAT, "runtime": "llmserver"},
+        {"external": CHAT, "replicas": 2},
+        {"external": CHAT, "max_body": "17MiB"},
+        {"external": {**CHAT, "url": "https://1.1.1.1:0/v1"}},
+        {"external": {**CHAT, "protocol": "azure-openai", "model": ".."}},
         {"external": {**CHAT, "region": "westeurop"}, "requirements": {"regions": ["westeurope"]}},
         {"external": CHAT, "requirements": {"regions": ["westeurop"]}},
         {"external": CHAT, "limits": [{"team": "nobody", "requests_per_minute": 1}]},
@@ -162,3 +167,16 @@ def test_a_check_changes_nothing_and_warns_of_what_gets_no_request(service: Serv
     body = {"kind": "endpoint", "name": "chat", "team": TEAM, **fields}
     applied = service.as_admin("PUT", "/endpoints/chat", json=body)
     assert applied["warnings"] == [warning]
+
+
+def test_a_check_warns_of_what_applying_warns_of(service: Service) -> None:
+    fields = {
+        "external": {**CHAT, "region": "swedncentral"},
+        "limits": [{"tokens_per_minute": 100}],
+        "timeouts": {"request": 1, "attempt": 2},
+    }
+    warnings = check(service, **fields).json()["warnings"]
+    assert len(warnings) == 3
+    body = {"kind": "endpoint", "name": "chat", "team": TEAM, **fields}
+    applied = service.as_admin("PUT", "/endpoints/chat", json=body)
+    assert applied["warnings"] == warnings

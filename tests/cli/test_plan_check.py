@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from plinth.control.endpoints import resolution
 from plinth.domain.access import Role
 from tests.api.service import TEAM
 from tests.cli.alone import Alone
@@ -76,3 +77,15 @@ def test_a_deployment_that_gets_no_request_is_warned_of_in_a_plan_and_when_appli
     assert len(terminal("plan", file, "--json").json["warnings"]) == 1
     assert warning in terminal("apply", file, "--detach").err
     assert "warning" not in terminal("plan", terminal.write("good.yaml", HEAD + GOOD)).err
+
+
+def test_a_warning_that_only_a_control_plane_knows_is_said_once(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolution, "check_address", lambda *_, **__: "no host has that name")
+    said = terminal("plan", terminal.write("chat.yaml", HEAD + UNUSED.replace("[a]", "[a, b]")))
+    assert (said.code, said.err.count("warning: no host has that name")) == (0, 2)
+    misspelt = GOOD.replace("openai}", "openai, region: swedncentral}")
+    said = terminal("plan", terminal.write("other.yaml", HEAD + misspelt))
+    assert said.err.count("did you mean `swedencentral`?") == 1
+    assert said.err.count("warning: no host has that name") == 1

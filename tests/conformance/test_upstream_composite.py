@@ -14,6 +14,7 @@ from tests.conformance.upstream_stand import (
     Request,
     cluster,
     composite,
+    hang,
     http1,
     inner,
     outer,
@@ -147,6 +148,53 @@ def test_a_route_of_a_gate_has_a_rate_of_its_own() -> None:
         clusters = [cluster("a", one.address), to_inner("gate", "gate")]
         with running_envoy([outer([way("gate")]), gate], clusters, **INTERNAL) as envoy:
             assert [envoy.ask("/").status for _ in range(5)] == [200] * 3 + [429] * 2
+
+
+def test_a_full_cluster_before_an_inner_listener_keeps_what_it_refuses_from_the_rate_there() -> (
+    None
+):
+    """Both of Envoy's workers count the same, and what was broken off is counted no longer."""
+    limited = way("a")
+    limited["typed_per_filter_config"] = {"rate": config(_LIMIT, **bucket(8))}
+    with serving(slowly) as one, serving(says("b")) as two:
+        clusters = [
+            cluster("a", one.address),
+            cluster("b", two.address),
+            to_inner("rate", "rate", **at_once(2)),
+            to_inner("gate", "gate"),
+            composite("w", "gate", "b"),
+        ]
+        listeners = [
+            outer([way("w", **tries(2))]),
+            inner("gate", [way("rate")]),
+            inner("rate", [limited], filters=(typed("rate", _LIMIT, stat_prefix="rate"),)),
+        ]
+        with running_envoy(listeners, clusters, workers=2, **INTERNAL) as envoy:
+            with ThreadPoolExecutor(12) as pool:
+                found = list(pool.map(lambda _: envoy.ask("/"), range(12)))
+            assert Counter(each.headers["x-name"] for each in found) == {"a": 2, "b": 10}
+            one.behaviour = hang
+            for count in (3, 4):
+                with envoy.connect() as leaving:
+                    leaving.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+                    assert eventually(lambda count=count: len(one.seen) == count)  # type: ignore[misc]
+            one.behaviour = says("a")
+            assert eventually(lambda: envoy.ask("/").headers["x-name"] == "a")
+            found = [envoy.ask("/") for _ in range(5)]
+            assert [each.headers["x-name"] for each in found] == ["a"] * 3 + ["b"] * 2
+
+
+def test_an_answer_that_says_so_is_not_sent_again_and_the_caller_does_not_see_why() -> None:
+    first = says("a", 429, x_envoy_ratelimited="true", retry_after="3")
+    with serving(first) as one, serving(says("b")) as two:
+        clusters = [cluster("a", one.address), cluster("b", two.address), composite("w", "a", "b")]
+        route = {**way("w", **tries(2)), "response_headers_to_remove": ["x-envoy-ratelimited"]}
+        with running_envoy([outer([route])], clusters) as envoy:
+            answer = envoy.ask("/")
+            assert (answer.status, answer.headers["x-name"]) == (429, "a")
+            assert answer.headers["retry-after"] == "3"
+            assert "x-envoy-ratelimited" not in answer.headers
+            assert two.seen == []
 
 
 def test_limits_and_taps_are_no_filters_of_clusters() -> None:

@@ -438,7 +438,7 @@ class Plane:
         team = workload.team or TEAM
         if (team, "m") not in self.tracking.models:
             self.tracking.add_model(team, "m", ("champion",))
-        hosted = resolve(self.context, workload)
+        hosted = resolve(self.context, workload).hosted
         with self.write() as connection:
             return apply_endpoint(connection, self.context, self.actor(), workload, hosted)
 

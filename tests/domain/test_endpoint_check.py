@@ -52,3 +52,48 @@ def test_an_address_of_this_machine_is_refused_unless_it_is_allowed() -> None:
     check_file(here, SPEAKS, port=8470, allow_private=True)
     with pytest.raises(Invalid, match="Plinth's own address"):
         check_file(here, SPEAKS, port=8000, allow_private=True)
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_a_cloud_s_metadata_is_never_allowed(*, allow: bool) -> None:
+    there = endpoint(external={**CHAT, "url": "http://169.254.169.254/v1"})
+    with pytest.raises(Invalid, match=r"where clouds answer for their metadata"):
+        check_file(there, SPEAKS, allow_private=allow)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"replicas": 3}, r"`replicas` is `3`, but somebody else serves the model"),
+        ({"runtime": "llmserver"}, r"`runtime` is `llmserver`, but somebody else"),
+        ({"resources": {"cpu": 2}}, r"`resources` is given, but somebody else"),
+    ],
+)
+def test_what_says_how_plinth_runs_a_model_is_refused_of_one_elsewhere(
+    fields: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Invalid, match=said) as caught:
+        check_file(endpoint(external=CHAT, **fields), SPEAKS)
+    assert "leave `" in str(caught.value.hint)
+    (field,) = fields
+    ours = {"model": "models:/m/1", "runtime": "llmserver"}
+    with pytest.raises(Invalid, match=rf"`deployments\.b\.{field}`"):
+        check_file(pair(ours, {"external": CHAT, **fields}), SPEAKS)
+
+
+def test_resources_of_the_deployments_that_plinth_runs_may_stand_for_all() -> None:
+    ours = {"model": "models:/m/1", "runtime": "llmserver", "replicas": 2}
+    both = {"a": ours, "b": {"external": CHAT}}
+    check_file(endpoint(deployments=both, failover=["a", "b"], resources={"cpu": 2}), SPEAKS)
+    # What is usual says nothing.
+    check_file(endpoint(external=CHAT, replicas=1, runtime="v2server"), SPEAKS)
+
+
+def test_a_larger_body_than_openai_s_addresses_take_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"`max_body` is 17MiB; at the addresses of OpenAI .* 16MiB"):
+        check_file(endpoint(external=CHAT, max_body="17MiB"), SPEAKS)
+    ours = endpoint(model="models:/m/1", runtime="llmserver", max_body="1GiB")
+    with pytest.raises(Invalid, match="`max_body` is 1GiB"):
+        check_file(ours, SPEAKS)
+    check_file(endpoint(external=CHAT, max_body="16MiB"), SPEAKS)
+    check_file(endpoint(model="models:/m/1", max_body="1GiB"), SPEAKS)

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from plinth.domain.serving import Capacity, External, Health, Limit, TrafficPolicy
+from plinth.domain.base import STORED
+from plinth.domain.serving import Capacity, External, Health, Limit, Timeouts, TrafficPolicy
 
 OPENAI = "https://api.openai.com/v1"
 BOTH = {"blue": None, "green": None}
@@ -45,6 +46,10 @@ def test_an_external_model_has_an_address(url, kept):
         ("https://ho_ st/v1", "it holds a space"),
         ("https://-host/v1", "names no host"),
         ("https://host\n/v1", "not printable ASCII"),
+        (
+            "http://127.0.0.1:0/v1",
+            "has port 0, at which nothing answers; write one from 1 to 65535",
+        ),
     ],
 )
 def test_what_is_no_address_is_refused_with_an_example(url, why):
@@ -129,6 +134,15 @@ def test_a_policy_names_deployments(policy):
             ("match", "green"),
             "`match` of `green` names no header",
         ),
+        (
+            {
+                "traffic": {"blue": 100},
+                "match": {"green": {"x-a": "1"}, "blue": {"X-A": "1"}},
+            },
+            ("match", "blue"),
+            "`match` of `blue` has the headers and values of `green`, which gets all such "
+            "requests; give each of them others",
+        ),
     ],
 )
 def test_a_policy_that_contradicts_itself_says_how_and_where(policy, path, why):
@@ -192,10 +206,19 @@ def test_a_key_that_is_written_where_its_id_belongs_is_not_repeated():
         {"x-variant": "a\nb"},
         {"x-variant": ""},
         {"x-variant": "ü"},
+        {"x-variant": " a"},
+        {"x-variant": "a "},
+        {"Host": "a"},
+        {"connection": "close"},
+        {"transfer-encoding": "chunked"},
+        {"te": "trailers"},
+        {"content-length": "1"},
+        {"x-request-id": "a"},
+        {"x-api-key": "a"},
     ],
 )
 def test_testers_choose_by_headers_of_their_own(headers):
-    with pytest.raises(ValidationError, match="header"):
+    with pytest.raises(ValidationError, match=r"header|begins or ends with a space"):
         TrafficPolicy(match={"green": headers})
 
 
@@ -223,3 +246,81 @@ def test_a_password_in_an_address_is_not_repeated():
 def test_what_azure_addresses_have_anyway_is_not_written_twice():
     why = refused(External, url="https://a.openai.azure.com/openai", protocol="azure-openai")
     assert "`url` ends with `/openai`" in why
+
+
+@pytest.mark.parametrize("model", [".", ".."])
+@pytest.mark.parametrize("protocol", ["azure-openai", "open-inference"])
+def test_a_model_that_leads_to_another_path_is_refused(model, protocol):
+    why = refused(External, url="https://a.b", protocol=protocol, model=model)
+    assert f"`{model}` is no name of a model there: it stands in the path" in why
+    assert External(url=OPENAI, protocol="openai", model=model).model == model
+
+
+@pytest.mark.parametrize("model", ["my gpt/4", "a?b#c", "gpt-4.1..x", "..."])
+def test_any_other_name_of_a_model_is_encoded(model):
+    External(url="https://a.b", protocol="azure-openai", model=model)
+
+
+def test_what_an_earlier_plinth_accepted_is_still_read_from_the_store():
+    old = {"url": "http://h:0/v1", "protocol": "azure-openai", "model": ".."}
+    assert External.model_validate(old, context=STORED).url == "http://h:0/v1"
+    match = {"green": {"host": "x", "x-a": " a "}, "blue": {"host": "x", "x-a": " a "}}
+    policy = TrafficPolicy.model_validate(
+        {"traffic": {"blue": 100}, "match": match}, context=STORED
+    )
+    assert policy.match["green"] == {"host": "x", "x-a": " a "}
+    assert policy.policy_problems(BOTH, accepted_before=True) == []
+    assert len(policy.policy_problems(BOTH)) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ({"tokens_per_minute": 500}, "`limits[0]`: a request without `max_tokens` is always"),
+        ({"tokens_per_minute": 1024}, "is always refused: it holds `default_max_tokens`, 1,024"),
+        ({"tokens_per_minute": 100, "default_max_tokens": 5000}, "of 100 `tokens_per_minute`"),
+        (
+            {"requests_per_minute": 5, "default_max_tokens": 10},
+            "`limits[0].default_max_tokens` is 10 and changes nothing",
+        ),
+        ({"requests_per_minute": 5}, None),
+        ({"tokens_per_minute": 2000}, None),
+        ({"tokens_per_minute": 500, "default_max_tokens": 100}, None),
+    ],
+)
+def test_a_limit_that_does_what_nobody_means_is_warned_of(limit, said):
+    warnings = TrafficPolicy(limits=(Limit(**limit),)).policy_warnings(["main"])
+    assert len(warnings) == (said is not None)
+    assert said is None or said in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "count"),
+    [
+        ({"request": 1, "attempt": 10}, 1),
+        ({"request": 10, "attempt": 10}, 0),
+        ({"attempt": 100}, 0),
+    ],
+)
+def test_an_attempt_that_may_take_longer_than_the_request_is_warned_of(timeouts, count):
+    warnings = TrafficPolicy(timeouts=Timeouts(**timeouts)).policy_warnings(["main"])
+    assert len(warnings) == count
+    for each in warnings:
+        assert each.startswith("`timeouts.attempt` of 10 s ends no attempt")
+
+
+@pytest.mark.parametrize(
+    ("policy", "count"),
+    [
+        ({"traffic": {"blue": 100, "green": 0}, "mirror": {"blue": 10}}, 1),
+        ({"failover": ("blue",), "mirror": {"blue": 10, "green": 5}}, 1),
+        ({"traffic": {"blue": 100}, "mirror": {"green": 10}}, 0),
+        ({"traffic": {"blue": 50, "green": 50}, "mirror": {"green": 10}}, 0),
+    ],
+)
+def test_a_mirror_of_the_only_server_to_itself_is_warned_of(policy, count):
+    warnings = TrafficPolicy(**policy).policy_warnings(BOTH)
+    assert len(warnings) == count
+    for each in warnings:
+        assert each.startswith("`mirror` sends `blue` copies of requests that it answers anyway")
+    assert len(TrafficPolicy(mirror={"main": 5}).policy_warnings(["main"])) == 1

@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from plinth.domain.base import STORED
 from plinth.domain.workload import KINDS, WORKLOAD, granted_as
 
 
@@ -80,3 +81,28 @@ def test_an_endpoint_that_serves_nothing_clear_is_refused(fields, why):
 )
 def test_a_flow_is_granted_as_the_endpoint_that_it_is(kind, granted):
     assert granted_as(kind) == granted
+
+
+def test_an_endpoint_that_an_earlier_plinth_accepted_is_read_and_its_policy_too():
+    external = {"url": "http://h:0/v1", "protocol": "openai"}
+    match = {"host": "x", "x-a": " a "}
+    old = {
+        "kind": "endpoint",
+        "name": "chat",
+        "deployments": {"blue": {"external": external}, "green": {"external": external}},
+        "traffic": {"blue": 100},
+        "match": {"blue": match, "green": match},
+    }
+    with pytest.raises(ValidationError):
+        WORKLOAD.validate_python(old)
+    read = WORKLOAD.validate_python(old, context=STORED)
+    assert read.policy.match["green"] == match
+    assert read.only("blue").external.url == "http://h:0/v1"
+    with pytest.raises(ValidationError, match="`match` of `green` has the headers and values"):
+        WORKLOAD.validate_python(
+            {
+                **old,
+                "deployments": {name: {"model": "models:/m/1"} for name in ("blue", "green")},
+                "match": {name: {"x-a": "a"} for name in ("blue", "green")},
+            }
+        )

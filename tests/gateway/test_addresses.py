@@ -1,8 +1,19 @@
 from __future__ import annotations
 
+import ipaddress
+from typing import Any
+
 import pytest
 
-from plinth.gateway.addresses import PRIVATE_NETWORKS, is_private, refuse_private
+from plinth.gateway.addresses import (
+    METADATA_NETWORKS,
+    METADATA_POLICY,
+    PRIVATE_NETWORKS,
+    PRIVATE_POLICY,
+    is_private,
+    refuse_metadata,
+    refuse_private,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +41,39 @@ def test_a_name_is_no_address() -> None:
         is_private("localhost")
 
 
-def test_envoy_refuses_the_same_networks() -> None:
-    (policy,) = refuse_private()["typed_config"]["rules"]["policies"].values()
-    found = [each["matcher"]["typed_config"]["upstream_ip"] for each in policy["permissions"]]
-    assert {f"{each['address_prefix']}/{each['prefix_len']}" for each in found} == {
-        str(network) for network in PRIVATE_NETWORKS
+def networks(filter_: Any) -> dict[str, set[str]]:
+    """Return what each policy refuses."""
+    return {
+        name: {
+            f"{each['address_prefix']}/{each['prefix_len']}"
+            for permission in policy["permissions"]
+            for each in [permission["matcher"]["typed_config"]["upstream_ip"]]
+        }
+        for name, policy in filter_["typed_config"]["rules"]["policies"].items()
     }
+
+
+def test_envoy_refuses_the_same_networks() -> None:
+    metadata = {str(network) for network in METADATA_NETWORKS}
+    private = {str(network) for network in PRIVATE_NETWORKS}
+    assert networks(refuse_private()) == {METADATA_POLICY: metadata, PRIVATE_POLICY: private}
+    assert networks(refuse_metadata()) == {METADATA_POLICY: metadata}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200", "fe80::1"),
+        *("fd00:ec2::254", "fd20:ce::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"),
+        *("2002:a9fe:a9fe::1", "::ffff:168.63.129.16"),
+    ],
+)
+def test_a_cloud_s_metadata_is_refused_wherever_it_answers(address: str) -> None:
+    found = ipaddress.ip_address(address)
+    assert any(found in each for each in METADATA_NETWORKS if each.version == found.version)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "::1", "fd00::1", "1.1.1.1"])
+def test_an_own_network_is_no_metadata(address: str) -> None:
+    found = ipaddress.ip_address(address)
+    assert not any(found in each for each in METADATA_NETWORKS if each.version == found.version)

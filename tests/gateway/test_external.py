@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from plinth.gateway.addresses import PRIVATE_POLICY
 from plinth.gateway.external import provider, provider_route
 from tests.gateway.upstreams import chat, external, state
 
@@ -20,6 +21,13 @@ def cluster_of(url: str, **more: Any) -> dict[str, Any]:
 def filters_of(cluster: dict[str, Any]) -> list[str]:
     (options,) = cluster["typed_extension_protocol_options"].values()
     return [each["name"].rpartition(".")[2] for each in options["http_filters"]]
+
+
+def policies_of(cluster: dict[str, Any]) -> dict[str, Any]:
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    (check,) = (each for each in options["http_filters"] if each["name"].endswith("upstream_rbac"))
+    found: dict[str, Any] = check["typed_config"]["rules"]["policies"]
+    return found
 
 
 def sent_path(asked: str, **more: Any) -> str:
@@ -62,8 +70,11 @@ def test_an_address_of_the_own_network_is_refused_unless_it_is_allowed() -> None
         provider("c", deployment, chat(deployment), state(NOWHERE, allow_private_upstreams=each))
         for each in (False, True)
     )
-    assert filters_of(strict) == ["tidy", "upstream_rbac", "credential_injector", "upstream_codec"]
-    assert filters_of(open_) == ["tidy", "credential_injector", "upstream_codec"]
+    for each, refused in ((strict, 2), (open_, 1)):
+        names = ["tidy", "upstream_rbac", "credential_injector", "upstream_codec"]
+        assert filters_of(each) == names
+        assert len(policies_of(each)) == refused
+    assert set(policies_of(strict)) - set(policies_of(open_)) == {PRIVATE_POLICY}
 
 
 def test_without_a_credential_none_is_waited_for() -> None:

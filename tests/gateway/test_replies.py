@@ -74,3 +74,11 @@ def test_a_key_that_is_none_is_not_repeated() -> None:
         text = json.dumps(reply.mapper(each, Shape.OPENAI, [])["body_format_override"])
         assert "authorization" not in text.replace("Authorization: Bearer plk_...", "")
         assert reply.BODY not in text
+
+
+def test_too_many_headers_are_told_apart_from_too_long_ones() -> None:
+    many, long = (each for each in OURS if each.status == 431)
+    assert "more than 100 headers" in many.message
+    assert "too_many_headers" in json.dumps(many.filters)
+    assert "larger than 32 KiB" in long.message
+    assert long.filters == ()

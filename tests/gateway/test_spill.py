@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from plinth.domain.traffic import EndpointRoute
+from plinth.domain.traffic import Deployment, EndpointRoute
 from plinth.gateway import spill
 from tests.gateway.upstreams import chat, external, hosted, state
 
@@ -50,19 +51,88 @@ def test_a_base_has_a_gate_and_the_last_one_never() -> None:
         ]
 
 
-def test_a_gate_holds_what_the_base_takes_at_once_and_in_a_minute() -> None:
-    capacity = {**PROVISIONED, "concurrency": 7, "requests_per_minute": 30}
-    endpoint = chat(hosted("a"), external("b"), capacity=capacity)
-    gated = next(each for each in made(endpoint) if each["name"] == "gated:r_a")
-    assert gated["circuit_breakers"]["thresholds"][0]["max_requests"] == 7
+def takes_at_once(cluster: dict[str, Any]) -> int:
+    found: int = cluster["circuit_breakers"]["thresholds"][0]["max_requests"]
+    return found
+
+
+def settings_of(host: dict[str, Any]) -> dict[str, Any]:
+    (route,) = host["routes"]
+    found: dict[str, Any] = route["typed_per_filter_config"]
+    return found
+
+
+BUCKET = {"max_tokens": 30, "tokens_per_fill": 30, "fill_interval": "60s"}
+
+
+def test_a_gate_holds_what_the_base_takes_at_once() -> None:
+    endpoint = chat(hosted("a"), external("b"), capacity={**PROVISIONED, "concurrency": 7})
+    gated = made(endpoint)[-1]
+    assert (gated["name"], takes_at_once(gated)) == ("gated:r_a", 7)
     (host,) = spill.gate_hosts(endpoint)
-    settings = host["routes"][0]["typed_per_filter_config"]
-    assert settings[spill.RATE_FILTER]["token_bucket"] == {
-        "max_tokens": 30,
-        "tokens_per_fill": 30,
-        "fill_interval": "60s",
-    }
-    assert settings[spill.SPILL_FILTER]["filter_context"] == {"gate": "r_a"}
+    assert settings_of(host)[spill.SPILL_FILTER]["filter_context"] == {"gate": "r_a"}
+
+
+def test_a_gate_holds_what_the_base_gets_in_a_minute() -> None:
+    capacity = {**PROVISIONED, "requests_per_minute": 30}
+    endpoint = chat(hosted("a"), external("b"), capacity=capacity)
+    assert [each["name"] for each in made(endpoint)][1:] == ["gate:r_a", "gated:r_a"]
+    (host,) = spill.gate_hosts(endpoint)
+    assert settings_of(host)[spill.RATE_FILTER]["token_bucket"] == BUCKET
+
+
+@pytest.mark.parametrize("make", [hosted, external])
+def test_where_both_are_limited_the_minute_is_counted_after_what_is_under_way(
+    make: Callable[[str], Deployment],
+) -> None:
+    capacity = {**PROVISIONED, "concurrency": 7, "requests_per_minute": 30}
+    base = make("a")
+    endpoint = chat(base, external("b"), capacity=capacity)
+    _, gate, rate, gated = made(endpoint)
+    assert [each["name"] for each in (gate, rate, gated)] == [
+        f"gate:{base.id}",
+        f"rate:{base.id}",
+        f"gated:{base.id}",
+    ]
+    assert takes_at_once(rate) == 7 < takes_at_once(gated)
+    outer, inner = spill.gate_hosts(endpoint)
+    assert (outer["name"], inner["name"]) == (f"gate.to.{base.id}", f"rate.to.{base.id}")
+    assert outer["routes"][0]["route"]["cluster"] == rate["name"]
+    assert inner["routes"][0]["route"]["cluster"] == gated["name"]
+    assert set(settings_of(outer)) == {spill.SPILL_FILTER}
+    assert settings_of(inner)[spill.RATE_FILTER]["token_bucket"] == BUCKET
+
+
+def test_who_is_passed_over_is_told_before_the_minute_is_counted() -> None:
+    assert [each["name"] for each in spill.spill_filters()] == [
+        spill.SPILL_FILTER,
+        spill.RATE_FILTER,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("retries", "count", "asked_again"),
+    [(3, 3, ""), (4, 3, "a"), (5, 3, "ab"), (9, 3, "ab"), (3, 2, "a"), (1, 2, ""), (0, 3, "")],
+)
+def test_a_request_ends_with_the_last_one_when_only_closed_gates_would_be_asked_again(
+    retries: int, count: int, asked_again: str
+) -> None:
+    order = tuple("abc"[:count])
+    endpoint = chat(*map(external, order), failover=order, retries=retries)
+    *before, last = endpoint.order()
+    others = spill.others_after(endpoint, last)
+    assert others is not None
+    assert [each.name for each in others] == list(asked_again)
+    assert all(spill.others_after(endpoint, each) is None for each in before)
+    told = spill.watch(provider=last, others=others)[spill.SPILL_FILTER]["filter_context"]
+    assert told["others"] == " ".join(f"chat.{name}" for name in asked_again)
+
+
+def test_a_request_goes_on_after_the_last_one_to_who_has_no_gate() -> None:
+    endpoint = chat(hosted("a"), external("b"), failover=("a", "b"), retries=3)
+    assert spill.others_after(endpoint, endpoint.order()[-1]) is None
+    alone = chat(external("a"), retries=3)
+    assert spill.others_after(alone, alone.deployments[0]) is None
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,30 @@ def test_headers_of_64_kilobytes_are_refused(gateway: Gateway) -> None:
     assert answer.startswith(b"HTTP/1.1 431")
 
 
+@pytest.mark.parametrize("path", [CHAT, "/v2/models/delay/infer", "/api/v1/runs"])
+def test_too_many_headers_are_refused_by_their_number(gateway: Gateway, path: str) -> None:
+    lines = (*(f"x-{number}: a" for number in range(200)), "content-length: 16")
+    answer = _send(gateway, _head(gateway, *lines, path=path) + BODY)
+    assert answer.startswith(b"HTTP/1.1 431")
+    assert b"more than 100 headers" in answer
+    assert b"32 KiB" not in answer
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET /v2 HTTP/1.1\r\n\r\n",
+        b"POST /v2 HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}",
+        "GET /v2/é HTTP/1.1\r\nhost: a\r\n\r\n".encode(),
+    ],
+)
+def test_what_is_no_request_is_told_what_one_has(gateway: Gateway, raw: bytes) -> None:
+    answer = _send(gateway, raw)
+    assert answer.startswith(b"HTTP/1.1 400")
+    for each in (b"one `host`", b"one `content-length`", b"a path of ASCII"):
+        assert each in answer
+
+
 def test_a_hundred_megabytes_of_body_take_no_memory(gateway: Gateway, server: RawServer) -> None:
     before = _rss(gateway)
     for path in (CHAT, "/v2/models/delay/infer"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import email.utils
+import http.client
 import json
 import shutil
 import time
@@ -116,6 +117,94 @@ def test_a_base_is_left_alone_for_as_long_as_it_asks_for(stand: Stand, form: str
     assert len(base.seen) == 1
     assert eventually(lambda: server_of(stand.ask()) == "base", 5)
     assert time.monotonic() - began > 1
+
+
+@pytest.fixture
+def two_workers(free_port: Callable[[], int]) -> Iterator[Stand]:
+    with running_stand(free_port, workers=2) as running:
+        yield running
+
+
+@pytest.mark.parametrize("is_hosted", [True, False], ids=["hosted", "external"])
+def test_what_spills_since_the_base_is_full_takes_none_of_its_requests_of_the_minute(
+    two_workers: Stand, is_hosted: bool
+) -> None:
+    stand = two_workers
+    base = stand.hosted("base") if is_hosted else stand.external("base", model="gpt")
+    burst = stand.external("burst", says("burst"))
+    limits = {"concurrency": 1, "requests_per_minute": 10}
+    stand.apply(base, burst, capacity={**PROVISIONED, **limits})
+    stand.servers["base"].behaviour = slowly
+    with ThreadPoolExecutor(12) as pool:
+        found = [server_of(each) for each in pool.map(lambda _: stand.ask(), range(12))]
+    assert collections.Counter(found) == {"base": 1, "burst": 11}
+    stand.servers["base"].behaviour = says("base")
+    found = [server_of(stand.ask()) for _ in range(12)]
+    assert found == ["base"] * 9 + ["burst"] * 3
+
+
+@pytest.mark.parametrize("limits", [{}, {"concurrency": 3}], ids=["rate", "both"])
+def test_what_spills_since_the_base_wants_rest_takes_none_of_its_requests_of_the_minute(
+    stand: Stand, limits: dict[str, int]
+) -> None:
+    base_and_burst(stand, requests_per_minute=8, **limits)
+    base = stand.servers["base"]
+    base.behaviour = says("base", 429, retry_after="2")
+    assert {server_of(stand.ask()) for _ in range(10)} == {"burst"}
+    assert len(base.seen) == 1
+    base.behaviour = says("base")
+    assert eventually(lambda: server_of(stand.ask()) == "base", 5)
+    found = [server_of(stand.ask()) for _ in range(8)]
+    assert found == ["base"] * 6 + ["burst"] * 2
+
+
+def test_a_base_with_both_limits_does_all_that_others_do(stand: Stand) -> None:
+    """There is one inner listener more between: credentials, time limits, who served, streams."""
+    base = stand.external("main", model="gpt", credential="secret:openai")
+    burst = stand.external("burst", says("burst"))
+    capacity = {**PROVISIONED, "base": "main", "concurrency": 5, "requests_per_minute": 600}
+    rules: dict[str, Any] = {"capacity": capacity, "timeouts": {"attempt": 0.5}}
+    stand.apply(base, burst, keys={"chat.main": KEY}, **rules)
+    answer = stand.ask()
+    found = seen(answer)
+    assert (found["path"], json.loads(found["body"])["model"]) == (CHAT, "gpt")
+    assert found["headers"]["authorization"] == f"Bearer {KEY.decode()}"
+    line = stand.line(answer)
+    assert (line["served"], line["attempts"], line["unserved"]) == ("chat.main", 1, None)
+    server = stand.servers["main"]
+    for behaviour in (says("main", 401), says("main", 503), hang):
+        server.behaviour = behaviour
+        assert server_of(stand.ask()) == "burst"
+    asked = len(server.seen)
+    assert {server_of(stand.ask()) for _ in range(4)} == {"burst"}
+    # Who was silent three times in a row is passed over.
+    assert len(server.seen) == asked + 2
+
+
+def test_a_last_one_that_wants_rest_is_asked_once_when_nobody_else_is_left(stand: Stand) -> None:
+    names = ("one", "two", "three")
+    busy = {name: says(name, 429, retry_after="3") for name in names}
+    stand.apply(*(stand.external(*each) for each in busy.items()), failover=names, retries=3)
+    answer = stand.ask()
+    assert (answer.status, answer.headers["x-name"]) == (429, "three")
+    assert answer.headers["retry-after"] == "3"
+    assert "x-envoy-ratelimited" not in answer.headers
+    assert [len(stand.servers[name].seen) for name in names] == [1, 1, 1]
+    line = stand.line(answer)
+    assert (line["served"], line["attempts"]) == ("chat.three", 3)
+
+
+def test_another_one_that_wants_no_rest_is_asked_again_before_a_request_ends(stand: Stand) -> None:
+    draw = iter((503, 200))
+
+    async def second_time(request: Request) -> None:
+        await request.reply(next(draw), headers={"x-name": "first"})
+
+    first = stand.external("first", second_time)
+    last = stand.external("last", says("last", 429, retry_after="3"))
+    stand.apply(first, last, failover=("first", "last"), retries=3)
+    assert server_of(stand.ask()) == "first"
+    assert len(stand.servers["last"].seen) == 1
 
 
 def test_a_wish_that_is_none_changes_nothing(stand: Stand) -> None:
@@ -315,6 +404,24 @@ def test_streams_of_a_model_elsewhere_arrive_piece_by_piece(stand: Stand) -> Non
     assert time.monotonic() - began < 0.6
     assert answer.read().count(b"data:") == 4
     connection.close()
+
+
+def test_an_answer_that_breaks_off_behind_two_inner_listeners_is_known_soon(stand: Stand) -> None:
+    async def break_off(request: Request) -> None:
+        await request.begin(200, {"transfer-encoding": "chunked"})
+        await request.chunk(b"data: 0\n\n")
+        await asyncio.sleep(0.05)
+        request.writer.transport.abort()
+
+    # Of its own name: one that was silent in another test is passed over for a while.
+    cut, burst = stand.external("cut", break_off), stand.external("burst")
+    limits = {"concurrency": 5, "requests_per_minute": 600}
+    stand.apply(cut, burst, capacity={"base": "cut", "burst": "burst", **limits})
+    began = time.monotonic()
+    with pytest.raises(http.client.IncompleteRead):
+        stand.ask()
+    # A second of it is the gateway's own listener; each inner one would add one by Envoy's default.
+    assert time.monotonic() - began < 1.9
 
 
 def test_an_endpoint_of_one_model_elsewhere_that_hangs_ends_in_time(stand: Stand) -> None:

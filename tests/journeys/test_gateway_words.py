@@ -254,6 +254,18 @@ def elsewhere(stand: Stand, protocol: str, url: str, **more: Any) -> Gateway:
 PROTOCOLS = [("open-inference", f"/v2/models/{ENDPOINT}/infer"), ("openai", CHAT)]
 
 
+@pytest.mark.parametrize("address", ["169.254.169.254", "168.63.129.16", "[fd00:ec2::254]"])
+def test_a_cloud_s_metadata_is_told_apart_from_a_private_address(
+    stand: Stand, address: str
+) -> None:
+    gateway = elsewhere(stand, "openai", f"http://{address}:9")
+    gateway.apply(allow_private_upstreams=False)
+    answer = post(gateway, CHAT)
+    assert answer.status == 502
+    assert "an address at which a cloud answers for its machines" in text_of(answer)
+    assert "is never asked" in text_of(answer)
+
+
 @pytest.mark.parametrize(("protocol", "path"), PROTOCOLS)
 def test_a_server_elsewhere_that_cannot_be_reached_is_told_in_the_protocols_shape(
     stand: Stand, tmp_path: Path, protocol: str, path: str

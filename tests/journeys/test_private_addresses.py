@@ -30,4 +30,6 @@ def test_by_default_this_machine_and_its_network_are_out_of_reach(
     with pytest.raises(Invalid) as caught:
         strict.client.apply(declared)
     assert caught.value.code == "private_address"
-    assert "allow_private_upstreams" in str(caught.value.hint)
+    is_metadata = host in ("169.254.169.254", "metadata.google.internal")
+    assert ("allow_private_upstreams" in str(caught.value.hint)) is not is_metadata
+    assert ("never allowed" in str(caught.value.hint)) is is_metadata

@@ -7,7 +7,7 @@ import pytest
 from plinth.domain.application import Application
 from plinth.domain.workload import Endpoint, Job
 from plinth.kit.errors import Invalid
-from plinth.planning.named import with_known_names
+from plinth.planning.named import region_warnings, with_known_names
 from tests.planning.applications import CATALOG, MARKET, application
 
 NAMES = {platform.name for platform in MARKET.platforms}
@@ -95,3 +95,24 @@ def test_one_model_elsewhere_is_spelled_so_too() -> None:
     assert isinstance(named, Endpoint)
     assert named.external is not None
     assert named.external.region == "westeurope"
+
+
+def elsewhere(region: str | None, **fields: object) -> Endpoint:
+    external = {"url": "https://1.1.1.1/v1", "protocol": "openai", "region": region}
+    return Endpoint.model_validate(
+        {"kind": "endpoint", "name": "chat", "external": external, **fields}
+    )
+
+
+def test_a_misspelt_region_of_a_model_elsewhere_is_named_with_the_nearest() -> None:
+    (said,) = region_warnings(elsewhere("swedncentral"), CATALOG.regions)
+    assert said.startswith("`external.region`: `swedncentral` is not a region that the catalog")
+    assert said.endswith("did you mean `swedencentral`?")
+    # It is refused where regions are asked for.
+    asked = elsewhere("swedncentral", requirements={"regions": ["eu"]})
+    assert region_warnings(asked, CATALOG.regions) == []
+
+
+@pytest.mark.parametrize("region", [None, "swedencentral", "Sweden Central", "eu-west-1", "our-dc"])
+def test_a_region_of_a_provider_s_own_is_let_pass(region: str | None) -> None:
+    assert region_warnings(elsewhere(region), CATALOG.regions) == []

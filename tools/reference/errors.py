@@ -27,7 +27,8 @@ $ curl -s http://127.0.0.1:8470/api/v1/runs
 
 On `/v2/...` addresses the Open Inference Protocol has its own shape, `{"error": "message"}`. The
 command line prints `error:` and `hint:` on standard error and ends with 1. A status of 4xx is the
-caller's to mend, 5xx is ours; 429 and 503 come with `Retry-After`.
+caller's to mend, 5xx is ours; 503 comes with `Retry-After`,
+and so does 429 where waiting helps: not to a request that a limit can never admit, which says so.
 
 | code | status | meaning and what to do |
 |---|---|---|

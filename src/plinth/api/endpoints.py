@@ -40,7 +40,8 @@ def apply(
     workload = _of_caller(name, workload, context, caller)
     team = workload.team or ""
     # Over the network, so before the transaction.
-    hosted = resolve(context, workload)
+    resolved = resolve(context, workload)
+    hosted = resolved.hosted
     models = {
         name: f"{one.model.name}/{one.model.version}"
         for name, one in hosted.items()
@@ -65,7 +66,7 @@ def apply(
         "deployment": applied.deployment,
         "applied": applied.deployments,
         "changed": applied.changed,
-        "warnings": _warnings(workload),
+        "warnings": resolved.warnings,
     }
 
 
@@ -78,8 +79,8 @@ def check_only(
     Changes nothing, and opens no secret: whether its value can be sent is seen when it is applied.
     """
     workload = _of_caller(name, workload, context, caller)
-    check(context, workload)
-    return {"name": name, "team": workload.team, "warnings": _warnings(workload)}
+    warnings = check(context, workload)
+    return {"name": name, "team": workload.team, "warnings": warnings}
 
 
 @router.get("/endpoints", **needs(Action.READ, "endpoint"))
@@ -139,10 +140,6 @@ def _of_caller(name: str, workload: Endpoint, context: ContextDep, caller: Calle
     caller.require(Action.WRITE, resource, absent=no_team(team))
     require_team(context, team)
     return workload.model_copy(update={"team": team})
-
-
-def _warnings(workload: Endpoint) -> list[str]:
-    return workload.policy_warnings(workload.by_name())
 
 
 def _resource(endpoint: StoredEndpoint) -> Resource:

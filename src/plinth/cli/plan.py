@@ -39,6 +39,7 @@ from plinth.planning.advice_words import require_feasible
 from plinth.planning.change import kept_by_parts, read_change
 from plinth.planning.context import Context, Market
 from plinth.planning.counterfactual import Asked, WhyNot, differences, relaxations, why_not
+from plinth.planning.named import region_warnings
 
 CURRENCY = "USD"
 WhatIfOption = Annotated[
@@ -103,7 +104,7 @@ def plan(  # noqa: PLR0913 - each is an option of the command
     found = None if why is None else why_not(asked, why)
     if as_json:
         told = _as_json(before, advice, changes, found)
-        print_json(told | {"warnings": _warnings(asked.declaration, file)})
+        print_json(told | {"warnings": _warnings(asked, file)})
     elif found is not None:
         show_why_not(found)
     elif changes:
@@ -112,12 +113,12 @@ def plan(  # noqa: PLR0913 - each is an option of the command
         show_part(_find_part(advice, part))
     else:
         show_advice(advice)
-    for each in _warnings(asked.declaration, file):
+    warnings = _warnings(asked, file)
+    for each in warnings:
         note(f"warning: {each}")
     if found is None:
         require_feasible(advice, _nearest(asked, advice))
-        if isinstance(asked.declaration, Endpoint):
-            check_endpoint(asked.declaration, home)
+        _check(asked.declaration, home, said=warnings)
 
 
 def asked_of(declaration: Declaration, home: Home, currency: str = CURRENCY) -> Asked:
@@ -144,8 +145,9 @@ def asked_of(declaration: Declaration, home: Home, currency: str = CURRENCY) -> 
     return Asked(declaration, market)
 
 
-def _warnings(declaration: Declaration, file: Path) -> list[str]:
+def _warnings(asked: Asked, file: Path) -> list[str]:
     """Return what the file allows and probably does not mean."""
+    declaration = asked.declaration
     if isinstance(declaration, BatchInference) and declaration.files is not None:
         try:
             find_files(declaration.files, file.parent)
@@ -153,7 +155,17 @@ def _warnings(declaration: Declaration, file: Path) -> list[str]:
             return [f"{err.message}; `plinth batch run` refuses it"]
     if not isinstance(declaration, Endpoint):
         return []
-    return declaration.policy_warnings(declaration.by_name())
+    policy = declaration.policy_warnings(declaration.by_name())
+    return [*policy, *region_warnings(declaration, asked.market.catalog.regions)]
+
+
+def _check(declaration: Declaration, home: Path | None, *, said: list[str]) -> None:
+    """Refuse what applying it would refuse; say the warnings that only a control plane knows."""
+    if not isinstance(declaration, Endpoint):
+        return
+    for each in check_endpoint(declaration, home):
+        if each not in said:
+            note(f"warning: {each}")
 
 
 def _find_part(advice: Advice, name: str) -> PartPlan:

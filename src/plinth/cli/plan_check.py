@@ -17,11 +17,14 @@ from plinth.kit.files import read_json
 from plinth.kit.settings import load_settings
 
 
-def check_endpoint(endpoint: Endpoint, home: Path | None) -> None:
-    """Raise what `plinth apply` would; what cannot be known now is said and lets the plan pass."""
-    why = _ask(endpoint, home)
-    if why is None:
-        return
+def check_endpoint(endpoint: Endpoint, home: Path | None) -> list[str]:
+    """Raise what `plinth apply` would, and return the warnings that it would answer with.
+
+    What cannot be known now is said and lets the plan pass.
+    """
+    answer = _ask(endpoint, home)
+    if not isinstance(answer, str):
+        return answer
     found = open_home(home)
     port = (read_json(found.node_file) or {}).get("port")
     check_file(
@@ -31,24 +34,24 @@ def check_endpoint(endpoint: Endpoint, home: Path | None) -> None:
         allow_private=load_settings(found.root).allow_private_upstreams,
     )
     if _names_others(endpoint):
-        note(f"not checked: whether the secrets, teams and keys in the file are there; {why}")
+        note(f"not checked: whether the secrets, teams and keys in the file are there; {answer}")
+    return []
 
 
-def _ask(endpoint: Endpoint, home: Path | None) -> str | None:
-    """Have the control plane check the file; return why it could not, None when it did."""
+def _ask(endpoint: Endpoint, home: Path | None) -> list[str] | str:
+    """Have the control plane check the file; return its warnings, or why it could not."""
     try:
         client = connect(home)
     except (Temporary, NotFound):
         return "`plinth up --detach` starts a Plinth that knows it"
     with client:
         try:
-            client.check_endpoint(endpoint)
+            return [str(each) for each in client.check_endpoint(endpoint).get("warnings", ())]
         except (Temporary, Unauthenticated) as err:
             return err.message
         except Denied as err:
             # Who may not apply it may well plan it.
             return f"`plinth apply` would be refused: {err.message}"
-    return None
 
 
 def _names_others(endpoint: Endpoint) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from plinth.gateway.access_log import AccessRecord
-from plinth.gateway.addresses import PRIVATE_POLICY
+from plinth.gateway.addresses import METADATA_POLICY, PRIVATE_POLICY
 
 _GONE = "DC"
 _BROKE_OFF = "upstream_reset_after_response_started"
@@ -29,6 +29,7 @@ _REASONS = {
     "upstream_per_try_timeout": "no answer in time",
     "stream_idle_timeout": "nothing came for too long",
     f"rbac_access_denied_matched_policy[{PRIVATE_POLICY}]": "the server has a private address",
+    f"rbac_access_denied_matched_policy[{METADATA_POLICY}]": "the server has a cloud's address",
 }
 # By what the reason holds; the first that fits counts.
 _PARTS = {

@@ -21,7 +21,7 @@ from plinth.kit.errors import Invalid, Temporary
 from plinth.planning.context import Context as PlanningContext
 from plinth.planning.explain import NoPlatformFits, nearest_change, no_platform_fits
 from plinth.planning.external import judge_external
-from plinth.planning.named import with_known_names
+from plinth.planning.named import region_warnings, with_known_names
 from plinth.planning.planner import plan
 from plinth.store.audit import Entry, add_entry
 from plinth.store.runs import StoredRun
@@ -95,6 +95,12 @@ def external_or_refuse(context: Context, endpoint: Endpoint, name: str) -> None:
         subject=_subject(endpoint),
         failing=forbidden,
     )
+
+
+def endpoint_warnings(endpoint: Endpoint) -> list[str]:
+    """Return what a file allows and probably does not mean, as `plinth plan` says it."""
+    policy = endpoint.policy_warnings(endpoint.by_name())
+    return [*policy, *region_warnings(endpoint, Catalog().regions)]
 
 
 def hold_to_place(context: Context, run: StoredRun, principal: Principal) -> None:

@@ -19,33 +19,54 @@ ALLOW = (
     "an operator allows it with `allow_private_upstreams = true` in `settings.toml` of Plinth's "
     "home, and starts Plinth anew"
 )
+_NEVER = (
+    "who asks there gets the credentials of this machine, so it is never allowed; name the server "
+    "that serves the model"
+)
 _PORTS = {"http": 80, "https": 443}
-# Names that clouds give the service that hands out a machine's credentials, and a public address
-# of one that only a machine itself may ask.
-_METADATA_NAMES = ("metadata", "metadata.goog", "metadata.google.internal", "instance-data")
-_METADATA_SUFFIXES = (".metadata.google.internal", ".ec2.internal")
-_METADATA_ADDRESSES = frozenset({ipaddress.ip_address("168.63.129.16")})
+# Names that clouds give the service that hands out a machine's credentials. The first two are of
+# nothing else, the others may be of a machine of one's own network.
+_METADATA_NAMES = ("metadata.goog", "metadata.google.internal")
+_METADATA_SUFFIXES = (".metadata.google.internal",)
+_DOUBTFUL_NAMES = ("metadata", "instance-data")
+_DOUBTFUL_SUFFIXES = (".ec2.internal",)
+# Where it answers, as the clouds' own documentation has it, beside the addresses of the link:
+# Azure, Alibaba Cloud, AWS (machines, and what runs in their Kubernetes), Google Cloud.
+METADATA_ADDRESSES = tuple(
+    ipaddress.ip_address(each)
+    for each in (
+        *("168.63.129.16", "100.100.100.200"),
+        *("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"),
+    )
+)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _THIS_MACHINE = ipaddress.ip_address("127.0.0.1")
 
 
-def check_written(url: str, *, where: str, is_secret: bool) -> None:
+def check_written(url: str, *, where: str, is_secret: bool, allow_private: bool = False) -> None:
     """Raise Invalid for what the address alone shows that the gateway may not send requests to.
 
-    `where`: its field in the file. `is_secret`: a credential goes along.
+    `where`: its field in the file. `is_secret`: a credential goes along. `allow_private`: only a
+    cloud's metadata is refused.
     """
     host = host_of(url)
     found = literal(host)
+    if found is not None:
+        refuse_metadata(host, found, where=where)
+    is_metadata = host in _METADATA_NAMES or host.endswith(_METADATA_SUFFIXES)
+    is_doubtful = host in _DOUBTFUL_NAMES or host.endswith(_DOUBTFUL_SUFFIXES)
+    if is_metadata or (is_doubtful and not allow_private):
+        raise Invalid(
+            f"`{where}`: `{excerpt(host)}` is a name of a cloud's metadata service",
+            hint=ALLOW if is_doubtful else _NEVER,
+            code="private_address",
+        )
+    if allow_private:
+        return
     if is_local(host):
         refuse_private(host, _THIS_MACHINE, where=where)
     if found is not None:
         refuse_private(host, found, where=where)
-    if host in _METADATA_NAMES or host.endswith(_METADATA_SUFFIXES):
-        raise Invalid(
-            f"`{where}`: `{excerpt(host)}` is a name of a cloud's metadata service",
-            hint=ALLOW,
-            code="private_address",
-        )
     if is_secret and urlsplit(url).scheme == "http":
         raise Invalid(
             f"`{where}` begins with `http://`, and the credential would be sent for all to read",
@@ -57,8 +78,30 @@ def refuse_private(host: str, address: Address, *, where: str) -> None:
     """Raise Invalid when the address that `host` is, or stands for, is no public one."""
     why = why_private(address)
     if why is not None:
-        shown = f"`{excerpt(host)}`" + ("" if literal(host) else f" is `{address}`, which")
-        raise Invalid(f"`{where}`: {shown} is {why}", hint=ALLOW, code="private_address")
+        _refuse(host, address, why, where=where, hint=ALLOW)
+
+
+def refuse_metadata(host: str, address: Address, *, where: str) -> None:
+    """Raise Invalid when the address that `host` is, or stands for, is of a cloud's metadata.
+
+    Nobody can allow it: who asks there gets the credentials of the machine.
+    """
+    why = _why_metadata(_inner(address) or address)
+    if why is not None:
+        _refuse(host, address, why, where=where, hint=_NEVER)
+
+
+def _refuse(host: str, address: Address, why: str, *, where: str, hint: str) -> None:
+    shown = f"`{excerpt(host)}`" + ("" if literal(host) else f" is `{address}`, which")
+    raise Invalid(f"`{where}`: {shown} is {why}", hint=hint, code="private_address")
+
+
+def _why_metadata(address: Address) -> str | None:
+    if address.is_link_local:
+        return "an address of the link, where clouds answer for their metadata"
+    if address in METADATA_ADDRESSES:
+        return "an address at which a cloud answers for its machines"
+    return None
 
 
 def check_not_ourselves(url: str, port: int, *, where: str) -> None:
@@ -119,11 +162,12 @@ def why_private(address: Address) -> str | None:
     inner = _inner(address)
     if inner is not None:
         return why_private(inner)
+    metadata = _why_metadata(address)
+    if metadata is not None:
+        return metadata
     kinds = (
         (address.is_loopback, "this machine itself"),
         (address.is_unspecified, "this machine itself"),
-        (address.is_link_local, "an address of the link, where clouds answer for their metadata"),
-        (address in _METADATA_ADDRESSES, "an address at which a cloud answers for its machines"),
         (address.is_multicast, "a multicast address"),
         (address.is_private, "a private address"),
         (not address.is_global, "a reserved address"),

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from typing import Annotated, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from plinth.domain.base import Declared, Name, TeamName
+from plinth.domain.base import Declared, Name, TeamName, is_stored
 from plinth.domain.contradiction import Contradiction, Problem
 from plinth.domain.document import Path
 from plinth.domain.resources import Count, Seconds
@@ -24,6 +24,10 @@ from plinth.kit.units import parse_bytes
 Protocol: TypeAlias = Literal["open-inference", "openai", "azure-openai"]
 MAIN = "main"
 DEFAULT_RETRIES = 3
+# What is held for the output of a request that does not say how much it wants.
+DEFAULT_MAX_TOKENS = 1024
+# The most that a body has, in bytes, where its model is read from it: at OpenAI's addresses.
+MOST_OPENAI_BODY = 16 * 2**20
 _SECRET = re.compile(r"secret:([a-z]([a-z0-9-]*[a-z0-9])?)")
 _HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
@@ -33,6 +37,15 @@ _HEALTH_PATH = re.compile(r"/[A-Za-z0-9._~/-]{0,200}")
 _KEY_ID = re.compile(r"[a-zA-Z0-9_-]{1,24}")
 # Ours, Envoy's and the ones that carry keys: a header that testers send decides no identity.
 _RESERVED_HEADERS = ("x-plinth-", "x-envoy-", "x-forwarded-", "authorization", "api-key", "cookie")
+# They concern a connection (RFC 9110, 7.6.1; RFC 9113, 8.2.2), are made anew by the gateway, or
+# carry a key: no route ever sees them as they were sent.
+_NOT_SEEN = (
+    *("connection", "keep-alive", "proxy-connection", "upgrade", "http2-settings", "host"),
+    *("transfer-encoding", "te", "trailer", "content-length", "expect", "x-request-id"),
+    *("proxy-authenticate", "proxy-authorization", "x-api-key"),
+)
+# What else a model's name may hold is encoded where it stands in a path; these mean another one.
+_DOTS = (".", "..")
 _WHOLE = 100
 
 
@@ -46,7 +59,7 @@ def _check_secret(value: str) -> str:
     return value
 
 
-def _check_url(value: str) -> str:
+def _check_url(value: str, info: ValidationInfo) -> str:
     # `urlsplit` passes over tabs and ends of lines, which would stay in what is written to Envoy.
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError(
@@ -55,9 +68,14 @@ def _check_url(value: str) -> str:
         )
     try:
         parts = urlsplit(value)
-        _ = parts.port
+        port = parts.port
     except ValueError as err:
         raise ValueError(f"`{excerpt(value)}` is not an address: {err}") from err
+    if port == 0 and not is_stored(info):
+        raise ValueError(
+            f"`{excerpt(value)}` has port 0, at which nothing answers; write one from 1 to 65535, "
+            "or none for the usual one"
+        )
     if "@" in parts.netloc:
         # Not repeated: it may be somebody's password.
         raise ValueError("the address holds a user or a password; name a secret as `credential`")
@@ -80,8 +98,13 @@ def _what_is_wrong(parts: SplitResult) -> str | None:
     return None
 
 
-def _check_header(value: str) -> str:
+def _check_header(value: str, info: ValidationInfo) -> str:
     name = value.lower()
+    if name in _NOT_SEEN and not is_stored(info):
+        raise ValueError(
+            f"`{excerpt(value)}` never reaches the gateway's choice as it was sent; write a header "
+            "of your own, like `x-variant`"
+        )
     if not _HEADER.fullmatch(name) or name.startswith(_RESERVED_HEADERS):
         raise ValueError(
             f"`{excerpt(value)}` is not a header that callers may choose by; write a name of "
@@ -90,9 +113,14 @@ def _check_header(value: str) -> str:
     return name
 
 
-def _check_header_value(value: str) -> str:
+def _check_header_value(value: str, info: ValidationInfo) -> str:
     if not value or not value.isascii() or not value.isprintable():
         raise ValueError("the value of a header has printable ASCII characters, one at least")
+    if value != value.strip() and not is_stored(info):
+        raise ValueError(
+            f"`{excerpt(value)}` begins or ends with a space, which no request keeps; write it "
+            "without"
+        )
     return value
 
 
@@ -166,6 +194,17 @@ class External(Declared):
     region: str | None = Field(default=None, max_length=60, description="Where it is processed.")
 
     @model_validator(mode="after")
+    def _model_leads_nowhere_else(self, info: ValidationInfo) -> External:
+        """Refuse a model's name that would lead to another path, where it stands in the path."""
+        if self.model in _DOTS and self.protocol != "openai" and not is_stored(info):
+            words = (
+                f"`{self.model}` is no name of a model there: it stands in the path, where `.` and "
+                "`..` lead elsewhere; write the name that the provider shows"
+            )
+            raise Contradiction((("model",), words))
+        return self
+
+    @model_validator(mode="after")
     def _only_azure_has_versions(self) -> External:
         if self.api_version is not None and self.protocol != "azure-openai":
             raise Contradiction(
@@ -210,7 +249,7 @@ class Limit(Declared):
         default=None, description="Input and output tokens in any 60 seconds."
     )
     default_max_tokens: PerMinute = Field(
-        default=1024,
+        default=DEFAULT_MAX_TOKENS,
         description="What is held for the output of a request that does not say `max_tokens`.",
     )
 
@@ -291,8 +330,13 @@ class TrafficPolicy(Declared):
         default=None, description="How external deployments are asked whether they are well."
     )
 
-    def policy_problems(self, deployments: Collection[str]) -> list[Problem]:
-        """Return what contradicts itself, given the names of the endpoint's deployments."""
+    def policy_problems(
+        self, deployments: Collection[str], *, accepted_before: bool = False
+    ) -> list[Problem]:
+        """Return what contradicts itself, given the names of the endpoint's deployments.
+
+        `accepted_before`: it comes from the store, so what an earlier Plinth accepted passes.
+        """
         ways = self._ways()
         found: list[Problem] = []
         if len(ways) > 1:
@@ -316,13 +360,37 @@ class TrafficPolicy(Declared):
             words = "several deployments need `traffic`, `failover` or `capacity`"
             found.append((("deployments",), words))
         empty = [name for name, headers in self.match.items() if not headers]
-        return found + [(("match", name), f"`match` of `{name}` names no header") for name in empty]
+        found += [(("match", name), f"`match` of `{name}` names no header") for name in empty]
+        return found if accepted_before else found + self._matched_twice()
+
+    def _matched_twice(self) -> list[Problem]:
+        found: list[Problem] = []
+        before: dict[frozenset[tuple[str, str]], str] = {}
+        for name, headers in self.match.items():
+            other = before.setdefault(frozenset(headers.items()), name)
+            if headers and other != name:
+                words = (
+                    f"`match` of `{name}` has the headers and values of `{other}`, which gets all "
+                    "such requests; give each of them others"
+                )
+                found.append((("match", name), words))
+        return found
 
     def policy_warnings(self, deployments: Collection[str]) -> list[str]:
-        """Return what is allowed and probably not meant: deployments that nothing is sent to.
+        """Return what is allowed and probably not meant, given the endpoint's deployments."""
+        found = [*self._unused(deployments), *self._mirrored_to_itself(deployments)]
+        for number, limit in enumerate(self.limits):
+            found += _limit_warnings(f"limits[{number}]", limit)
+        request, attempt = self.timeouts.request, self.timeouts.attempt
+        if request is not None and attempt is not None and attempt > request:
+            found.append(
+                f"`timeouts.attempt` of {attempt:g} s ends no attempt: `timeouts.request` ends the "
+                f"whole request after {request:g} s; write less than that"
+            )
+        return found
 
-        A share of 0 in `traffic` is meant: it is how one goes back.
-        """
+    def _unused(self, deployments: Collection[str]) -> list[str]:
+        """Say which deployments get nothing. A share of 0 is meant: it is how one goes back."""
         ways, named = self._ways(), {name for _, name in self._named()}
         if not ways:
             return []
@@ -331,6 +399,20 @@ class TrafficPolicy(Declared):
             "names it"
             for name in deployments
             if name not in named
+        ]
+
+    def _mirrored_to_itself(self, deployments: Collection[str]) -> list[str]:
+        serving = {name for name, share in self.traffic.items() if share} | {*self.failover}
+        if self.capacity is not None:
+            serving |= {self.capacity.base, self.capacity.burst}
+        serving = serving or {*deployments}
+        if len(serving) > 1:
+            return []
+        return [
+            f"`mirror` sends `{name}` copies of requests that it answers anyway, and both are paid "
+            "for; name another deployment"
+            for name in self.mirror
+            if name in serving
         ]
 
     def _ways(self) -> list[str]:
@@ -350,8 +432,26 @@ class TrafficPolicy(Declared):
         return found
 
 
+def _limit_warnings(where: str, limit: Limit) -> list[str]:
+    most, held = limit.tokens_per_minute, limit.default_max_tokens
+    if most is None and held != DEFAULT_MAX_TOKENS:
+        return [
+            f"`{where}.default_max_tokens` is {held:,} and changes nothing: the limit has no "
+            "`tokens_per_minute`"
+        ]
+    if most is not None and most <= held:
+        return [
+            f"`{where}`: a request without `max_tokens` is always refused: it holds `default_max_"
+            f"tokens`, {held:,}, and its input, of {most:,} `tokens_per_minute`; write a smaller "
+            "`default_max_tokens`"
+        ]
+    return []
+
+
 __all__ = [
+    "DEFAULT_MAX_TOKENS",
     "MAIN",
+    "MOST_OPENAI_BODY",
     "Capacity",
     "External",
     "Health",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias, get_args
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, ValidationInfo, model_validator
 
-from plinth.domain.base import Declared, Name
+from plinth.domain.base import STORED, Declared, Name, is_stored
 from plinth.domain.batch import BatchInference, Form
 from plinth.domain.contradiction import Contradiction
 from plinth.domain.flow import FlowDeployment, FlowEvaluation, PromptFlow
@@ -173,14 +173,14 @@ class Endpoint(WorkloadBase, TrafficPolicy):
     )
 
     @model_validator(mode="after")
-    def _says_what_it_serves(self) -> Endpoint:
+    def _says_what_it_serves(self, info: ValidationInfo) -> Endpoint:
         given = [name for name in ("model", "external", "deployments") if getattr(self, name)]
         if len(given) != 1:
             words = "give one of `model`, `external` and `deployments`"
             if given:
                 words += f"; there are {' and '.join(f'`{name}`' for name in given)}"
             raise Contradiction((tuple(given[-1:]), words))
-        problems = self.policy_problems(self.by_name())
+        problems = self.policy_problems(self.by_name(), accepted_before=is_stored(info))
         if problems:
             raise Contradiction(*problems)
         return self
@@ -213,7 +213,9 @@ class Endpoint(WorkloadBase, TrafficPolicy):
     @property
     def policy(self) -> TrafficPolicy:
         """What the gateway must know of it."""
-        return TrafficPolicy(**{name: getattr(self, name) for name in TrafficPolicy.model_fields})
+        fields = {name: getattr(self, name) for name in TrafficPolicy.model_fields}
+        # Checked already: what the store has is not refused here.
+        return TrafficPolicy.model_validate(fields, context=STORED)
 
 
 # What a file of a kind that runs may declare, or a row holds.

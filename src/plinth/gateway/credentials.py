@@ -28,6 +28,8 @@ _SECRET = "extensions.transport_sockets.tls.v3.Secret"
 _GENERIC = "extensions.http.injected_credentials.generic.v3.Generic"
 _INJECTOR = "envoy.filters.http.credential_injector"
 _FILE = "secret.json"
+# Many servers refuse every request with more: 8 KiB is what nginx and others take of one header.
+MOST_HEADER_BYTES = 8 * 1024
 
 
 def folder(gateway: Path) -> Path:
@@ -103,6 +105,12 @@ def _text(deployment_id: str, value: bytes) -> bytes:
             f"the credential of `{deployment_id}` cannot be sent: it is empty, or holds a space, "
             "an end of a line or another character than printable ASCII",
             hint="set the secret again, without an end of line: `plinth secrets set NAME`",
+        )
+    if len(value) > MOST_HEADER_BYTES:
+        raise Invalid(
+            f"the credential of `{deployment_id}` cannot be sent: it has {len(value):,} bytes, and "
+            f"many servers take at most {MOST_HEADER_BYTES:,} in a header",
+            hint="set the secret again, to the key alone: `plinth secrets set NAME`",
         )
     secret = {"secret": {"inline_string": value.decode("ascii")}}
     return _resources([config(_SECRET, name=deployment_id, generic_secret=secret)])

@@ -141,6 +141,7 @@ def _serving(endpoint: EndpointRoute, target: Json) -> Json:
             "set-cookie",
             # Who answers is charged: only an inner listener says that nobody did.
             *([UNSERVED_HEADER] if _is_hosted(endpoint, target) else ()),
+            *([spill.NO_MORE_HEADER] if spill.has_way(endpoint) else ()),
         ],
     }
 

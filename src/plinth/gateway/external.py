@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from plinth.domain.serving import External
 from plinth.domain.traffic import Deployment, EndpointRoute
-from plinth.gateway.addresses import refuse_private
+from plinth.gateway.addresses import refuse_metadata, refuse_private
 from plinth.gateway.cluster import cluster, http, servers
 from plinth.gateway.credentials import injector
 from plinth.gateway.envoy_types import Json, config, typed
@@ -175,9 +175,8 @@ def _health_check(path: str, interval_s: float, authority: str) -> Json:
 
 def _filters(deployment: Deployment, state: GatewayState) -> list[Json]:
     external = _external(deployment)
-    found = [_tidy(state.mark)]
-    if not state.allow_private_upstreams:
-        found.append(refuse_private())
+    addresses = refuse_metadata() if state.allow_private_upstreams else refuse_private()
+    found = [_tidy(state.mark), addresses]
     if external.secret is not None:
         is_azure = external.protocol == "azure-openai"
         header, prefix = ("api-key", "") if is_azure else ("authorization", "Bearer ")

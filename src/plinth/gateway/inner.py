@@ -21,7 +21,7 @@ from plinth.gateway.names import ENDPOINT_ROUTE
 from plinth.gateway.openai_filter import openai_filter, usage_filters
 from plinth.gateway.protobuf import Piece
 from plinth.gateway.shadow import OWNER_FIELD, shadow_hosts, tap
-from plinth.gateway.spill import gate_hosts, spill_filters, watch
+from plinth.gateway.spill import gate_hosts, others_after, spill_filters, watch
 from plinth.gateway.state import GatewayState
 from plinth.gateway.unserved import inner_replies
 from plinth.gateway.way_back import refusal
@@ -32,6 +32,9 @@ SHADOW_LOG = "shadow.log"
 # More than callers may send, since Envoy adds some.
 _LARGEST_HEADERS_KIB = 96
 _MOST_HEADERS = 200
+# Each inner listener that an answer was cut off behind tells it on so much later. Without it an
+# answer is lost that comes while the request is still being sent: what sends it meets a closed end.
+_CLOSING = "0.100s"
 _MANAGER = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
@@ -88,7 +91,8 @@ def _hosts(endpoint: EndpointRoute, mark: str) -> dict[str, Json]:
 def _provider_host(endpoint: EndpointRoute, deployment: Deployment) -> Json:
     name = f"{ENDPOINT_ROUTE}{endpoint.name}"
     route = provider_route(name, deployment, endpoint, provider_cluster(deployment.id))
-    settings = {**route["typed_per_filter_config"], **watch(provider=deployment)}
+    watched = watch(provider=deployment, others=others_after(endpoint, deployment))
+    settings = {**route["typed_per_filter_config"], **watched}
     route = {**route, "typed_per_filter_config": settings}
     return {"name": deployment.id, "domains": [deployment.id], "routes": [route]}
 
@@ -119,6 +123,7 @@ def _listener(name: str, state: GatewayState, filters: list[Json], log: str | No
         "common_http_protocol_options": {"max_headers_count": _MOST_HEADERS},
         # Who asked has limits of time for the whole.
         "stream_idle_timeout": "0s",
+        "delayed_close_timeout": _CLOSING,
         "server_header_transformation": "PASS_THROUGH",
         "local_reply_config": {"mappers": inner_replies()},
     }

@@ -45,3 +45,13 @@ def gated_cluster(deployment_id: str) -> str:
 def gate_cluster(deployment_id: str) -> str:
     """Return the cluster that is the gate itself."""
     return f"gate:{deployment_id}"
+
+
+def rate_host(deployment_id: str) -> str:
+    """Return the host behind a gate that counts the requests of a minute."""
+    return f"rate.to.{deployment_id}"
+
+
+def rate_cluster(deployment_id: str) -> str:
+    """Return the cluster of that host, which takes as many requests at once as the gate lets in."""
+    return f"rate:{deployment_id}"

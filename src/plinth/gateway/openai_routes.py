@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from plinth.domain.serving import MOST_OPENAI_BODY
 from plinth.domain.traffic import EndpointRoute
 from plinth.gateway.endpoint_routes import Address, endpoint_routes
 from plinth.gateway.envoy_types import Json, config, typed
@@ -39,7 +40,7 @@ _KEPT_BELOW = ("/v1", "/openai")
 # Envoy holds this much of a body by itself.
 _HELD_BYTES = 1_000_000
 _LEAST_BYTES = 4 * 2**20
-_MOST_BYTES = 16 * 2**20
+_MOST_BYTES = MOST_OPENAI_BODY
 
 
 def whole_body_filter() -> Json:

@@ -144,6 +144,8 @@ def _about_grants() -> tuple[Reply, ...]:
 def _about_requests() -> tuple[Reply, ...]:
     # What reads the body says itself what it does not understand.
     read = details(UNREADABLE)
+    # Envoy takes 100, if it is not told otherwise.
+    too_many = any_of([details(f"{http}.too_many_headers") for http in ("http1", "http2")])
     return (
         _limit_reply(),
         Reply(400, code="invalid", message=BODY, hint="send one JSON object", filters=(read,)),
@@ -151,7 +153,8 @@ def _about_requests() -> tuple[Reply, ...]:
             400,
             code="invalid",
             message="the gateway cannot read this request: %RESPONSE_CODE_DETAILS%",
-            hint="send paths without encoded slashes, and header names without `_`",
+            hint="each request needs one `host` and at most one `content-length`, a path of ASCII "
+            "without encoded slashes, and header names without `_`",
         ),
         Reply(
             404,
@@ -169,8 +172,15 @@ def _about_requests() -> tuple[Reply, ...]:
         Reply(
             431,
             code="too_large",
-            message="the headers are larger than 32 KiB",
+            message="the request has more than 100 headers",
             hint="send fewer headers",
+            filters=(too_many,),
+        ),
+        Reply(
+            431,
+            code="too_large",
+            message="the headers are larger than 32 KiB",
+            hint="send shorter ones, or fewer",
         ),
     )
 

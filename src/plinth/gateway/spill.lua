@@ -4,9 +4,12 @@
 -- It runs in Envoy's workers, for external deployments and for those before which a gate stands. Each
 -- worker learns by itself. `spill.py` says which route has it, and tells it: `gate` is whom it
 -- passes over, `provider` whose refusals of the credential are ours; `credential` says that it has
--- one, and `plain` that errors are one text there, as in the Open Inference Protocol.
+-- one, and `plain` that errors are one text there, as in the Open Inference Protocol. `others`: this is
+-- the last one, and these would be asked again before it is.
 
 local UNSERVED = "x-plinth-unserved"
+-- Envoy does not send again what was answered with it.
+local NO_MORE = "x-envoy-ratelimited"
 -- However long a server asks for: a mistake of its must not end it here for days.
 local LONGEST_S = 3600
 -- So many attempts in a row must end in silence until a server is passed over, for so long.
@@ -50,6 +53,14 @@ local function wished_ms(headers, now_ms)
   return date and date * 1000 - now_ms
 end
 
+-- Tell whether all these gates are closed.
+local function are_passed_over(gates, now_ms)
+  for gate in string.gmatch(gates, "%S+") do
+    if (until_ms[gate] or 0) <= now_ms then return false end
+  end
+  return true
+end
+
 -- Return what a caller is told of a provider that lets nobody in.
 local function refusal(provider, status, has_credential, is_plain)
   local message, hint = "the provider of deployment `" .. provider .. "` "
@@ -84,7 +95,7 @@ function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get(":status")
   local context = handle:filterContext()
-  local gate, provider = context:get("gate"), context:get("provider")
+  local gate, provider, others = context:get("gate"), context:get("provider"), context:get("others")
   if headers:get(UNSERVED) then
     -- Envoy answers by itself. That says of the server at most that it was waited for in vain.
     if gate and status == "504" then
@@ -94,11 +105,12 @@ function envoy_on_response(handle)
     return
   end
   if gate then silent[gate] = 0 end
-  if gate and (status == "429" or status == "503") then
+  if (gate or others) and (status == "429" or status == "503") then
     local now_ms = handle:timestamp()
     local wait_ms = wished_ms(headers, now_ms)
     if wait_ms and wait_ms > 0 then
-      until_ms[gate] = now_ms + math.min(wait_ms, LONGEST_S * 1000)
+      if gate then until_ms[gate] = now_ms + math.min(wait_ms, LONGEST_S * 1000) end
+      if others and are_passed_over(others, now_ms) then headers:replace(NO_MORE, "true") end
     end
   elseif provider and (status == "401" or status == "403") then
     -- Its words may quote the key, and the caller's own key is not what was refused.

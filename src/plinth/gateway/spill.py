@@ -4,10 +4,16 @@ An endpoint's way is a composite cluster: its first member gets the first attemp
 the next, and so on. Before a member from which requests spill early stands a gate, an inner host
 with limits of its own: what it refuses is an answer like any other, so that the next attempt
 follows. (What Envoy refuses because a cluster is full it does not try again.)
+
+A gate refuses in this order: for as long as the server asked for, what is more than it takes at
+once, what is more than it gets in a minute. So what is passed over takes none of the minute's
+requests. Envoy sees how many are under way only when it sends one on; where both are limited, the
+minute is therefore counted one inner host further.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
 from itertools import cycle, islice
 
@@ -21,6 +27,8 @@ from plinth.gateway.inner_names import (
     gate_cluster,
     gate_host,
     gated_cluster,
+    rate_cluster,
+    rate_host,
 )
 from plinth.gateway.names import ENDPOINT_ROUTE, deployment_cluster, way_cluster
 from plinth.gateway.route import NOT_LOADED, UNSENT
@@ -28,6 +36,8 @@ from plinth.gateway.state import GatewayState
 
 # What a server answers that has too much to do, or that is not there.
 STATUSES = (429, 502, 503, 504)
+# An answer with it is not sent again; `spill.lua` sets it, and callers do not see it.
+NO_MORE_HEADER = "x-envoy-ratelimited"
 SPILL_FILTER, RATE_FILTER = "plinth.spill", "plinth.rate"
 _PART = "spill"
 _RATE = "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
@@ -85,7 +95,8 @@ def spill_clusters(endpoint: EndpointRoute, state: GatewayState) -> list[Json]:
     gates = [
         inner_cluster(gate_cluster(each.id), INNER, gate_host(each.id), each.id) for each in gated
     ]
-    return [way, *gates, *(_behind_gate(endpoint, each, state) for each in gated)]
+    behind = (made for each in gated for made in _behind_gate(endpoint, each, state))
+    return [way, *gates, *behind]
 
 
 def inner_cluster(name: str, listener: str, host: str, deployment_id: str) -> Json:
@@ -97,18 +108,14 @@ def inner_cluster(name: str, listener: str, host: str, deployment_id: str) -> Js
 
 
 def gate_hosts(endpoint: EndpointRoute) -> list[Json]:
-    """Return the inner hosts that are the endpoint's gates."""
+    """Return the inner hosts that are the endpoint's gates, and those that count behind them."""
     if not has_way(endpoint):
         return []
-    return [
-        {
-            "name": gate_host(each.id),
-            "domains": [gate_host(each.id)],
-            "routes": [_gate_route(endpoint, each)],
-        }
-        for each in endpoint.order()
-        if _has_gate(endpoint, each)
-    ]
+    gated = [each for each in endpoint.order() if _has_gate(endpoint, each)]
+    found = {gate_host(each.id): _gate_route(endpoint, each) for each in gated}
+    if _counts_apart(endpoint):
+        found |= {rate_host(each.id): _server_route(endpoint, each) for each in gated}
+    return [{"name": name, "domains": [name], "routes": [route]} for name, route in found.items()]
 
 
 def spill_filters() -> list[Json]:
@@ -119,16 +126,25 @@ def spill_filters() -> list[Json]:
         "extensions.filters.http.lua.v3.Lua",
         source_codes={_PART: {"inline_string": program}},
     )
-    return [typed(RATE_FILTER, _RATE, stat_prefix="gate"), lua]
+    # Who is passed over takes none of the minute's requests.
+    return [lua, typed(RATE_FILTER, _RATE, stat_prefix="gate")]
 
 
-def watch(*, gate: Deployment | None = None, provider: Deployment | None = None) -> Json:
+def watch(
+    *,
+    gate: Deployment | None = None,
+    provider: Deployment | None = None,
+    others: Iterable[Deployment] | None = None,
+) -> Json:
     """Return the settings of a route that has `spill.lua` watch its answers.
 
     `gate`: the deployment that it passes over when that asks for it. `provider`: the one whose
-    words about its credential are not the caller's.
+    words about its credential are not the caller's. `others`: the request ends with this one when
+    it asks to be left alone and all of them are passed over; None: it never ends so.
     """
     told = {} if gate is None else {"gate": gate.id}
+    if others is not None:
+        told["others"] = " ".join(each.id for each in others)
     if provider is not None and provider.external is not None:
         told["provider"] = provider.id
         if provider.external.credential is not None:
@@ -140,6 +156,20 @@ def watch(*, gate: Deployment | None = None, provider: Deployment | None = None)
             "extensions.filters.http.lua.v3.LuaPerRoute", name=_PART, filter_context=told
         )
     }
+
+
+def others_after(endpoint: EndpointRoute, deployment: Deployment) -> tuple[Deployment, ...] | None:
+    """Return who is asked again after the last deployment was, before it is asked once more.
+
+    None: `deployment` is not the last one, or it is the only one, or one of the others has no gate
+    and so is always asked again.
+    """
+    order = endpoint.order()
+    if not has_way(endpoint) or deployment != order[-1]:
+        return None
+    again = attempts(endpoint) - len(order) - 1
+    others = order[: max(0, min(again, len(order) - 1))]
+    return others if all(_has_gate(endpoint, each) for each in others) else None
 
 
 def _members(endpoint: EndpointRoute) -> list[str]:
@@ -164,12 +194,35 @@ def _has_gate(endpoint: EndpointRoute, deployment: Deployment) -> bool:
     return endpoint.policy.capacity is not None or deployment.external is not None
 
 
-def _behind_gate(endpoint: EndpointRoute, deployment: Deployment, state: GatewayState) -> Json:
+def _counts_apart(endpoint: EndpointRoute) -> bool:
+    """Tell whether the requests of a minute are counted by a host of their own."""
+    capacity = endpoint.policy.capacity
+    if capacity is None:
+        return False
+    return capacity.concurrency is not None and capacity.requests_per_minute is not None
+
+
+def _behind_gate(
+    endpoint: EndpointRoute, deployment: Deployment, state: GatewayState
+) -> list[Json]:
+    """Return the servers behind a gate, and before them the host that counts, if there is one."""
+    capacity = endpoint.policy.capacity
+    at_once = takes(capacity.concurrency if capacity is not None else None)
+    if not _counts_apart(endpoint):
+        return [_gated(endpoint, deployment, state, at_once)]
+    name, host = rate_cluster(deployment.id), rate_host(deployment.id)
+    counting = inner_cluster(name, INNER, host, deployment.id)
+    gated = _gated(endpoint, deployment, state, takes())
+    return [{**counting, "circuit_breakers": at_once}, gated]
+
+
+def _gated(
+    endpoint: EndpointRoute, deployment: Deployment, state: GatewayState, at_once: Json
+) -> Json:
     """Return the servers behind a gate; those that are dead or hang get nothing for a while."""
     name = gated_cluster(deployment.id)
-    capacity = endpoint.policy.capacity
     limits = {
-        "circuit_breakers": takes(capacity.concurrency if capacity is not None else None),
+        "circuit_breakers": at_once,
         "outlier_detection": _ejection(),
         # Else Envoy asks a place of which all are ejected as if none were.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
@@ -202,18 +255,13 @@ def _ejection() -> Json:
 
 
 def _gate_route(endpoint: EndpointRoute, deployment: Deployment) -> Json:
-    name, to = f"{ENDPOINT_ROUTE}{endpoint.name}", gated_cluster(deployment.id)
-    settings = watch(gate=deployment)
-    route: Json = {
-        "name": name,
-        "match": {"prefix": "/"},
-        "route": {"cluster": to, "auto_host_rewrite": True},
-        "response_headers_to_remove": [UNSERVED_HEADER],
-    }
-    if deployment.external is not None:
-        route = provider_route(name, deployment, endpoint, to)
+    """Return what a gate does: pass over, end what hangs, and send on to who answers or counts."""
+    if _counts_apart(endpoint):
+        route = _plain_route(endpoint, rate_cluster(deployment.id))
+        settings = watch(gate=deployment)
+    else:
+        route = _server_route(endpoint, deployment)
         settings = watch(gate=deployment, provider=deployment)
-    route["route"]["timeout"] = "0s"
     attempt_s = endpoint.policy.timeouts.attempt
     if attempt_s is not None:
         route["route"]["retry_policy"] = {
@@ -221,9 +269,33 @@ def _gate_route(endpoint: EndpointRoute, deployment: Deployment) -> Json:
             "num_retries": 0,
             "per_try_timeout": f"{attempt_s * _GATE_SHARE:.3f}s",
         }
+    return _with_settings(route, settings)
+
+
+def _server_route(endpoint: EndpointRoute, deployment: Deployment) -> Json:
+    """Return what asks the server, after the minute's requests are counted."""
+    to = gated_cluster(deployment.id)
+    if deployment.external is None:
+        route = _plain_route(endpoint, to)
+        # What a server of ours sends under this name is not its to say.
+        route["response_headers_to_remove"] = [UNSERVED_HEADER]
+    else:
+        name = f"{ENDPOINT_ROUTE}{endpoint.name}"
+        route = provider_route(name, deployment, endpoint, to)
+        route = _with_settings(route, watch(provider=deployment))
     capacity = endpoint.policy.capacity
-    if capacity is not None and capacity.requests_per_minute is not None:
-        settings |= _rate(capacity.requests_per_minute)
+    if capacity is None or capacity.requests_per_minute is None:
+        return route
+    return _with_settings(route, _rate(capacity.requests_per_minute))
+
+
+def _plain_route(endpoint: EndpointRoute, to: str) -> Json:
+    action = {"cluster": to, "auto_host_rewrite": True, "timeout": "0s"}
+    name = f"{ENDPOINT_ROUTE}{endpoint.name}"
+    return {"name": name, "match": {"prefix": "/"}, "route": action}
+
+
+def _with_settings(route: Json, settings: Json) -> Json:
     own = {**route.get("typed_per_filter_config", {}), **settings}
     return {**route, "typed_per_filter_config": own}
 

@@ -7,7 +7,7 @@ inner listeners do before servers elsewhere (`inner.py`). Each says the request'
 
 from __future__ import annotations
 
-from plinth.gateway.addresses import PRIVATE_POLICY
+from plinth.gateway.addresses import METADATA_POLICY, PRIVATE_POLICY
 from plinth.gateway.envoy_types import Json, header
 from plinth.gateway.external import ESCAPES_POLICY
 from plinth.gateway.inner_names import UNSERVED_HEADER
@@ -65,6 +65,15 @@ def _inside() -> tuple[Reply, ...]:
         answer=502,
         names_request=True,
     )
+    metadata = Reply(
+        None,
+        code="unavailable",
+        message=f"{_SERVER} has an address at which a cloud answers for its machines",
+        hint="its owner can name another server in `external.url`; that address is never asked",
+        filters=(denied_by(METADATA_POLICY),),
+        answer=502,
+        names_request=True,
+    )
     loop = Reply(
         LOOP_STATUS,
         code="loop",
@@ -86,6 +95,7 @@ def _inside() -> tuple[Reply, ...]:
     return (
         no_credential,
         private,
+        metadata,
         escapes,
         loop,
         _unavailable(None, full, details("local_rate_limited")),

@@ -84,7 +84,8 @@ class Settings:
     allow_private_upstreams: bool = _setting(
         False,
         "Whether endpoints may send requests to addresses of this machine and of its own network; "
-        "otherwise an external model must have a public address.",
+        "otherwise an external model must have a public address. A cloud's metadata is refused "
+        "always.",
     )
 
 

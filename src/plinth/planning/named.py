@@ -6,13 +6,16 @@ everywhere else.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection
 from typing import Any
 
 from plinth.catalog.catalog import Catalog
 from plinth.catalog.machine import LOCAL
+from plinth.catalog.names import spelling
 from plinth.catalog.regions import Regions
 from plinth.domain.application import Application, Declaration, Part
+from plinth.domain.endpoint_check import field_of
 from plinth.domain.mistake import nearest_name
 from plinth.domain.requirements import Requirements
 from plinth.domain.resources import ResourceRequest
@@ -20,6 +23,10 @@ from plinth.domain.serving import External
 from plinth.domain.workload import Endpoint
 from plinth.kit.errors import Invalid
 from plinth.planning.offers.month_tokens import ANYWHERE
+
+# How alike a region's name is to another that is probably meant; providers elsewhere have names of
+# their own, like `eu-west-1`, which are none of ours.
+_ALIKE = 0.85
 
 
 def with_known_names(
@@ -60,7 +67,7 @@ def _with_external_regions(endpoint: Endpoint, regions: Regions) -> dict[str, An
     Raises Invalid for one that nobody knows, where the file says which regions are allowed: else it
     may be a name of the provider's own.
     """
-    is_asked = endpoint.requirements.regions or endpoint.requirements.residency
+    is_asked = _asks_for_regions(endpoint)
 
     def known(external: External | None) -> External | None:
         if external is None or external.region is None:
@@ -80,6 +87,32 @@ def _with_external_regions(endpoint: Endpoint, regions: Regions) -> dict[str, An
     if known(endpoint.external) != endpoint.external:
         changed["external"] = known(endpoint.external)
     return changed
+
+
+def _asks_for_regions(endpoint: Endpoint) -> bool:
+    return bool(endpoint.requirements.regions or endpoint.requirements.residency)
+
+
+def region_warnings(endpoint: Endpoint, regions: Regions) -> list[str]:
+    """Name the regions of models elsewhere that are probably misspelt, with the nearest.
+
+    Where the file says which regions are allowed, `with_known_names` refuses them.
+    """
+    if _asks_for_regions(endpoint):
+        return []
+    found = []
+    spelled = {spelling(each.name): each.name for each in regions}
+    for name, one in endpoint.by_name().items():
+        region = None if one.external is None else one.external.region
+        if region is None or regions.named(region) is not None:
+            continue
+        near = difflib.get_close_matches(spelling(region), spelled, n=1, cutoff=_ALIKE)
+        if near:
+            found.append(
+                f"`{field_of(endpoint, name, 'external.region')}`: `{region}` is not a region that "
+                f"the catalog knows; did you mean `{spelled[near[0]]}`?"
+            )
+    return found
 
 
 def _changed(

@@ -12,11 +12,11 @@ from plinth.control.endpoints.addresses import check_address, check_no_way_back
 from plinth.kit.errors import Invalid, Temporary
 
 
-def check(url: str, *names: str, is_secret: bool = False, allow: bool = False) -> None:
+def check(url: str, *names: str, is_secret: bool = False, allow: bool = False) -> str | None:
     def resolve(_host: str) -> Sequence[str]:
         return names
 
-    check_address(
+    return check_address(
         url, where="external.url", is_secret=is_secret, allow_private=allow, resolve=resolve
     )
 
@@ -26,11 +26,10 @@ def check(url: str, *names: str, is_secret: bool = False, allow: bool = False) -
     [
         *("127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "0"),
         *("localhost", "LOCALHOST", "x.localhost", "10.1.2.3", "192.168.0.1", "172.16.0.1"),
-        *("169.254.169.254", "100.100.100.200", "168.63.129.16", "224.0.0.1", "240.0.0.1"),
-        *("[::1]", "[::]", "[fe80::1]", "[fd00:ec2::254]", "[ff02::1]", "[::ffff:127.0.0.1]"),
+        *("224.0.0.1", "240.0.0.1", "[fd00::1]"),
+        *("[::1]", "[::]", "[ff02::1]", "[::ffff:127.0.0.1]"),
         *("[::ffff:a00:1]", "[64:ff9b::a00:1]", "[2002:7f00:1::]", "[::127.0.0.1]"),
-        *("metadata", "metadata.google.internal", "x.metadata.google.internal"),
-        "instance-data.ec2.internal",
+        *("metadata", "instance-data.ec2.internal"),
     ],
 )
 def test_a_private_address_is_refused_in_every_spelling(host: str) -> None:
@@ -53,8 +52,37 @@ def test_a_name_is_refused_when_any_of_its_addresses_is_private() -> None:
         check("https://rebind.example.com/v1", "::1%lo")
 
 
-def test_an_operator_may_allow_it_and_then_nothing_is_asked() -> None:
-    check("http://127.0.0.1:1/v1", is_secret=True, allow=True)
+def test_an_operator_may_allow_it() -> None:
+    assert check("http://127.0.0.1:1/v1", is_secret=True, allow=True) is None
+    assert check("http://localhost:1/v1", is_secret=True, allow=True) is None
+    assert check("http://gpu.example.com/v1", "10.0.0.1", is_secret=True, allow=True) is None
+    assert check("http://metadata/v1", "10.0.0.1", allow=True) is None
+
+
+@pytest.mark.parametrize("allow", [False, True])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("169.254.169.254", "0xa9fea9fe", "169.254.170.2", "100.100.100.200", "168.63.129.16"),
+        *("[fe80::1]", "[fd00:ec2::254]", "[fd20:ce::254]", "[::ffff:169.254.169.254]"),
+        *("[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "[::ffff:168.63.129.16]"),
+        *("metadata.google.internal", "x.metadata.google.internal", "metadata.goog"),
+    ],
+)
+def test_a_cloud_s_metadata_is_refused_even_where_private_addresses_are_allowed(
+    host: str, *, allow: bool
+) -> None:
+    with pytest.raises(Invalid, match=r"`external\.url`") as caught:
+        check(f"https://{host}/v1", "1.1.1.1", allow=allow)
+    assert caught.value.code == "private_address"
+    assert "never allowed" in str(caught.value.hint)
+    assert "allow_private_upstreams" not in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("allow", [False, True])
+def test_a_name_that_leads_to_a_cloud_s_metadata_is_refused(*, allow: bool) -> None:
+    with pytest.raises(Invalid, match=r"`a\.example\.com` is `169\.254\.169\.254`, which is an"):
+        check("http://a.example.com/v1", "10.0.0.1", "169.254.169.254", allow=allow)
 
 
 def test_a_credential_is_not_sent_for_all_to_read() -> None:
@@ -76,10 +104,14 @@ def test_a_name_that_nobody_knows_is_told_apart_from_a_name_service_that_is_away
     def resolve(_host: str) -> Sequence[str]:
         raise error
 
+    url, where = "https://api.example.com", "external.url"
     with pytest.raises(kind, match=words):
-        check_address(
-            "https://api.example.com", where="external.url", is_secret=False, resolve=resolve
-        )
+        check_address(url, where=where, is_secret=False, resolve=resolve)
+    warning = check_address(url, where=where, is_secret=False, allow_private=True, resolve=resolve)
+    assert warning is not None
+    assert words in warning
+    assert "`api.example.com`" in warning
+    assert "requests fail until then" in warning
 
 
 def test_a_name_service_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

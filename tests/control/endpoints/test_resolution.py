@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import socket
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from plinth.control.endpoints import addresses
 from plinth.control.endpoints.resolution import check, resolve
 from plinth.control.planning import PlanRefused
 from plinth.domain.workload import Endpoint
@@ -36,7 +39,7 @@ def test_every_alias_is_a_version_and_every_deployment_has_its_plan(plane: Plane
         },
         traffic={"blue": 90, "green": 10, "burst": 0},
     )
-    found = resolve(plane.context, file)
+    found = resolve(plane.context, file).hosted
     assert {name: one.model.version for name, one in found.items()} == {"blue": 1, "green": 2}
     assert all(one.plan.chosen is not None for one in found.values())
     assert found["green"].lineage is not None
@@ -74,8 +77,11 @@ def test_a_credential_must_be_kept_and_must_fit_into_a_header(plane: Plane) -> N
     keep_secret(plane, "provider", b"two\nlines")
     with pytest.raises(Invalid, match="cannot be sent"):
         resolve(plane.context, file)
-    keep_secret(plane, "provider", b"sk-1")
-    assert resolve(plane.context, file) == {}
+    keep_secret(plane, "provider", b"a" * 8193)
+    with pytest.raises(Invalid, match="it has 8,193 bytes, and many servers take at most 8,192"):
+        resolve(plane.context, file)
+    keep_secret(plane, "provider", b"a" * 8192)
+    assert resolve(plane.context, file).hosted == {}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,7 @@ def test_data_goes_only_where_the_file_allows(
 ) -> None:
     file = endpoint_of(external={**CHAT, "region": region}, requirements=requirements)
     if is_allowed:
-        assert resolve(plane.context, file) == {}
+        assert resolve(plane.context, file).hosted == {}
         return
     with pytest.raises(PlanRefused, match="may not send requests") as caught:
         resolve(plane.context, file)
@@ -110,7 +116,7 @@ def test_a_limit_of_nobody_is_refused(plane: Plane) -> None:
         file = endpoint_of(external=CHAT, limits=[{**limit, "requests_per_minute": 5}])
         with pytest.raises(Invalid, match=re.escape(why)):
             resolve(plane.context, file)
-    assert resolve(plane.context, endpoint_of(external=CHAT, limits=[OF_TEAM])) == {}
+    assert resolve(plane.context, endpoint_of(external=CHAT, limits=[OF_TEAM])).hosted == {}
 
 
 def test_a_secret_is_neither_opened_nor_noted_for_a_name_that_is_taken(plane: Plane) -> None:
@@ -137,3 +143,20 @@ def test_a_region_is_read_as_the_catalog_spells_it_and_a_typo_is_named(plane: Pl
     check(plane.context, file("West Europe"))
     with pytest.raises(Invalid, match="did you mean `westeurope`"):
         check(plane.context, file("westeurop"))
+
+
+def test_a_host_that_nobody_has_is_warned_of_where_private_addresses_are_allowed(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(_host: str) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(addresses, "_ask_system", ask)
+    file = endpoint_of(external={**CHAT, "url": "http://gpu.example.com/v1"})
+    with pytest.raises(Invalid, match=r"no host has the name `gpu\.example\.com`"):
+        check(plane.context, file)
+    settings = replace(plane.context.settings, allow_private_upstreams=True)
+    context = replace(plane.context, settings=settings)
+    (warning,) = check(context, file)
+    assert "`external.url`: no host has the name `gpu.example.com`" in warning
+    assert resolve(context, file).warnings == [warning]

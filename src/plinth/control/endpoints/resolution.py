@@ -16,7 +16,7 @@ from plinth.control.endpoints.addresses import check_address, check_no_way_back
 from plinth.control.endpoints.forms import Form, form_to_begin
 from plinth.control.endpoints.routing import external_id, in_effect, speaks
 from plinth.control.lineage import find_lineage
-from plinth.control.planning import external_or_refuse, plan_or_refuse
+from plinth.control.planning import endpoint_warnings, external_or_refuse, plan_or_refuse
 from plinth.control.secrets import secret_version
 from plinth.domain.endpoint_check import check_file, field_of
 from plinth.domain.model import CodeOrigin, Lineage, ModelVersion
@@ -44,28 +44,39 @@ class Hosted:
     form: Form | None = None
 
 
-def resolve(context: Context, workload: Endpoint) -> dict[str, Hosted]:
-    """Return what each deployment that Plinth serves comes from, by name. `team` is set.
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a file stands for. `hosted`: what Plinth serves, by deployment; `warnings`: in words."""
+
+    hosted: dict[str, Hosted]
+    warnings: list[str]
+
+
+def resolve(context: Context, workload: Endpoint) -> Resolved:
+    """Return what each deployment that Plinth serves comes from. `team` is set.
 
     Raises what `check` does; and then Invalid for a credential that cannot be sent, NotFound for a
     model that there is not, PlanRefused for what fits nowhere, Temporary when MLflow does not
     answer.
     """
-    check(context, workload)
+    warnings = check(context, workload)
     deployments = workload.by_name()
     for name, one in deployments.items():
         if one.external is not None and one.external.secret is not None:
             id_, team = external_id(workload.name, name), workload.team or ""
             take(context, id_, workload.name, team, one.external.secret)
-    return {
+    hosted = {
         name: _hosted(context, workload.only(name))
         for name, one in deployments.items()
         if one.external is None
     }
+    return Resolved(hosted, warnings)
 
 
-def check(context: Context, workload: Endpoint) -> None:
-    """Return if nothing outside the file stands against it. `team` is set.
+def check(context: Context, workload: Endpoint) -> list[str]:
+    """Return what is to be warned of, if nothing outside the file stands against it.
+
+    `team` is set.
 
     Changes nothing, opens no secret, and does not ask whether what Plinth is to serve fits here.
     Raises Conflict for a name that is taken, Invalid for a runtime that there is not, for protocols
@@ -82,10 +93,12 @@ def check(context: Context, workload: Endpoint) -> None:
         allow_private=context.settings.allow_private_upstreams,
     )
     check_limits(context, workload)
+    warnings = endpoint_warnings(workload)
     for name, one in workload.by_name().items():
         _check_form(context, workload, name, one)
         if one.external is not None:
-            _check_external(context, workload, name, one)
+            warnings += _check_external(context, workload, name, one)
+    return warnings
 
 
 def check_free(endpoint: StoredEndpoint | None, workload: Served) -> None:
@@ -116,20 +129,22 @@ def _check_form(context: Context, workload: Endpoint, name: str, one: EndpointDe
 
 def _check_external(
     context: Context, workload: Endpoint, name: str, one: EndpointDeployment
-) -> None:
+) -> list[str]:
+    """Return what is to be warned of; raise for what stands against one external deployment."""
     external, team = one.external, workload.team or ""
     assert external is not None
     where = field_of(workload, name, "external.url")
     check_no_way_back(external.url, context.port, where=where)
-    check_address(
+    warning = check_address(
         external.url,
         where=where,
         is_secret=external.secret is not None,
         allow_private=context.settings.allow_private_upstreams,
     )
     external_or_refuse(context, workload, name)
+    warnings = [] if warning is None else [warning]
     if external.secret is None:
-        return
+        return warnings
     with context.database.read() as connection:
         version = secret_version(connection, team, external.secret)
     if version is None:
@@ -139,6 +154,7 @@ def _check_external(
             hint=f"`plinth secrets set {external.secret} --team {team}` keeps one",
             code="no_secret",
         )
+    return warnings
 
 
 def users_of(connection: Connection, team: str, secret: str) -> list[str]:
