@@ -173,3 +173,17 @@ def test_the_gateway_is_told_who_may_write_as_decide_would_say(
     principals, teams = rbac.writers_of(team, grants)
     assert decision.allow == (principal in principals or own in teams)
     assert list(principals) == sorted(set(principals))
+
+
+@given(grants=_GRANTS, principal=_PRINCIPALS, own=_TEAMS, team=_TEAMS, role=st.sampled_from(Role))
+def test_the_gateway_is_told_who_may_open_a_workspace_as_decide_would_say(
+    grants: list[Grant], principal: str, own: str, team: str, role: Role
+) -> None:
+    caller = Principal(id=principal, kind=PrincipalKind.SERVICE, name="caller", team=own)
+    # One on this workspace alone counts too.
+    grants = [*grants, Grant(role=role, principal=principal, team=team, resource="workspace/lab")]
+    lab = Resource(kind="workspace", team=team, name="lab")
+    decision = rbac.decide(Actor(principal=caller, grants=tuple(grants)), Action.WRITE, lab)
+    principals, teams = rbac.openers_of(team, "lab", grants)
+    assert decision.allow == (principal in principals or own in teams)
+    assert list(principals) == sorted(set(principals))

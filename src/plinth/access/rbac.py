@@ -23,6 +23,7 @@ _ADDED: Mapping[Role, frozenset[Action]] = {
 _RANK = {role: rank for rank, role in enumerate(Role)}
 ENDPOINT = "endpoint"
 MODEL = "model"
+WORKSPACE = "workspace"
 
 
 def allowed_actions(role: Role) -> frozenset[Action]:
@@ -96,6 +97,16 @@ def writers_of(team: str, grants: Iterable[Grant]) -> tuple[tuple[str, ...], tup
     Says the same as `decide` does for each of them; both sorted, without repetition.
     """
     return _allowed(Action.WRITE, Resource(kind=MODEL, team=team), grants)
+
+
+def openers_of(
+    team: str, name: str, grants: Iterable[Grant]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the principals and the whole teams that may open the workspace `name` of `team`.
+
+    Says the same as `decide` does for each of them; both sorted, without repetition.
+    """
+    return _allowed(Action.WRITE, Resource(kind=WORKSPACE, team=team, name=name), grants)
 
 
 def _allowed(

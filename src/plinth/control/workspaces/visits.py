@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from plinth.access.rbac import writers_of
+from plinth.access.rbac import openers_of
 from plinth.domain.access import Actor, Grant
 from plinth.kit.errors import NotFound
 from plinth.store.identities import find_key, find_member_by_id, list_grants, load_actor
@@ -25,9 +25,9 @@ def visitors_of(
 ) -> Visitors:
     """Return the principals, and the whole teams, that the gateway lets in.
 
-    Owners too only as long as they may write in the workspace's team.
+    Owners too only as long as they may write it.
     """
-    principals, teams = writers_of(workspace.team, grants)
+    principals, teams = openers_of(workspace.team, workspace.name, grants)
     if workspace.workload.shared:
         return principals, teams
     owner = find_member_by_id(connection, workspace.owner)
