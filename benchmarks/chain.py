@@ -140,7 +140,8 @@ class Stand:
         admin = folder / "admin.sock"
         boot = bootstrap(node="bench", admin_socket=admin, folder=folder)
         write_json(folder / "bootstrap.json", boot)
-        process = self.start(name, envoy.command(folder / "bootstrap.json", workers=1))
+        command = envoy.command(folder / "bootstrap.json", workers=1)
+        process = self.start(name, command, envoy.variables(os.environ))
         self._listens(state.port, name, process)
         return Gateway(Chain(name, state.port, (process.pid,)), state, folder, admin, memory)
 
@@ -206,8 +207,9 @@ def answering(path: Path, port: int) -> Json:
         _answer("/", mock_model.answer(mock_model.Asked("/v1/chat/completions", {}), "envoy")),
     ]
     places: list[Json] = [{"pipe": {"path": str(path)}}, _loopback(port)]
+    whole = typed("buffer", "extensions.filters.http.buffer.v3.Buffer", max_request_bytes=1 << 20)
     listeners = [
-        {**_listener(place, *routes), "name": f"answering-{number}"}
+        {**_listener(place, *routes, filters=(whole,)), "name": f"answering-{number}"}
         for number, place in enumerate(places)
     ]
     return {"static_resources": {"listeners": listeners}}
@@ -225,11 +227,11 @@ def _loopback(port: int) -> Json:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def _listener(address: Json, *routes: Json) -> Json:
+def _listener(address: Json, *routes: Json, filters: Sequence[Json] = ()) -> Json:
     host = {"name": "all", "domains": ["*"], "routes": list(routes)}
     manager: dict[str, Any] = {
         "stat_prefix": "bench",
-        "http_filters": [_ROUTER],
+        "http_filters": [*filters, _ROUTER],
         "route_config": {"virtual_hosts": [host]},
     }
     chain = {"filters": [typed("http", _MANAGER, **manager)]}

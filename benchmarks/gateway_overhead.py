@@ -2,7 +2,7 @@
 
 `python -m benchmarks.gateway_overhead [--json]`. All stand before the same model server and are
 asked in turns within a round, in an order drawn anew, so that a busy machine disturbs all alike.
-The cost is the CPU of the gateway's processes, from `/proc/<pid>/stat`; ratios are taken within a
+The cost is the CPU of the gateway's processes, from the clock of each; ratios are taken within a
 round. The answers are compared: who leaves something out would be measured for doing less.
 """
 

@@ -172,7 +172,7 @@ def _envoy(home: Home) -> UnitSpec:
     return UnitSpec(
         id="envoy",
         argv=envoy.command(home.gateway / "bootstrap.json"),
-        env=passed_variables(os.environ),
+        env=envoy.variables(passed_variables(os.environ)),
         cwd=str(home.root),
         restart="always",
         signs=(str(home.gateway / "access.log"),),

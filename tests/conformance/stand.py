@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -355,7 +356,11 @@ def running_envoy(
     (root / "boot.json").write_text(json.dumps(boot))
     with (root / "envoy.log").open("ab") as log:
         process = subprocess.Popen(
-            envoy.command(root / "boot.json", workers=workers), cwd=root, stdout=log, stderr=log
+            envoy.command(root / "boot.json", workers=workers),
+            cwd=root,
+            env=envoy.variables(os.environ),
+            stdout=log,
+            stderr=log,
         )
     running = Envoy(root, process)
     try:

@@ -137,14 +137,12 @@ class Stream:
     @property
     def told(self) -> Any:
         """What the access log says of the answer."""
-        found = self.notes.get(("plinth.usage", "told"))
-        return None if found is None else json.loads(found)
+        return _noted(self.notes.get(("plinth.usage", "told")))
 
     @property
     def asked(self) -> Any:
         """What the access log says of the request."""
-        found = self.notes.get(("plinth", "asked"))
-        return None if found is None else json.loads(found)
+        return _noted(self.notes.get(("plinth", "asked")))
 
     def header(self, kind: int, name: str) -> str | None:
         """Return the first value of a header."""
@@ -282,6 +280,14 @@ _SHAPES: tuple[tuple[Callable[..., Any], Any, tuple[Any, ...]], ...] = (
     (_choose_anew, None, ()),
     (_settings, c_void_p, ()),
 )
+
+
+def _noted(text: str | None) -> Any:
+    """Read what goes into a line of the log, where a control character would end the field."""
+    if text is None:
+        return None
+    assert not any(each < " " for each in text), text
+    return json.loads(text)
 
 
 @cache

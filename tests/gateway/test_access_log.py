@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from plinth.gateway.access_log import AccessRecord, parse
 from plinth.gateway.listener import LOG_FIELDS
+from plinth.gateway.log_line import NAMES, SEPARATOR, log_format, read_line, write_line
 
 LINE: dict[str, Any] = {
     "id": "30aa4e13-2abf-4243-870c-51567d635048",
@@ -47,7 +48,13 @@ CHAT = {
 
 
 def line(**changes: Any) -> bytes:
-    return json.dumps({**LINE, **changes}).encode() + b"\n"
+    """Write a line as Envoy does; with fields that it writes no more, as an older Plinth's did."""
+    values = {**LINE, **changes}
+    return write_line(values) if values.keys() <= set(NAMES) else in_json(values)
+
+
+def in_json(values: dict[str, Any]) -> bytes:
+    return json.dumps(values).encode() + b"\n"
 
 
 def test_a_line_becomes_a_record() -> None:
@@ -85,7 +92,7 @@ def record(**changes: Any) -> AccessRecord:
 
 def test_a_line_of_an_older_plinth_is_read_as_before() -> None:
     old = {name: value for name, value in LINE.items() if name not in NEW}
-    (found,), _ = parse(json.dumps(old).encode() + b"\n")
+    (found,), _ = parse(in_json(old))
     assert (found.deployment, found.first_ms, found.tokens) == ("r_new", None, None)
     assert found.was_served
 
@@ -141,6 +148,35 @@ def test_names_and_numbers_of_strangers_are_kept_short_and_printable() -> None:
 
 def test_this_is_the_line_that_envoy_is_told_to_write() -> None:
     assert LINE.keys() == LOG_FIELDS.keys()
+    # The shadows' log has one field more.
+    assert {*LOG_FIELDS, "owner"} == set(NAMES)
+    text = log_format(LOG_FIELDS)["text_format_source"]["inline_string"]
+    assert text.count(SEPARATOR) == len(NAMES)
+    assert text.count("\n") == 1
+
+
+ANY_TEXT = st.text(st.characters(exclude_characters="\n\x1f", codec="utf-8"), max_size=20)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, st.none() | ANY_TEXT)))
+def test_a_line_says_what_json_says(values: dict[str, Any]) -> None:
+    whole = {**dict.fromkeys(NAMES), **LINE, **values}
+    said = {name: None if text is None else str(text) or None for name, text in whole.items()}
+    assert read_line(write_line(whole)) == said
+    assert parse(write_line(whole)) == (parse(in_json(said))[0], len(write_line(whole)))
+
+
+@pytest.mark.parametrize("cut", [b"1", b"2\x1f", b"1" + b"\x1f" * 30])
+def test_a_line_with_other_fields_is_none(cut: bytes) -> None:
+    with pytest.raises(ValueError, match="other fields"):
+        read_line(cut)
+    assert parse(cut + b"\n" + line())[0] == parse(line())[0]
+
+
+def test_bytes_that_are_no_text_spoil_one_field() -> None:
+    spoilt = line(line="x").replace(b"\x1fx\x1f", b"\x1f\xff\x1f")
+    ((found,), _) = parse(spoilt)
+    assert (found.line, found.request_id) == ("\ufffd", LINE["id"])
 
 
 def test_a_request_that_nobody_could_read_is_a_record_without_a_caller() -> None:
@@ -154,7 +190,7 @@ def test_a_request_that_nobody_could_read_is_a_record_without_a_caller() -> None
 
 def test_a_line_of_an_older_plinth_does_not_say_which_replica_served() -> None:
     old = {name: value for name, value in LINE.items() if name != "upstream"}
-    (record,), _ = parse(json.dumps(old).encode() + b"\n")
+    (record,), _ = parse(in_json(old))
     assert (record.request_id, record.upstream, record.replica) == (LINE["id"], None, None)
 
 

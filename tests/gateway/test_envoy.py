@@ -15,3 +15,10 @@ def test_the_command_starts_the_program_itself() -> None:
     assert command[0] == str(envoy.binary())
     assert command[command.index("--concurrency") + 1] == "3"
     assert "--disable-hot-restart" in command
+
+
+def test_its_allocator_may_register_with_the_kernel() -> None:
+    assert envoy.variables({"HOME": "/root", "GLIBC_TUNABLES": "glibc.malloc.arena_max=1"}) == {
+        "HOME": "/root",
+        "GLIBC_TUNABLES": "glibc.pthread.rseq=0",
+    }

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from plinth.gateway.guard.ending import read_ending
 from plinth.gateway.guard.limit import Asked
+from plinth.gateway.log_line import write_line
 from tests.gateway.guard_stand import Clocks, line
 
 CLOCKS = Clocks()
@@ -92,3 +93,13 @@ def test_a_request_that_passed_without_the_guard_is_seen_by_its_usage() -> None:
     found = ending(None, {"total_tokens": 5})
     assert (found.asked, found.used) == (Asked("support", "research", "k_1"), {"tokens": 5})
     assert found.ended_at == pytest.approx(CLOCKS.wall_at)
+
+
+def test_a_line_as_envoy_writes_it_says_the_same() -> None:
+    values = json.loads(line(CLOCKS, "r-1", None))
+    told = '{"usage": {"prompt_tokens": 9, "completion_tokens": 12}}'
+    found = read_ending(write_line({**values, "told": told}))
+    assert (found.reservation, found.used) == ("r-1", {"tokens": 21})  # type: ignore[union-attr]
+    passed = read_ending(write_line({**values, "rid": None, "told": told}))
+    assert passed == read_ending(json.dumps({**values, "rid": None, "told": told}).encode())
+    assert read_ending(write_line({**values, "rid": None})) is None

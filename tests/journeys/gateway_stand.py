@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import json
+import os
 import shutil
 import socket
 import socketserver
@@ -113,7 +114,10 @@ class Gateway:
         with (self.root / "envoy.log").open("ab") as log:
             # It ends with the thread that starts it: pytest's main thread, which outlives the test.
             self.process = subprocess.Popen(
-                envoy.command(self.root / "boot.json", workers=self.workers), stdout=log, stderr=log
+                envoy.command(self.root / "boot.json", workers=self.workers),
+                env=envoy.variables(os.environ),
+                stdout=log,
+                stderr=log,
             )
         assert eventually(self.listens), (self.root / "envoy.log").read_text()
 

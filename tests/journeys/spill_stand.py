@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,10 +10,12 @@ from typing import Any
 from plinth.domain.serving import External, TrafficPolicy
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway import credentials
+from plinth.gateway.log_line import read_line
 from tests.conformance.upstream_stand import Behaviour, Server, echo, serving
 from tests.journeys.gateway_stand import Answer, Gateway, eventually, running_gateway
 
 ENDPOINT = "chat"
+_COUNTS = ("ms", "code", "rx", "tx", "attempts", "first_ms")
 CHAT = "/v1/chat/completions"
 BODY = b'{"model": "chat", "messages": [{"role": "user", "content": "hi"}]}'
 
@@ -89,10 +90,14 @@ class Stand:
         return only
 
     def lines(self, log: str = "access.log") -> list[dict[str, Any]]:
-        """Return the whole lines of a log so far."""
+        """Return the whole lines of a log so far, by field; counts are numbers."""
         path = self.gateway.root / log
-        text = path.read_text() if path.exists() else ""
-        return [json.loads(each) for each in text.splitlines(keepends=True) if each[-1] == "\n"]
+        content = path.read_bytes() if path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1].split(b"\n")
+        found = [dict(read_line(each)) for each in whole if each]
+        for each in found:
+            each |= {name: int(each[name]) for name in _COUNTS if each[name] is not None}
+        return found
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Read Envoy's access log: the journal that usage is counted from.
 
-Pure: metering reads the file and keeps the position. `listener.LOG_FIELDS` is the other half.
+Pure: metering reads the file and keeps the position. `log_line.py` reads a line into fields.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from plinth.domain.token_count import Seen, TokenCount, count_tokens, read_usage_object
+from plinth.gateway.log_line import read_line
 from plinth.gateway.names import DEPLOYMENT, ENDPOINT_ROUTE, way_cluster
 
 # Envoy's words (`details`) and flags; tests/journeys has the lines that a real one writes.
@@ -186,7 +187,7 @@ def parse(chunk: bytes) -> tuple[list[AccessRecord], int]:
 
 def _record(line: bytes) -> AccessRecord | None:
     try:
-        value: Any = unfolded(json.loads(line))
+        value: Any = unfolded(read_line(line))
         route, cluster = value["route"] or "", value["cluster"] or ""
         if (_text(value["details"]) or "").startswith(_REFUSED):
             # Its team sees this line: it must not tell whether there is what was asked for.

@@ -16,6 +16,7 @@ from plinth.gateway.envoy_types import LISTENER, ROUTES, Json, config, file_sour
 from plinth.gateway.external import body_filter, no_bodies, provider_route, query_filters
 from plinth.gateway.inner_names import INNER, PAIRS, SHADOW, gate_host, provider_cluster
 from plinth.gateway.listener import LOG_FIELDS
+from plinth.gateway.log_line import log_format
 from plinth.gateway.memory import Memory
 from plinth.gateway.names import ENDPOINT_ROUTE
 from plinth.gateway.openai_filter import openai_filter, usage_filters
@@ -134,7 +135,7 @@ def _listener(name: str, state: GatewayState, filters: list[Json], log: str | No
                 "usage",
                 "extensions.access_loggers.file.v3.FileAccessLog",
                 path=log,
-                log_format={"json_format": fields},
+                log_format=log_format(fields),
             )
         ]
     return {

@@ -6,6 +6,7 @@ from plinth.gateway.envoy_types import LISTENER, Json, config, file_source, firs
 from plinth.gateway.guard_filter import RESERVATION_FIELD, guard_filters
 from plinth.gateway.identity import ID_HEADER, KEY_HEADER, PRINCIPAL_HEADER, TEAM_HEADER, filters
 from plinth.gateway.limits import limits_source
+from plinth.gateway.log_line import log_format
 from plinth.gateway.openai_filter import REQUEST_METADATA, USAGE_METADATA, openai_filter
 from plinth.gateway.openai_routes import whole_body_filter
 from plinth.gateway.places import first_place
@@ -16,7 +17,7 @@ from plinth.gateway.tracking_routes import WORKSPACE_HEADER
 
 STAT_PREFIX = "gateway"
 _MANAGER = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-# What metering reads back; `access_log.py` is the other half.
+# What metering reads back, by the names of `log_line.py`; `access_log.py` is the other half.
 LOG_FIELDS = {
     "id": first_of(
         {"command": "REQ", "param": "X-REQUEST-ID"}, {"command": "RESP", "param": ID_HEADER}
@@ -154,5 +155,5 @@ def _access_log(path: str) -> Json:
         "usage",
         "extensions.access_loggers.file.v3.FileAccessLog",
         path=path,
-        log_format={"json_format": LOG_FIELDS},
+        log_format=log_format(LOG_FIELDS),
     )

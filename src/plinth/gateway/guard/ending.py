@@ -10,13 +10,12 @@ from typing import Any
 from plinth.gateway import access_log
 from plinth.gateway.guard.cost import UNITS
 from plinth.gateway.guard.limit import Asked
+from plinth.gateway.log_line import read_line
 
 _FIRST_ERROR = 400
 # The fields of the log that only the guard reads, and what the single counts are called there.
 # Some providers report the input at the beginning of a stream and the output at its end.
 _RESERVATION, _USAGES = "rid", ("usage_first", "usage")
-# Parts of lines that say nothing to it; written with spaces they are only found later.
-_NO_RESERVATION, _NO_USAGE = b'"rid":null', b'"told":null'
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +43,29 @@ class Passed:
 
 def read_ending(line: bytes) -> Settled | Passed | None:
     """Return what a line of the log says; None for a line that changes no limit."""
-    if _NO_RESERVATION in line and _NO_USAGE in line:
-        return None
-    value = _parsed(line)
-    if not isinstance(value, Mapping):
-        return None
-    value = access_log.unfolded(value)
+    value = _fields(line)
     reservation, usage = value.get(_RESERVATION), _usage(value)
     used = None if usage is None or _is_a_beginning(value, usage) else _counted(usage)
     if reservation is not None and used is not None:
         return Settled(str(reservation), used)
+    if reservation is None and not used:
+        return None
     records, _ = access_log.parse(line.rstrip(b"\n") + b"\n")
     if not records:
         return None
     record = records[0]
     if reservation is not None:
         return Settled(str(reservation), None if _was_served(record) else {})
-    if not used:
-        return None
     asked = Asked(endpoint=record.endpoint, team=record.team, key=record.key_id)
-    return Passed(asked, used, record.started_at.timestamp() + record.duration_ms / 1000)
+    return Passed(asked, used or {}, record.started_at.timestamp() + record.duration_ms / 1000)
+
+
+def _fields(line: bytes) -> Mapping[str, Any]:
+    """Return the fields of a line; none where it is no line of the log."""
+    try:
+        return access_log.unfolded(read_line(line))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _usage(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
