@@ -34,7 +34,12 @@ from plinth.gateway.envoy_types import Json, config, typed
 from plinth.gateway.guard.limit import GuardedLimit
 from plinth.gateway.guard.limit_file import write_limits
 from plinth.gateway.guard.unit import UNIT, command, limits_file
-from plinth.gateway.guard_filter import RESERVATION_FIELD, guard_cluster, guard_filters
+from plinth.gateway.guard_filter import (
+    RESERVATION_FIELD,
+    guard_cluster,
+    guard_filters,
+    with_guard,
+)
 from plinth.kit.files import write_json
 from plinth.kit.home import Home
 
@@ -382,10 +387,11 @@ def _chain(home: Home, upstream: Path, kind: str) -> Iterator[_Chain]:
         log_format={"json_format": _FIELDS},
     )
     address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
+    route: Json = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
     filters, clusters = _marks(is_limited=kind != "unmarked"), [_cluster(upstream)]
     if kind != "plain":
         filters += guard_filters()
+        route["typed_per_filter_config"] = with_guard()
         guard = guard_cluster(str(home.socket(UNIT)))
         clusters.append({key: value for key, value in guard.items() if key != "@type"})
     listeners = [_listener(address, filters, route, access_log=[log])]

@@ -24,7 +24,7 @@ from plinth.gateway.guard_filter import (
     RESERVATION_FIELD,
     guard_cluster,
     guard_filters,
-    without_guard,
+    with_guard,
 )
 from tests.conformance.stand import (
     Answer,
@@ -63,6 +63,9 @@ FIELDS: Json = {
     "usage": "%RESP(x-usage)%",
     "rid": RESERVATION_FIELD,
 }
+
+
+ROUTES = routes(to("up", typed_per_filter_config=with_guard()))
 
 
 def _from_headers() -> Json:
@@ -106,7 +109,7 @@ def standing(**more: Any) -> Iterator[Stand]:
         guard = stack.enter_context(running_guard(LIMIT))
         upstream = Upstream(answering({"ok": 1}, headers=[("x-usage", json.dumps(USAGE))]))
         stack.callback(upstream.end)
-        front = listener([_from_headers(), *guard_filters()], routes(to("up")), log_fields=FIELDS)
+        front = listener([_from_headers(), *guard_filters()], ROUTES, log_fields=FIELDS)
         clusters = [cluster("up", upstream.port), _without_type(guard_cluster(str(guard.socket)))]
         envoy = stack.enter_context(running_envoy([front], clusters, **more))
         # The guard reads the log in its own folder.
@@ -196,12 +199,12 @@ def test_a_chunked_request_is_asked_about(stand: Stand) -> None:
     assert LEFT.encode() in found
 
 
-def test_a_route_may_do_without_the_filter(stand: Stand) -> None:
+def test_a_route_without_settings_does_without_the_filter(stand: Stand) -> None:
     front = listener(
         [_from_headers(), *guard_filters()],
         routes(
-            to("up", {"prefix": "/v2"}, typed_per_filter_config=without_guard()),
-            to("up"),
+            to("up", {"prefix": "/v2"}),
+            to("up", typed_per_filter_config=with_guard()),
         ),
     )
     clusters = [
@@ -222,7 +225,7 @@ def test_a_number_in_the_metadata_counts_as_missing(stand: Stand) -> None:
         "on_present": {"metadata_namespace": "plinth", "key": "max_tokens"},
     }
     numbers = typed("numbers", kind, request_rules={"rules": [rule]})
-    front = listener([_from_headers(), numbers, *guard_filters()], routes(to("up")))
+    front = listener([_from_headers(), numbers, *guard_filters()], ROUTES)
     clusters = [
         cluster("up", stand.upstream.port),
         _without_type(guard_cluster(str(stand.guard.socket))),

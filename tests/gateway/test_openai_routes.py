@@ -86,8 +86,19 @@ def test_the_filters_of_limits_are_made_only_where_an_endpoint_of_the_protocol_h
     def made(endpoint: EndpointRoute, **policy: Any) -> set[str]:
         limited = endpoint.model_copy(update={"policy": TrafficPolicy(**policy)})
         plain = CHAT.model_copy(update={"policy": TrafficPolicy(), "name": "plain"})
-        first = first_routes(replace(EMPTY, endpoints=(plain, limited)))[0]
-        return {"plinth.guard", "plinth.requests"} - set(filters_of(first))
+        both = (plain, limited)
+        first, *others = first_routes(replace(EMPTY, endpoints=both, is_guarded=True))
+        # Large bodies and Azure's addresses come to routes of their own.
+        alike = [each for each in others if each["name"] == first["name"]]
+        assert len(alike) == 3
+        assert len({made_by(each) for each in (first, *alike)}) == 1
+        return set(made_by(first))
+
+    def made_by(route: dict[str, Any]) -> frozenset[str]:
+        given = filters_of(route)
+        # The one is made where a route asks for it, the other where none refuses it.
+        guard = {"plinth.guard"} & set(given)
+        return frozenset(guard | ({"plinth.requests"} - set(given)))
 
     assert made(CHAT) == set()
     assert made(CHAT, limits=(Limit(requests_per_minute=5),)) == {"plinth.requests"}

@@ -18,6 +18,7 @@ import pytest
 from plinth.domain.serving import Limit, Timeouts, TrafficPolicy
 from plinth.domain.traffic import Deployment, EndpointRoute
 from plinth.gateway.access_log import AccessRecord
+from plinth.gateway.log_line import read_line
 from tests.journeys.gateway_stand import Answer, Gateway, eventually, running_gateway
 from tests.journeys.openai_stand import OpenAIServer, chat_endpoint
 
@@ -75,7 +76,7 @@ def line_of(gateway: Gateway, answer: Answer) -> dict[str, Any]:
 
     def is_written() -> bool:
         lines = (gateway.root / "access.log").read_bytes().splitlines()
-        found[:] = [line for line in map(json.loads, lines) if line["id"] == wanted]
+        found[:] = [dict(line) for line in map(read_line, lines) if line["id"] == wanted]
         return bool(found)
 
     assert eventually(is_written)

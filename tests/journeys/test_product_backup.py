@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from plinth.gateway.access_log import parse
 from plinth.kit.errors import Conflict, Unauthenticated
 from plinth.kit.home import Home
 from plinth.metering.ledger import Ledger
@@ -159,9 +159,9 @@ def test_every_request_is_counted_once_as_it_was(before: Before, restored: Plint
     """All that was answered before is there; what is there is what the first home counted."""
     with closing(Ledger(restored.home.ledger)) as ledger:
         logged = [
-            json.loads(line)["id"]
+            each.request_id
             for path in restored.home.gateway.glob("access.log*")
-            for line in path.read_text().splitlines()
+            for each in parse(path.read_bytes())[0]
         ]
         known = set(before.all_answered) & set(logged)
         wait_for(

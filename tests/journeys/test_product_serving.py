@@ -15,6 +15,7 @@ from uv import find_uv_bin
 
 from plinth.control.model_form import runtime_of_onnx
 from plinth.environments import Environments, EnvironmentSpec, this_python
+from plinth.gateway.log_line import read_line
 from plinth.kit.errors import Conflict, NotFound, PlinthError
 from plinth.runtimes.batch import load_batch_packages
 from plinth.units.isolation import best_level
@@ -86,8 +87,8 @@ def test_a_ready_endpoint_has_answered_its_models_example_through_the_gateway(
     shown = plinth.cli("get", endpoint, "--json").json
     assert (shown["ready"], shown["model"]["version"]) == (True, 1)
     assert [run["phase"] for run in shown["runs"]] == ["running"]
-    log = (plinth.home.gateway / "access.log").read_text().splitlines()
-    checks = [line for line in map(json.loads, log) if f"candidate:{endpoint}" in line["route"]]
+    log = (plinth.home.gateway / "access.log").read_bytes().splitlines()
+    checks = [line for line in map(read_line, log) if f"candidate:{endpoint}" in line["route"]]
     asked = [(line["path"].rpartition("/")[2], int(line["code"])) for line in checks]
     assert ("example", 200) in asked
     assert asked[-1] == ("infer", 200)
@@ -302,8 +303,8 @@ def test_usage_counts_each_request_once_even_when_the_control_plane_is_killed(
     assert requests_of(plinth, TEAM, endpoint) == settled + sent
     assert requests_of(plinth, "ops", endpoint) <= 10
     ids = set(calls.ids)
-    log = (plinth.home.gateway / "access.log").read_text().splitlines()
-    logged = [entry["id"] for entry in map(json.loads, log) if entry["id"] in ids]
+    log = (plinth.home.gateway / "access.log").read_bytes().splitlines()
+    logged = [entry["id"] for entry in map(read_line, log) if entry["id"] in ids]
     assert len(logged) == sent
     table = plinth.cli("usage").out
     assert f"endpoint/{endpoint}" in table

@@ -11,7 +11,6 @@ from plinth.gateway.body_size import own_size
 from plinth.gateway.browser import PAGE, no_page
 from plinth.gateway.endpoint_routes import Address, endpoint_routes, seconds
 from plinth.gateway.envoy_types import Json
-from plinth.gateway.guard_filter import without_guard
 from plinth.gateway.identity import allow_only
 from plinth.gateway.limits import without_limits
 from plinth.gateway.route import UNSENT, retry
@@ -30,7 +29,6 @@ def flow_routes(endpoint: EndpointRoute) -> list[Json]:
     filters = {
         **allow_only(endpoint.callers, endpoint.caller_teams),
         **own_size(PAGE, endpoint.policy.max_body, no_page()),
-        **without_guard(),
         **without_limits(endpoint),
     }
     timeout_s = endpoint.policy.timeouts.request

@@ -50,28 +50,27 @@ def guard_filters() -> list[Json]:
         "transport_api_version": "V3",
         "grpc_service": {"envoy_grpc": {"cluster_name": GUARD_CLUSTER}, "timeout": _PATIENCE},
     }
-    return [
-        typed(
-            GUARD_FILTER,
-            _FILTER,
-            domain=request.DOMAIN,
-            timeout=_PATIENCE,
-            failure_mode_deny=False,
-            disable_x_envoy_ratelimited_header=True,
-            stat_prefix=GUARD_FILTER,
-            rate_limit_service=service,
-            rate_limits=[{"actions": [_entry(request.MARK), *map(_or_missing, _ASKED)]}],
-        )
-    ]
+    found = typed(
+        GUARD_FILTER,
+        _FILTER,
+        domain=request.DOMAIN,
+        timeout=_PATIENCE,
+        failure_mode_deny=False,
+        disable_x_envoy_ratelimited_header=True,
+        stat_prefix=GUARD_FILTER,
+        rate_limit_service=service,
+        rate_limits=[{"actions": [_entry(request.MARK), *map(_or_missing, _ASKED)]}],
+    )
+    return [{**found, "disabled": True}]
 
 
-def without_guard() -> Json:
-    """Return the settings of a route, found by its path, whose requests nobody limits.
+def with_guard() -> Json:
+    """Return the settings of the first route of requests whose tokens somebody may limit.
 
-    For them Envoy does not even make the filter. Where a later filter chooses another route, that
-    is too late to make it again: so of routes that requests may leave only where none needs it.
+    For others Envoy does not even make the filter. Where a later filter chooses another route, that
+    is too late to make it: so the first route has them, if any endpoint behind it needs it.
     """
-    return {GUARD_FILTER: config("config.route.v3.FilterConfig", disabled=True)}
+    return {GUARD_FILTER: config("extensions.filters.http.ratelimit.v3.RateLimitPerRoute")}
 
 
 def _entry(key: str) -> Json:

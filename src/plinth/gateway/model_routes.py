@@ -15,7 +15,6 @@ from plinth.gateway.browser import PAGE, no_page
 from plinth.gateway.endpoint_routes import Address, endpoint_routes, is_ready, usual_retry
 from plinth.gateway.envoy_types import Json
 from plinth.gateway.flow_routes import FLOWS_PATH, flow_place, flow_routes
-from plinth.gateway.guard_filter import without_guard
 from plinth.gateway.identity import KEY_HEADERS, allow_only
 from plinth.gateway.limits import without_limits
 from plinth.gateway.memory import Memory
@@ -90,7 +89,6 @@ def _endpoint(endpoint: EndpointRoute) -> list[Json]:
     filters = {
         **granted,
         **own_size(PAGE, endpoint.policy.max_body, no_page()),
-        **without_guard(),
         **without_limits(endpoint),
     }
     return endpoint_routes(endpoint, Address(match, filters=filters, inherited=usual_retry()))

@@ -13,7 +13,7 @@ from plinth.domain.serving import MOST_OPENAI_BODY
 from plinth.domain.traffic import EndpointRoute
 from plinth.gateway.endpoint_routes import Address, endpoint_routes
 from plinth.gateway.envoy_types import Json, config, typed
-from plinth.gateway.guard_filter import without_guard
+from plinth.gateway.guard_filter import with_guard
 from plinth.gateway.identity import allow_all, allow_only
 from plinth.gateway.limits import has_token_limits, without_limits
 from plinth.gateway.memory import Memory
@@ -54,10 +54,10 @@ def first_routes(state: GatewayState) -> list[Json]:
         _WHOLE: config(f"{_BUFFER}.BufferPerRoute", buffer={"max_request_bytes": _most(state)}),
     }
     small = {"name": "content-length", "range_match": {"start": 0, "end": _HELD_BYTES}}
-    words, unused = body_words(_most(state)), _unused(state)
+    words, limits = body_words(_most(state)), _needed(state)
     return [
-        *(_first_route(pattern, [small], unused) for pattern in _WORK),
-        *({**_first_route(pattern, [], {**whole, **unused}), **words} for pattern in _WORK),
+        *(_first_route(pattern, [small], limits) for pattern in _WORK),
+        *({**_first_route(pattern, [], {**whole, **limits}), **words} for pattern in _WORK),
         *(_listing(path, len(state.control_planes)) for path in _LISTINGS),
         *_kept_routes(len(state.control_planes)),
     ]
@@ -73,13 +73,13 @@ def openai_hosts(state: GatewayState, memory: Memory | None = None) -> list[Json
     ]
 
 
-def _unused(state: GatewayState) -> Json:
-    """Return the settings without the filters that no endpoint here needs.
+def _needed(state: GatewayState) -> Json:
+    """Return the settings for the filters of limits that any endpoint here needs, and no other.
 
     Which one is asked for is known when they are made already, so it is all or none.
     """
     found = [each for each in state.endpoints if each.protocol == "openai"]
-    guard = {} if any(map(has_token_limits, found)) else without_guard()
+    guard = with_guard() if state.is_guarded and any(map(has_token_limits, found)) else {}
     limits = [without_limits(each) for each in found]
     return {**guard, **(limits[0] if limits and all(limits) else {})}
 

@@ -6,7 +6,6 @@ from plinth.domain.web_page import page_authority, workspace_page
 from plinth.gateway.browser import own_page
 from plinth.gateway.cluster import cluster, pipe, servers
 from plinth.gateway.envoy_types import Json, config, header
-from plinth.gateway.guard_filter import without_guard
 from plinth.gateway.identity import (
     GRANTS,
     KEY_HEADERS,
@@ -64,7 +63,7 @@ def _host(workspace: WorkspaceRoute, state: GatewayState) -> Json:
 def _told(workspace: WorkspaceRoute, platform: str) -> Json:
     """Route the platform's own question what goes on, by which it sees that the page is there."""
     granted = allow_only((platform,), ())
-    return _route(workspace, {"path": ACTIVITY_PATH}, {**granted, **without_guard()})
+    return _route(workspace, {"path": ACTIVITY_PATH}, granted)
 
 
 def _asked(workspace: WorkspaceRoute, count: int) -> Json:
@@ -73,12 +72,12 @@ def _asked(workspace: WorkspaceRoute, count: int) -> Json:
         "name": WORKSPACE,
         "match": {"prefix": PAGE_PREFIX},
         "route": {**to_control(count), "prefix_rewrite": CONTROL_PREFIX},
-        "typed_per_filter_config": {**_visitors(workspace), **without_guard()},
+        "typed_per_filter_config": _visitors(workspace),
     }
 
 
 def _everything(workspace: WorkspaceRoute) -> Json:
-    return _route(workspace, {"prefix": "/"}, {**_visitors(workspace), **without_guard()})
+    return _route(workspace, {"prefix": "/"}, _visitors(workspace))
 
 
 def _route(workspace: WorkspaceRoute, match: Json, filters: Json) -> Json:
