@@ -464,7 +464,10 @@ def _envoy(
     write_json(folder / "bootstrap.json", boot)
     with (folder / "envoy.log").open("wb") as log:
         process = subprocess.Popen(
-            envoy.command(folder / "bootstrap.json", workers=1), stdout=log, stderr=log
+            envoy.command(folder / "bootstrap.json", workers=1),
+            env=envoy.variables(os.environ),
+            stdout=log,
+            stderr=log,
         )
     try:
         yield process

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plinth.control.requests import read_request, read_shadow
 from plinth.domain.usage import Meter
+from plinth.gateway.log_line import behind, write_line
 from plinth.gateway.names import way_cluster
 from plinth.metering.counters import Series
-from plinth.metering.journal import Line
+from plinth.metering.journal import Journal, Line, Reading
+from plinth.metering.ledger import Ledger
 from tests.control.test_metering import UNREACHED, line
 
 CHAT = {"route": "endpoint:chat", "path": "/v1/chat/completions", "rx": 400, "tx": 800}
@@ -251,3 +255,30 @@ def test_what_a_batch_does_not_ask_again_is_charged(code: int) -> None:
 
 def test_a_line_read_twice_says_the_same() -> None:
     assert read_request(chat()) == read_request(chat())
+
+
+def in_text(number: int) -> bytes:
+    told = '{"usage":{"total_tokens":3}}'
+    return write_line({**json.loads(line(id=f"r-{number}")), "told": told, "line": '{"a'})
+
+
+@pytest.mark.parametrize(
+    ("torn", "whole"),
+    [
+        (in_text(1), in_text(2)),
+        # An older Plinth's.
+        (line(id="r-1"), in_text(2)),
+        (line(id="r-1"), line(id="r-2")),
+    ],
+    ids=["text-text", "json-text", "json-json"],
+)
+def test_a_whole_line_behind_the_half_of_a_killed_envoy_counts(
+    tmp_path: Path, torn: bytes, whole: bytes
+) -> None:
+    log, reading = tmp_path / "access.log", Reading(read_request, behind=behind)
+    for cut in range(1, len(torn)):
+        log.write_bytes(torn[:cut] + whole + in_text(3))
+        with closing(Ledger(tmp_path / f"{cut}.db")) as ledger:
+            found = Journal(log, ledger, reading).collect()
+            ids = [each.request_id for each in ledger.records() if each.meter is Meter.REQUESTS]
+        assert (found.malformed, ids) == (0, ["r-2", "r-3"]), torn[:cut]

@@ -57,6 +57,15 @@ def test_what_is_no_address_is_refused_with_an_example(url, why):
         External(url=url, protocol="openai")
 
 
+def test_a_header_of_match_stands_there_once_in_any_case():
+    with pytest.raises(ValidationError, match="the header `x-v` stands twice"):
+        TrafficPolicy(match={"green": {"x-v": "a", "X-V": "b"}})
+    stored = TrafficPolicy.model_validate(
+        {"match": {"a": {"x-v": "a", "X-V": "b"}}}, context=STORED
+    )
+    assert stored.match == {"a": {"x-v": "b"}}
+
+
 def test_a_credential_is_named_and_one_that_is_written_down_is_not_repeated():
     assert External(url=OPENAI, protocol="openai", credential="secret:openai-key").secret == (
         "openai-key"

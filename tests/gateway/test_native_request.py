@@ -19,7 +19,7 @@ from tests.gateway.native_stand import Stream, whole
 PLAIN = frozenset((string.ascii_letters + string.digits + ",:+-. \t\r\n").encode())
 WORD = frozenset((string.ascii_letters + string.digits + ".+-").encode())
 SPACE = b" \t\r\n"
-MOST_TOKENS, MOST_CHOICES = 10**9, 1000
+MOST_TOKENS, MOST_CHOICES = 10**9, 10**9
 TOKENS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 CHOICES = ("n", "best_of")
 KNOWN = ("model", "stream", "stream_options", "include_usage", *TOKENS, *CHOICES, "prompt")
@@ -355,6 +355,8 @@ def test_what_is_noted_is_what_the_log_and_the_guard_ask_for() -> None:
     [
         (b'{"model":"chat","n":4}', "4"),
         (b'{"model":"chat","n":2,"best_of":5,"max_tokens":null}', "5"),
+        (b'{"model":"chat","n":5000}', "5000"),
+        (b'{"model":"chat","n":"x"}', str(MOST_CHOICES)),
         (b'{"model":"chat","n":1}', None),
         (b'{"model":"chat"}', None),
         (b'{"model":"chat","n":4,"max_tokens":3}', None),
@@ -416,7 +418,7 @@ def test_the_most_that_any_server_could_read_counts(counts: dict[str, Any]) -> N
 
     tokens = largest(TOKENS, MOST_TOKENS)
     choices = max(1, largest(CHOICES, MOST_CHOICES) or 1)
-    expected = None if tokens is None else {"max": tokens * choices}
+    expected = None if tokens is None else {"max": min(10**15, tokens * choices)}
     assert whole(json.dumps({"model": "chat", **counts}).encode()).asked == expected
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from plinth.domain.serving import External
 from plinth.domain.traffic import Deployment, EndpointRoute
 from plinth.gateway import spill
 from tests.gateway.upstreams import chat, external, hosted, state
@@ -125,7 +126,9 @@ def test_a_request_ends_with_the_last_one_when_only_closed_gates_would_be_asked_
     assert [each.name for each in others] == list(asked_again)
     assert all(spill.others_after(endpoint, each) is None for each in before)
     told = spill.watch(provider=last, others=others)[spill.SPILL_FILTER]["filter_context"]
-    assert told["others"] == " ".join(f"chat.{name}" for name in asked_again)
+    assert [each.partition("@")[0] for each in told["others"].split()] == [
+        f"chat.{name}" for name in asked_again
+    ]
 
 
 def test_a_request_goes_on_after_the_last_one_to_who_has_no_gate() -> None:
@@ -148,7 +151,9 @@ def test_the_program_knows_whether_there_is_a_credential_and_in_which_shape_erro
 ) -> None:
     one = external("a", **fields)
     settings = spill.watch(gate=one, provider=one)[spill.SPILL_FILTER]
-    assert settings["filter_context"] == {"gate": one.id, "provider": one.id, **told}
+    gate = settings["filter_context"].pop("gate")
+    assert gate.startswith(f"{one.id}@")
+    assert settings["filter_context"] == {"provider": one.id, **told}
 
 
 def test_a_gate_gives_up_on_an_attempt_before_who_stands_before_it_does() -> None:
@@ -168,3 +173,14 @@ def test_what_a_deployment_answers_does_not_eject_it() -> None:
     assert ejection["enforcing_consecutive_5xx"] == 0
     assert ejection["split_external_local_origin_errors"]
     assert gated["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
+
+
+def test_what_a_server_asked_for_is_forgotten_with_its_url() -> None:
+    def gate(url: str, **more: Any) -> str:
+        external = External(url=url, protocol="openai", **more)
+        one = Deployment(id="chat.a", name="a", external=external)
+        found: str = spill.watch(gate=one)[spill.SPILL_FILTER]["filter_context"]["gate"]
+        return found
+
+    assert gate("https://a.example/v1") == gate("https://a.example/v1", model="other")
+    assert gate("https://a.example/v1") != gate("https://b.example/v1")

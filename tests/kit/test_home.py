@@ -45,6 +45,9 @@ def test_every_path_lies_below_the_root(short_folder):
 
 def test_a_folder_too_long_for_sockets_is_refused_with_the_room(short_folder):
     home = Home(short_folder / ("x" * 90))
+    for name in ("a\x1fb", "a\nb"):
+        with pytest.raises(Invalid, match="cannot be printed"):
+            Home(short_folder / name).prepare()
     with pytest.raises(Invalid, match="Unix sockets below it allow") as caught:
         home.prepare()
     assert "--home" in (caught.value.hint or "")

@@ -19,6 +19,7 @@ from plinth.domain.run import WorkerTime
 from plinth.domain.usage import Meter
 from plinth.domain.workload import SERVED_KINDS
 from plinth.gateway.admin import Admin
+from plinth.gateway.log_line import behind
 from plinth.kit.home import Home
 from plinth.metering.engine_usage import (
     ReplicaSpan,
@@ -220,8 +221,8 @@ def logs_of(home: Home) -> list[tuple[Path, Reading]]:
     """Return the logs that are sources of the ledger, and how each is read."""
     ends = home.units / _GATEWAY_UNIT / "ends"
     return [
-        (access_log(home), Reading(read_request)),
-        (shadow_log(home), Reading(read_shadow, origin="shadow")),
+        (access_log(home), Reading(read_request, behind=behind)),
+        (shadow_log(home), Reading(read_shadow, origin="shadow", behind=behind)),
         (ends, Reading(gap_in, origin="ends")),
     ]
 

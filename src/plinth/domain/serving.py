@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
@@ -124,6 +124,18 @@ def _check_header_value(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _check_once(value: Any, info: ValidationInfo) -> Any:
+    """Refuse a header that stands twice: names of headers are alike in any case."""
+    if isinstance(value, dict) and not is_stored(info):
+        names = [name.lower() for name in value if isinstance(name, str)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"the header `{excerpt(twice[0])}` stands twice; names of headers are the same in "
+                "capital letters, so write it once"
+            )
+    return value
+
+
 def _check_api_version(value: str) -> str:
     if not _API_VERSION.fullmatch(value):
         raise ValueError(
@@ -165,6 +177,7 @@ BodySize = Annotated[
 SecretReference = Annotated[str, AfterValidator(_check_secret), Field(title="`secret:NAME`")]
 HeaderName = Annotated[str, AfterValidator(_check_header)]
 HeaderValue = Annotated[str, AfterValidator(_check_header_value), Field(max_length=200)]
+Headers = Annotated[dict[HeaderName, HeaderValue], BeforeValidator(_check_once)]
 PerMinute = Annotated[Count, Field(ge=1, le=1_000_000_000)]
 ApiVersion = Annotated[str, AfterValidator(_check_api_version)]
 HealthPath = Annotated[str, AfterValidator(_check_health_path)]
@@ -230,7 +243,9 @@ class Capacity(Declared):
         default=None, description="How many requests the base has at once; more spill."
     )
     requests_per_minute: PerMinute | None = Field(
-        default=None, description="How many requests the base gets in a minute; more spill."
+        default=None,
+        description="How many requests the base gets in a minute; more spill. They are a bucket "
+        "that begins full and fills steadily, so the first minute may have twice as many.",
     )
 
 
@@ -301,7 +316,7 @@ class TrafficPolicy(Declared):
         title="mapping of a deployment to percent",
         description="Copies of the requests: the caller never waits for or sees their answers.",
     )
-    match: dict[Name, dict[HeaderName, HeaderValue]] = Field(
+    match: dict[Name, Headers] = Field(
         default_factory=dict,
         title="mapping of a deployment to headers and their values",
         description="Requests with all of these headers go there: `green: {x-variant: green}`.",

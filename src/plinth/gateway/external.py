@@ -38,8 +38,13 @@ _IDLE = "30s"
 _CONNECT = "5s"
 _HEALTH_TIMEOUT_S = 5.0
 _PORTS = {"https": 443, "http": 80}
-# Who we are to the provider concerns nobody else.
-_PRIVATE_ANSWERS = ("set-cookie", "openai-organization", "openai-project")
+# Who we are to the provider concerns nobody else; and what it says to a browser, or where else to
+# ask, it would say in our name: some clients send their key along, and nothing there is ours.
+_PRIVATE_ANSWERS = (
+    *("set-cookie", "openai-organization", "openai-project"),
+    *("location", "refresh", "alt-svc", "clear-site-data", "strict-transport-security"),
+    *("access-control-allow-origin", "access-control-allow-credentials"),
+)
 
 
 def provider(

@@ -33,6 +33,7 @@ from plinth.gateway.inner_names import (
 from plinth.gateway.names import ENDPOINT_ROUTE, deployment_cluster, way_cluster
 from plinth.gateway.route import NOT_LOADED, UNSENT
 from plinth.gateway.state import GatewayState
+from plinth.kit.ids import digest_of
 
 # What a server answers that has too much to do, or that is not there.
 STATUSES = (429, 502, 503, 504)
@@ -142,9 +143,9 @@ def watch(
     words about its credential are not the caller's. `others`: the request ends with this one when
     it asks to be left alone and all of them are passed over; None: it never ends so.
     """
-    told = {} if gate is None else {"gate": gate.id}
+    told = {} if gate is None else {"gate": _learnt_of(gate)}
     if others is not None:
-        told["others"] = " ".join(each.id for each in others)
+        told["others"] = " ".join(map(_learnt_of, others))
     if provider is not None and provider.external is not None:
         told["provider"] = provider.id
         if provider.external.credential is not None:
@@ -156,6 +157,13 @@ def watch(
             "extensions.filters.http.lua.v3.LuaPerRoute", name=_PART, filter_context=told
         )
     }
+
+
+def _learnt_of(deployment: Deployment) -> str:
+    """Return by which name `spill.lua` remembers what a server asks for; another one's is new."""
+    if deployment.external is None:
+        return deployment.id
+    return f"{deployment.id}@{digest_of(deployment.external.url.encode())[:8]}"
 
 
 def others_after(endpoint: EndpointRoute, deployment: Deployment) -> tuple[Deployment, ...] | None:

@@ -138,7 +138,12 @@ class Home:
         )
 
     def check_length(self) -> None:
-        """Return if Unix sockets fit below the home. Raises Invalid."""
+        """Return if Unix sockets fit below the home, and logs can name them. Raises Invalid."""
+        if not str(self.root).isprintable():
+            raise Invalid(
+                f"PLINTH_HOME {str(self.root)!r} holds a character that cannot be printed",
+                hint="choose another folder: `plinth up --home DIR` or PLINTH_HOME",
+            )
         length = len(os.fsencode(self.sockets)) + 1 + _LONGEST_SOCKET_NAME
         if length > SOCKET_PATH_BYTES:
             room = SOCKET_PATH_BYTES - _LONGEST_SOCKET_NAME - len("/run/")

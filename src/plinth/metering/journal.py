@@ -10,8 +10,10 @@ files hold, and never from when they were read: `replay.py` depends on it.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -75,18 +77,32 @@ Said = Line | UsageDraft | GapDraft | None
 Parse = Callable[[bytes], Said]
 
 
+# Returns where in a line, behind its beginning, a record may begin.
+Behind = Callable[[bytes], Iterable[int]]
+
+
+def behind_json(line: bytes) -> Iterator[int]:
+    """Return where in a line a record of JSON may begin."""
+    start = line.find(b'{"', 1)
+    while start != -1:
+        yield start
+        start = line.find(b'{"', start + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a log is read. `origin`: the first word of its sources' names.
 
     `chunk`: bytes read at once, more than `longest`, the bytes of the longest line there can be.
-    Other values of the two give the same records of lines that are not longer.
+    Other values of the two give the same records of lines that are not longer. `behind`: where a
+    record may begin behind the half of another one.
     """
 
     parse: Parse
     origin: str = "gateway"
     chunk: int = _CHUNK
     longest: int = _LONGEST_LINE
+    behind: Behind = behind_json
 
 
 @dataclass(slots=True)
@@ -319,7 +335,7 @@ class Journal:
         batch = _Batch(cursor.offset + end)
         for start, line in lines:
             batch.lines += 1
-            seen = _read_line(line, self._reading.parse)
+            seen = _read_line(line, self._reading)
             if seen is None:
                 batch.malformed += 1
                 continue
@@ -338,7 +354,7 @@ class Journal:
             content = os.pread(descriptor, self._reading.longest + 1, len(before))
             lines, end = _lines(content, self._reading.longest)
             for start, line in lines:
-                if _read_line(line, self._reading.parse) is not None:
+                if _read_line(line, self._reading) is not None:
                     known = before + content[: start + len(line) + 1]
                     return f"{self._reading.origin}:{digest_of(known)[:_DIGEST_LENGTH]}"
             if end == 0:
@@ -346,18 +362,15 @@ class Journal:
             before += content[:end]
 
 
-def _read_line(line: bytes, parse: Parse) -> tuple[int, Said] | None:
+def _read_line(line: bytes, reading: Reading) -> tuple[int, Said] | None:
     """Return where in the line its record begins and what it says; None: unreadable.
 
     A writer that was killed leaves half a line, and the next one writes on behind it: the second
     record is whole and counts.
     """
-    start = 0
-    while start != -1:
-        try:
-            return start, parse(line[start:])
-        except ValueError:
-            start = line.find(b'{"', start + 1)
+    for start in itertools.chain((0,), reading.behind(line)):
+        with contextlib.suppress(ValueError):
+            return start, reading.parse(line[start:])
     return None
 
 

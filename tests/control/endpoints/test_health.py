@@ -74,6 +74,14 @@ def test_a_name_that_leads_nowhere_is_told_when_it_is_seen_twice() -> None:
     assert state(None, nowhere, nowhere) == ("unhealthy", "t1")
 
 
+def test_a_name_that_is_found_now_says_nothing_of_its_server_yet() -> None:
+    nowhere = Seen(is_found=False)
+    lost = judge(None, nowhere, nowhere, has_check=False, at="t0")
+    assert state(lost, nowhere, Seen()) is None
+    assert state(lost, nowhere, Seen(succeeded=1)) == ("healthy", "t1")
+    assert state(lost, nowhere, nowhere) == ("unhealthy", "t0")
+
+
 def test_the_servers_of_a_deployment_are_summed_up() -> None:
     both = [Host(1, 2), Host(3, 4, fails_check=True, is_unchecked=True)]
     assert Seen.of(both) == Seen(4, 6, checked=True)

@@ -22,6 +22,7 @@ from plinth.kit.home import Home
 
 State = Literal["healthy", "unhealthy"]
 PERIOD_S = 5.0
+_NOWHERE = "the name of its host leads nowhere"
 _CHECKED = "`health` in its file asks it"
 
 
@@ -74,6 +75,9 @@ def judge(
     if then is not None and (now.succeeded < then.succeeded or now.failed < then.failed):
         # Envoy counts anew: it was started, or it is another server than before.
         before, then = None, Seen()
+    if before is not None and before.why == _NOWHERE and now.is_found:
+        # Its name was corrected, or is known by now: of the server nothing is known yet.
+        before = None
     found = _state(before, then, now, has_check=has_check)
     if found is None:
         return before
@@ -89,7 +93,7 @@ def _state(
     if not now.is_found:
         # For a moment after the start no name has been looked up yet.
         is_new = then is None or then.is_found
-        return None if is_new else ("unhealthy", "the name of its host leads nowhere")
+        return None if is_new else ("unhealthy", _NOWHERE)
     if has_check:
         if now.checked is None:
             return None

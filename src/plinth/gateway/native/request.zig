@@ -6,7 +6,7 @@ const json = @import("json.zig");
 
 const longest_name = 40;
 const most_tokens = 1_000_000_000;
-const most_choices = 1000;
+const most_choices = 1_000_000_000;
 const most_asked = 1_000_000_000_000_000;
 const with_usage = "\"include_usage\":true";
 
