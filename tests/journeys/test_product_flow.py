@@ -107,7 +107,10 @@ def newest_trace(plinth: Plinth, name: str, asked: str) -> dict[str, Any]:
 
     def seen() -> dict[str, Any] | None:
         found = [each for each in plinth.client.flow_traces(name) if asked in each["request"]]
-        return plinth.client.flow_trace(name, found[0]["id"]) if found else None
+        try:
+            return plinth.client.flow_trace(name, found[0]["id"]) if found else None
+        except NotFound:  # MLflow lists a trace a moment before it has what the steps did.
+            return None
 
     trace: dict[str, Any] = wait_for(seen, f"a trace of {name}")
     return trace
