@@ -9,7 +9,6 @@ can write a field of somebody else's, nor a second line (tests/conformance/test_
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,13 +29,11 @@ _JSON = b"{"
 def behind(line: bytes) -> list[int]:
     """Return where in a line another one may begin, whose beginning a killed writer left half.
 
-    It has all its signs, so it begins so many of them before the end; one of JSON, where JSON does.
+    It has all its signs, so it begins so many of them before the end.
     """
-    places = [each.start() for each in re.finditer(rb'(?!^)\{"', line)]
-    parts = line.rsplit(SEPARATOR.encode(), len(NAMES))
-    if len(parts) > len(NAMES) and parts[0].endswith(FORM.encode()):
-        places.append(len(parts[0]) - len(FORM))
-    return places
+    before, *fields = line.rsplit(SEPARATOR.encode(), len(NAMES))
+    is_whole = len(fields) == len(NAMES) and before.endswith(FORM.encode())
+    return [len(before) - len(FORM)] if is_whole else []
 
 
 def log_format(fields: Mapping[str, str]) -> Json:

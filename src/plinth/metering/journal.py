@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -77,16 +78,12 @@ Said = Line | UsageDraft | GapDraft | None
 Parse = Callable[[bytes], Said]
 
 
-# Returns where in a line, behind its beginning, a record may begin.
+# Returns where in a line, behind its beginning, a record that is no JSON may begin.
 Behind = Callable[[bytes], Iterable[int]]
 
 
-def behind_json(line: bytes) -> Iterator[int]:
-    """Return where in a line a record of JSON may begin."""
-    start = line.find(b'{"', 1)
-    while start != -1:
-        yield start
-        start = line.find(b'{"', start + 1)
+def _nowhere(_line: bytes) -> Iterable[int]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +92,14 @@ class Reading:
 
     `chunk`: bytes read at once, more than `longest`, the bytes of the longest line there can be.
     Other values of the two give the same records of lines that are not longer. `behind`: where a
-    record may begin behind the half of another one.
+    record that is no JSON may begin behind the half of another one.
     """
 
     parse: Parse
     origin: str = "gateway"
     chunk: int = _CHUNK
     longest: int = _LONGEST_LINE
-    behind: Behind = behind_json
+    behind: Behind = _nowhere
 
 
 @dataclass(slots=True)
@@ -368,7 +365,8 @@ def _read_line(line: bytes, reading: Reading) -> tuple[int, Said] | None:
     A writer that was killed leaves half a line, and the next one writes on behind it: the second
     record is whole and counts.
     """
-    for start in itertools.chain((0,), reading.behind(line)):
+    objects = (each.start() for each in re.finditer(rb'(?!^)\{"', line))
+    for start in itertools.chain((0,), objects, reading.behind(line)):
         with contextlib.suppress(ValueError):
             return start, reading.parse(line[start:])
     return None
