@@ -362,6 +362,16 @@ def test_answers_keep_nothing_of_the_provider_and_nothing_that_only_we_say(stand
     assert stand.line(answer)["unserved"] is None
 
 
+def test_no_provider_sends_a_caller_elsewhere(stand: Stand) -> None:
+    async def lead_away(request: Request) -> None:
+        await request.reply(status=307, headers={"location": "http://127.0.0.1:1/v1"})
+
+    stand.apply(stand.external("main", lead_away))
+    answer = stand.ask()
+    # Clients that follow by themselves take the prompt with them, and some the key.
+    assert (answer.status, answer.headers.get("location")) == (307, None)
+
+
 def test_a_server_of_ours_never_learns_what_a_caller_or_a_gate_is_called(stand: Stand) -> None:
     base, burst = stand.external("main", says("main", 503)), stand.hosted("burst2")
     stand.apply(base, burst, failover=("main", "burst2"))
