@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from plinth.gateway.module import module_settings
 from plinth.gateway.openai_filter import (
     CALLER,
     OPENAI_FILTER,
@@ -56,7 +57,9 @@ USAGE = b'data: {"choices":[],"usage":{"a":1}}\n\n'
 
 def _place(name: str, **marks: bool) -> Json:
     route = to("up", route={"timeout": "0.3s"}, name=name, **(told(**marks) if marks else {}))
-    return {"name": name, "domains": [f"endpoint:{name}"], "routes": [route]}
+    rules = {OPENAI_FILTER: module_settings("granted", "everybody")}
+    host = {"name": name, "domains": [f"endpoint:{name}"], "routes": [route]}
+    return host if name == "closed" else {**host, "typed_per_filter_config": rules}
 
 
 def _chosen_by_body() -> Json:
@@ -86,6 +89,7 @@ def _chosen_by_body() -> Json:
                     "routes": [first, large, to("up", name="plain")],
                 },
                 _place("keep"),
+                _place("closed"),
                 _place("endless", endless=True),
                 _place("limited", limited=True),
             ],
@@ -171,8 +175,10 @@ def test_a_route_is_chosen_anew_by_a_header_that_the_module_sets(stand: Stand) -
     assert stand.ask(body("keep")).status == 200
     assert stand.line["route"] == "keep"
     assert stand.upstream.seen[0].header("x-plinth-length") == str(len(body("keep")))
-    assert stand.ask(body("absent")).status == 403
-    assert stand.line["route"] == "first"
+    for name, route in (("absent", "first"), ("closed", "closed")):
+        assert stand.ask(body(name)).status == 403
+        assert (stand.line["route"], stand.line["details"]) == (route, "plinth_denied[none]")
+        assert stand.upstream.seen == []
 
 
 def test_the_settings_of_the_first_route_hold_for_the_answer(stand: Stand) -> None:

@@ -1,4 +1,4 @@
-"""How Envoy finds one of many endpoints, who may ask it, and how requests are counted."""
+"""How Envoy finds one of many endpoints, and how requests are counted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from tests.conformance.stand import (
 )
 
 HEADER_INPUT = "type.matcher.v3.HttpRequestHeaderMatchInput"
-RBAC = "extensions.filters.http.rbac.v3.RBAC"
 LIMIT = "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
 NOTHING = "extensions.filters.http.header_mutation.v3.HeaderMutation"
 WHOLE: Json = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
@@ -70,32 +69,6 @@ def _hosts(count: int) -> Json:
     ]
     rest = {"name": "rest", "domains": ["*"], "routes": [to("up", name="rest")]}
     return {"vhost_header": "x-place", "virtual_hosts": [rest, *hosts]}
-
-
-def _granted(name: str) -> Json:
-    principal = {"header": {"name": "x-who", "string_match": {"exact": name}}}
-    policy = {"permissions": [{"any": True}], "principals": [principal]}
-    rules = {"action": "ALLOW", "policies": {"granted": policy}}
-    kind = "extensions.filters.http.rbac.v3.RBACPerRoute"
-    return {"grants": config(kind, rbac={"rules": rules})}
-
-
-def _grants() -> Json:
-    opened = to("up", {"path": "/opened"}, typed_per_filter_config=_granted("ann"))
-    closed = to("up", {"path": "/closed"})
-    direct = {"match": {"path": "/direct"}, "direct_response": {"status": 200}}
-    deny = typed("none", "config.rbac.v3.Action", name="none", action="DENY")
-    by_header = {
-        "input": typed("who", HEADER_INPUT, header_name="x-who"),
-        "exact_match_map": {"map": {"-": {"action": deny}}},
-    }
-    matcher = {"matcher_tree": by_header, "on_no_match": {"action": deny}}
-    return listener(
-        [typed("grants", RBAC, matcher=matcher)],
-        routes(opened, closed, direct),
-        name="grants",
-        log_fields=LOG,
-    )
 
 
 def _limits(version: str, size: int) -> bytes:
@@ -185,7 +158,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         for name, make in kinds.items()
         for count in (10, 1000)
     ]
-    found = [*listeners, _grants(), _limited(folder)]
+    found = [*listeners, _limited(folder)]
     with running_envoy(found, [cluster("up", upstream.port)]) as envoy:
         yield Stand(envoy, folder)
     upstream.end()
@@ -230,19 +203,6 @@ def test_a_thousand_endpoints_cost_a_request_no_more_than_ten(stand: Stand, way:
                 stand.envoy.ask(path, headers=place, listener=f"{way}-{count}")
             found.append(stand.envoy.cpu_s - before)
     assert min(costs[1000]) <= 1.5 * min(costs[10]) + 0.02
-
-
-def test_grants_are_closed_where_a_route_says_nothing(stand: Stand) -> None:
-    ann, bob = {"x-who": "ann"}, {"x-who": "bob"}
-    asked: list[tuple[str, Any, int]] = [
-        ("/opened", ann, 200),
-        ("/opened", bob, 403),
-        ("/opened", {}, 403),
-        ("/closed", ann, 403),
-        ("/direct", ann, 403),
-    ]
-    for path, headers, status in asked:
-        assert stand.envoy.ask(path, headers=headers, listener="grants").status == status
 
 
 def test_buckets_come_by_their_own_file_count_for_each_and_are_kept_by_other_changes(

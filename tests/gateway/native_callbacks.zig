@@ -5,6 +5,8 @@ const Handle = ?*anyopaque;
 
 const Given = extern struct {
     get_header: *const fn (Handle, c_int, Buffer, *Buffer, usize, ?*usize) callconv(.c) bool,
+    header_count: *const fn (Handle, c_int) callconv(.c) usize,
+    headers: *const fn (Handle, c_int, [*][2]Buffer) callconv(.c) bool,
     set_header: *const fn (Handle, c_int, Buffer, Buffer) callconv(.c) bool,
     respond: *const fn (Handle, u32, Buffer, Buffer) callconv(.c) void,
     body_size: *const fn (Handle, c_int) callconv(.c) usize,
@@ -35,6 +37,18 @@ export fn envoy_dynamic_module_callback_http_get_header(
     count: ?*usize,
 ) bool {
     return given.get_header(handle, kind, name, value, index, count);
+}
+
+export fn envoy_dynamic_module_callback_http_get_headers_size(handle: Handle, kind: c_int) usize {
+    return given.header_count(handle, kind);
+}
+
+export fn envoy_dynamic_module_callback_http_get_headers(
+    handle: Handle,
+    kind: c_int,
+    room: [*][2]Buffer,
+) bool {
+    return given.headers(handle, kind, room);
 }
 
 export fn envoy_dynamic_module_callback_http_set_header(

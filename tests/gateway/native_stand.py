@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable
-from ctypes import CFUNCTYPE, POINTER, Structure, c_bool, c_char_p, c_int, c_size_t, c_void_p
+from ctypes import CFUNCTYPE, POINTER, Structure, c_bool, c_int, c_size_t, c_void_p
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -38,6 +38,7 @@ class Buffer(Structure):
 
 
 _STREAMS: dict[int, Stream] = {}
+_KEPT: list[Any] = []
 _NUMBERS = itertools.count(1)
 
 
@@ -46,7 +47,7 @@ class Stream:
     """One request, its answer, and what the filter made of both.
 
     `pieces`: of the four bodies. `notes`: by namespace and key. `marks`: of the route that is
-    chosen anew. `sent`: status, words and details of a refusal.
+    chosen anew; `rules`: who may use it. `sent`: status, words and details of a refusal.
     """
 
     part: str = "caller"
@@ -54,6 +55,7 @@ class Stream:
     pieces: list[list[bytes]] = field(default_factory=lambda: [[], [], [], []])
     notes: dict[tuple[str, str], str] = field(default_factory=dict)
     marks: dict[str, Any] = field(default_factory=dict)
+    rules: str | None = "everybody"
     is_held_before: bool = False
     is_chosen_anew: bool = False
     sent: tuple[int, str, str] | None = None
@@ -63,9 +65,9 @@ class Stream:
     def __enter__(self) -> Stream:
         self.number = next(_NUMBERS)
         _STREAMS[self.number] = self
-        self.settings = _part(self.part)
+        self.settings = route_settings(self.part)
         self.filter = _loaded().envoy_dynamic_module_on_http_filter_new(
-            _part("none"), c_void_p(self.number)
+            filter_settings("none"), c_void_p(self.number)
         )
         return self
 
@@ -129,6 +131,11 @@ class Stream:
         return b"".join(out)
 
     @property
+    def library(self) -> ctypes.CDLL:
+        """What Envoy loads."""
+        return _loaded()
+
+    @property
     def place(self) -> str | None:
         """The endpoint for which a route is chosen, or None."""
         found = self.header(REQUEST, "x-plinth-place")
@@ -186,6 +193,17 @@ def _get_header(handle: int, kind: int, name: Buffer, value: Any, *which: Any) -
         return False
     value[0] = stream.keep(found[index])
     return True
+
+
+def _header_count(handle: int, kind: int) -> int:
+    return len(_of(handle).headers[kind])
+
+
+def _headers(handle: int, kind: int, room: Any) -> bool:
+    stream = _of(handle)
+    for number, (key, it) in enumerate(stream.headers[kind]):
+        room[number][0], room[number][1] = stream.keep(key), stream.keep(it)
+    return bool(stream.headers[kind])
 
 
 def _set_header(handle: int, kind: int, name: Buffer, value: Buffer) -> bool:
@@ -261,11 +279,15 @@ def _choose_anew(handle: int) -> None:
 
 def _settings(handle: int) -> int | None:
     stream = _of(handle)
-    return None if stream.is_chosen_anew else stream.settings.value
+    if not stream.is_chosen_anew:
+        return stream.settings.value if stream.settings else None
+    return None if stream.rules is None else route_settings("granted", stream.rules).value
 
 
 _SHAPES: tuple[tuple[Callable[..., Any], Any, tuple[Any, ...]], ...] = (
     (_get_header, c_bool, (c_int, Buffer, POINTER(Buffer), c_size_t, POINTER(c_size_t))),
+    (_header_count, c_size_t, (c_int,)),
+    (_headers, c_bool, (c_int, POINTER(Buffer * 2))),
     (_set_header, c_bool, (c_int, Buffer, Buffer)),
     (_respond, None, (ctypes.c_uint32, Buffer, Buffer)),
     (_body_size, c_size_t, (c_int,)),
@@ -307,15 +329,34 @@ def _loaded() -> ctypes.CDLL:
     found = ctypes.CDLL(str(library()))
     # They must live as long as the library.
     found.given = (callbacks, given, table)  # type: ignore[attr-defined]
-    for name in ("per_route_config_new", "new"):
+    for name in ("config_new", "per_route_config_new", "new"):
         getattr(found, f"{_ON}{name}").restype = c_void_p
     return found
 
 
 @cache
-def _part(name: str) -> c_void_p:
-    new = getattr(_loaded(), f"{_ON}per_route_config_new")
-    text = c_char_p(name.encode())
-    pointer = new(Buffer(ctypes.cast(text, c_void_p), len(name)), Buffer())
-    assert pointer, name
-    return c_void_p(pointer)
+def filter_settings(part: str, text: str = "") -> c_void_p:
+    """Return what the library made of a filter's settings. Raises ValueError when it made none."""
+    found = _loaded().envoy_dynamic_module_on_http_filter_config_new(None, _kept(part), _kept(text))
+    return _made(found, text)
+
+
+@cache
+def route_settings(part: str, text: str = "") -> c_void_p:
+    """Return what the library made of a route's. Raises ValueError when it made none."""
+    found = _loaded().envoy_dynamic_module_on_http_filter_per_route_config_new(
+        _kept(part), _kept(text)
+    )
+    return _made(found, text)
+
+
+def _kept(text: str) -> Buffer:
+    kept = ctypes.create_string_buffer(text.encode())
+    _KEPT.append(kept)
+    return Buffer(ctypes.addressof(kept), len(kept) - 1)
+
+
+def _made(found: int | None, text: str) -> c_void_p:
+    if not found:
+        raise ValueError(f"these are no settings: {text!r}")
+    return c_void_p(found)

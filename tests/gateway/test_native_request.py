@@ -20,6 +20,7 @@ PLAIN = frozenset((string.ascii_letters + string.digits + ",:+-. \t\r\n").encode
 WORD = frozenset((string.ascii_letters + string.digits + ".+-").encode())
 SPACE = b" \t\r\n"
 MOST_TOKENS, MOST_CHOICES = 10**9, 10**9
+NOBODY = (403, "", "plinth_denied[none]")
 TOKENS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 CHOICES = ("n", "best_of")
 KNOWN = ("model", "stream", "stream_options", "include_usage", *TOKENS, *CHOICES, "prompt")
@@ -145,7 +146,7 @@ def check(body: bytes) -> Stream:
     elif is_name(model):
         assert (stream.place, stream.sent) == (model.decode(), None), body
     else:
-        assert (stream.place, stream.sent) == (None, None), body
+        assert (stream.place, stream.sent) == (None, NOBODY), body
     return stream
 
 
@@ -218,10 +219,10 @@ def test_a_body_must_name_its_model(body: bytes) -> None:
     )
 
 
-def test_what_is_no_name_of_an_endpoint_stays_where_nothing_is_granted() -> None:
+def test_what_is_no_name_of_an_endpoint_is_granted_to_nobody() -> None:
     for model in ("Chat", "a" * 41, "9a", "", "a/b", "endpoint:a", "a\\u0062"):
         stream = whole(json.dumps({"model": "x"}).replace("x", model).encode())
-        assert (stream.place, stream.sent, stream.is_chosen_anew) == (None, None, False)
+        assert (stream.place, stream.sent, stream.is_chosen_anew) == (None, NOBODY, False)
         assert stream.asked["model"] == model.replace("\\", "?")
 
 

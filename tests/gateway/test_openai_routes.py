@@ -20,7 +20,11 @@ def filters_of(route: dict[str, Any]) -> dict[str, Any]:
 def test_only_endpoints_of_the_protocol_have_a_place_for_bodies() -> None:
     (host,) = openai_hosts(BUSY)
     assert host["domains"] == [endpoint_place("chat")]
-    assert "plinth.grants" in host["typed_per_filter_config"]
+    rules = host["typed_per_filter_config"]["plinth.openai"]
+    assert (rules["filter_name"], rules["filter_config"]["value"]) == (
+        "granted",
+        "principals p_ann",
+    )
 
 
 def test_only_endpoints_of_the_other_protocol_stand_in_the_tree() -> None:
@@ -32,19 +36,19 @@ def test_every_list_of_the_tree_ends_with_the_same_refusal() -> None:
     for path, found in model_tree(BUSY).items():
         tried = found["action"]["typed_config"]["routes"]
         assert tried[-1]["direct_response"]["status"] == 403, path
-        assert "plinth.grants" not in filters_of(tried[-1])
+        assert filters_of(tried[-1]) == {}
 
 
 def test_a_place_that_we_say_is_never_one_that_a_caller_says() -> None:
     assert host_place("endpoint:chat") != endpoint_place("chat")
 
 
-def test_nobody_is_granted_anything_where_the_body_is_read() -> None:
+def test_where_the_body_is_read_everybody_comes_to_the_filter_and_nowhere_else() -> None:
     reading = [route for route in first_routes(BUSY) if route["name"] == "openai"]
     assert len(reading) == 4
     for route in reading:
         assert route["direct_response"]["status"] == 403
-        assert "plinth.grants" not in filters_of(route)
+        assert filters_of(route)["plinth.gate"]["filter_config"]["value"] == "everybody"
         assert filters_of(route)["plinth.openai"]["filter_name"] == openai_filter.CALLER
 
 

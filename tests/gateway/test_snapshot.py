@@ -127,7 +127,8 @@ def test_mlflow_is_open_to_every_key_for_reading_only(state: GatewayState) -> No
     for route in found:
         conditions = route["match"].get("headers", [{}])
         methods = conditions[0].get("string_match", {}).get("safe_regex", {}).get("regex")
-        is_open = "rbac" not in route["typed_per_filter_config"]["plinth.grants"]
+        rules = route["typed_per_filter_config"]["plinth.gate"]["filter_config"]["value"]
+        is_open = rules == "everybody"
         assert is_open == (methods is not None)
         # By POST only whole paths, none below.
         assert methods in (None, "GET|HEAD") or (methods == "POST" and "path" in route["match"])
@@ -177,7 +178,7 @@ def clusters_of(route: dict[str, Any]) -> list[str]:
 def test_every_route_says_who_may_use_it() -> None:
     """What does not is closed: the filter refuses where no route opens it."""
     for route in routes_of(BUSY):
-        if "plinth.grants" not in route["typed_per_filter_config"]:
+        if not {"plinth.gate", "plinth.openai"} & set(route["typed_per_filter_config"]):
             assert route["direct_response"]["status"] == 403
 
 

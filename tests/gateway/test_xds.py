@@ -13,6 +13,7 @@ from plinth.gateway.snapshot import GatewayState
 from plinth.kit.errors import Temporary
 from tests.gateway.test_snapshot import BUSY, CHAT, DELAY
 
+KINDS = ("cds", "ecds", "gate", "limits", "inner", "lds", "rds")
 STATE = GatewayState(
     port=8470,
     sockets="/home/run",
@@ -25,9 +26,9 @@ STATE = GatewayState(
 
 def test_only_what_changed_is_written_and_clusters_come_first(tmp_path: Path) -> None:
     first = snapshot.render(STATE)
-    assert xds.write(first, tmp_path) == ("cds", "ecds", "limits", "inner", "lds", "rds")
+    assert xds.write(first, tmp_path) == KINDS
     assert xds.write(first, tmp_path) == ()
-    assert xds.write(snapshot.render(replace(STATE, revoked=("k_1",))), tmp_path) == ("rds",)
+    assert xds.write(snapshot.render(replace(STATE, revoked=("k_1",))), tmp_path) == ("gate",)
 
 
 def test_each_file_names_its_version_and_is_private(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from plinth.domain.serving import Limit, TrafficPolicy
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
+from plinth.gateway.routes import NOTHING_GRANTED
 from tests.conformance.certificates import authority
 from tests.conformance.upstream_stand import Request, hang, says, serving
 from tests.journeys.gateway_stand import INFER, Answer, Gateway
@@ -78,11 +79,14 @@ def announced(gateway: Gateway, path: str, **headers: str) -> Answer:
 
 def test_too_large_a_body_says_how_large_it_may_be_and_where_that_is_set(stand: Stand) -> None:
     stand.gateway.apply(endpoints=(here(stand), chat(stand)))
-    for path in (INFER, "/v2/models/absent/infer"):
-        answer = announced(stand.gateway, path, **{"content-length": str(4 * MIB + 1)})
-        assert answer.status == 413
-        assert "larger than 4,194,304 bytes (4 MiB)" in text_of(answer)
-        assert "`max_body` in the endpoint's file" in text_of(answer)
+    large = {"content-length": str(4 * MIB + 1)}
+    answer = announced(stand.gateway, INFER, **large)
+    assert answer.status == 413
+    assert "larger than 4,194,304 bytes (4 MiB)" in text_of(answer)
+    assert "`max_body` in the endpoint's file" in text_of(answer)
+    # How large a body may be is nobody's affair who may send none.
+    absent = announced(stand.gateway, "/v2/models/absent/infer", **large)
+    assert (absent.status, NOTHING_GRANTED in text_of(absent)) == (403, True)
     unknown = announced(stand.gateway, INFER, **{"transfer-encoding": "chunked"})
     assert unknown.status == 413
     assert "does not say its `content-length`" in text_of(unknown)

@@ -564,7 +564,7 @@ def test_a_real_browser_shows_jupyterlab(
 ) -> None:
     if plinth.client.workspace(lab)["desired"] != "run":
         plinth.client_of(people.key("ann")).start_workspace(lab)
-        until_open(plinth, lab)
+    until_open(plinth, lab)
     page: Page = chromium.open()
     page.visit(str(plinth.client_of(people.key("ann")).sign_in(workspace_page(lab))["url"]))
     page.wait_for_text("Launcher")

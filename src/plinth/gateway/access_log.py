@@ -14,7 +14,7 @@ from typing import Any
 
 from plinth.domain.token_count import Seen, TokenCount, count_tokens, read_usage_object
 from plinth.gateway.log_line import read_line
-from plinth.gateway.names import DEPLOYMENT, ENDPOINT_ROUTE, way_cluster
+from plinth.gateway.names import DENIED, DEPLOYMENT, ENDPOINT_ROUTE, way_cluster
 
 # Envoy's words (`details`) and flags; tests/journeys has the lines that a real one writes.
 _ANSWERED = "via_upstream"
@@ -34,7 +34,7 @@ _WITH_TOKENS = {"/completions": True, "/responses": True, "/messages": True, "/e
 _INNER = "envoy://"
 _USAGE_FIELDS = ("in", "out", "cached", "reasoning")
 _DESCRIPTION = "/swagger.json"
-_REFUSED = "rbac_access_denied"
+_REFUSED = (DENIED, "rbac_access_denied")
 _FOLDED = ("asked", "told")
 _LONGEST_NAME = 256
 

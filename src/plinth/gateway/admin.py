@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from plinth.gateway.gate import GATE, GATE_KIND
 from plinth.gateway.identity import WHO
 from plinth.gateway.inner import ROUTE_CONFIGURATION as INNER_ROUTES
 from plinth.gateway.inner import STAT_PREFIX as INNER_PREFIX
@@ -24,6 +25,7 @@ from plinth.kit.errors import Temporary
 _STATISTICS = {
     "cds": "cluster_manager.cds",
     "ecds": f"extension_config_discovery.http_filter.{WHO}",
+    GATE_KIND: f"extension_config_discovery.http_filter.{GATE}",
     KIND: f"extension_config_discovery.http_filter.{LIMITS}",
     INNER: f"http.{INNER_PREFIX}.rds.{INNER_ROUTES}",
     "lds": "listener_manager.lds",

@@ -12,10 +12,8 @@ from collections.abc import Sequence
 
 from plinth.domain.traffic import SIGN_IN_PATH, cookie_name
 from plinth.domain.web_page import authority_pattern, page_origin
-from plinth.gateway.body_size import usual_size
 from plinth.gateway.envoy_types import Json, config, typed
 
-PAGE = "plinth.page"
 STRANGE_PAGE_POLICY = "strange-page"
 OTHER_PAGE_POLICY = "other-page"
 # The key once more, where it came as a cookie.
@@ -23,11 +21,13 @@ BROWSER_HEADER = "x-plinth-browser"
 # The page that a browser's key counts on, wherever it stood.
 PAGE_HEADER = "x-plinth-page"
 PAGE_OF_KEY = {"header_name": PAGE_HEADER, "claim_name": "h"}
+_BROWSER_HEADERS = (BROWSER_HEADER, PAGE_HEADER)
 # Whoever opens the plain address is led to the console.
 FRONT_PATH = "/"
 
 _RBAC = "extensions.filters.http.rbac.v3.RBAC"
-_PER_ROUTE = "extensions.filters.http.rbac.v3.RBACPerRoute"
+_MUTATION = "extensions.filters.http.header_mutation.v3.HeaderMutation"
+_PAGE, _SEEN = "plinth.page", "plinth.page-seen"
 _SITE, _MODE, _TARGET = "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest"
 
 
@@ -74,19 +74,16 @@ def front_match(port: int) -> Json:
     return {"path": FRONT_PATH, "headers": headers}
 
 
-def page_filter() -> Json:
-    """Return the filter that refuses what a strange page made a signed-in browser ask.
+def page_filters() -> list[Json]:
+    """Return the filters of pages, which Envoy makes for the hosts of pages alone.
 
-    Where no page is, every browser is refused. And what is too large for every model, since one
-    filter more costs every request.
+    One refuses what a strange page made a signed-in browser ask. The other takes off what says
+    that a browser asks: where that still stands at the gate, no page is, and it is refused.
     """
-    policies = {**no_page(), **usual_size()}
-    return typed(PAGE, _RBAC, rules={"action": "DENY", "policies": policies})
-
-
-def no_page() -> Json:
-    """Return the rule, by its name, of an address that is no page: no browser's key counts."""
-    return {OTHER_PAGE_POLICY: {"permissions": [{"any": True}], "principals": [_browser()]}}
+    return [
+        {**typed(_PAGE, _RBAC), "disabled": True},
+        {**typed(_SEEN, _MUTATION), "disabled": True},
+    ]
 
 
 def own_page(page: str, port: int) -> Json:
@@ -99,13 +96,18 @@ def own_page(page: str, port: int) -> Json:
             "principals": [_browser()],
         },
     }
-    return {PAGE: config(_PER_ROUTE, rbac={"rules": {"action": "DENY", "policies": policies}})}
+    rules = {"action": "DENY", "policies": policies}
+    seen = [{"remove": name} for name in _BROWSER_HEADERS]
+    return {
+        _PAGE: config(f"{_RBAC}PerRoute", rbac={"rules": rules}),
+        _SEEN: config(f"{_MUTATION}PerRoute", mutations={"request_mutations": seen}),
+    }
 
 
 def _browser() -> Json:
     """Match whoever came with a browser's key, or with any key in a cookie."""
-    names = (BROWSER_HEADER, PAGE_HEADER)
-    return {"or_ids": {"ids": [{"header": {"name": n, "present_match": True}} for n in names]}}
+    present = [{"header": {"name": name, "present_match": True}} for name in _BROWSER_HEADERS]
+    return {"or_ids": {"ids": present}}
 
 
 def _permitted() -> list[Json]:

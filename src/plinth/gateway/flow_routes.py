@@ -7,11 +7,9 @@ sent is not sent again: a flow's steps may have done something.
 from __future__ import annotations
 
 from plinth.domain.traffic import EndpointRoute
-from plinth.gateway.body_size import own_size
-from plinth.gateway.browser import PAGE, no_page
 from plinth.gateway.endpoint_routes import Address, endpoint_routes, seconds
 from plinth.gateway.envoy_types import Json
-from plinth.gateway.identity import allow_only
+from plinth.gateway.gate import allow_only
 from plinth.gateway.limits import without_limits
 from plinth.gateway.route import UNSENT, retry
 
@@ -27,8 +25,7 @@ def flow_routes(endpoint: EndpointRoute) -> list[Json]:
     """Return the routes of one flow, in the order in which they are tried."""
     place = flow_place(endpoint.name)
     filters = {
-        **allow_only(endpoint.callers, endpoint.caller_teams),
-        **own_size(PAGE, endpoint.policy.max_body, no_page()),
+        **allow_only(endpoint.callers, endpoint.caller_teams, most=endpoint.policy.max_body),
         **without_limits(endpoint),
     }
     timeout_s = endpoint.policy.timeouts.request

@@ -89,14 +89,12 @@ def _manager(state: GatewayState) -> Json:
 
 
 def _filters(state: GatewayState) -> list[Json]:
-    """Return who calls, what is asked for, whether they may, and whether it is too much."""
-    *who, grants = filters(state.folder)
+    """Return who calls, whether they may, what is asked for, and whether it is too much."""
     return [
-        *who,
+        *filters(state.folder),
         # Behind the key: nobody without one has us hold and read a body.
         whole_body_filter(),
         openai_filter(),
-        grants,
         limits_source(state.folder),
         *(guard_filters() if state.is_guarded else ()),
     ]

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from plinth.domain.traffic import Deployment, EndpointRoute
-from plinth.gateway.body_size import own_size
-from plinth.gateway.browser import PAGE, no_page
 from plinth.gateway.endpoint_routes import Address, endpoint_routes, is_ready, usual_retry
 from plinth.gateway.envoy_types import Json
 from plinth.gateway.flow_routes import FLOWS_PATH, flow_place, flow_routes
-from plinth.gateway.identity import KEY_HEADERS, allow_only
+from plinth.gateway.gate import allow_only
+from plinth.gateway.identity import KEY_HEADERS
 from plinth.gateway.limits import without_limits
 from plinth.gateway.memory import Memory
 from plinth.gateway.names import CANDIDATE_ROUTE, deployment_cluster
@@ -85,10 +84,8 @@ def protocol_routes() -> list[Json]:
 
 def _endpoint(endpoint: EndpointRoute) -> list[Json]:
     match = {"path_separated_prefix": f"{MODELS_PATH}/{endpoint.name}"}
-    granted = allow_only(endpoint.callers, endpoint.caller_teams)
     filters = {
-        **granted,
-        **own_size(PAGE, endpoint.policy.max_body, no_page()),
+        **allow_only(endpoint.callers, endpoint.caller_teams, most=endpoint.policy.max_body),
         **without_limits(endpoint),
     }
     return endpoint_routes(endpoint, Address(match, filters=filters, inherited=usual_retry()))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 
-from plinth.gateway.envoy_types import Json, config, typed
-from plinth.gateway.native import library
+from plinth.gateway.envoy_types import Json
+from plinth.gateway.module import module_filter, module_settings
 
 OPENAI_FILTER = "plinth.openai"
 CALLER, ANSWER, RENAME = "caller", "answer", "rename"
@@ -20,18 +20,17 @@ UNREADABLE = "plinth_unreadable"
 # What the filter writes down, by the namespaces and keys of Envoy's metadata.
 REQUEST_METADATA, USAGE_METADATA = "plinth", "plinth.usage"
 
-_KIND = "extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 _NOTHING = "none"
 
 
 def openai_filter() -> Json:
     """Return the filter; Envoy does not even make it for a request before a route asks for it."""
-    return {**_filter(_NOTHING), "disabled": True}
+    return {**module_filter(OPENAI_FILTER, _NOTHING), "disabled": True}
 
 
 def usage_filters() -> list[Json]:
     """Return what notes the usage of every answer, where no route chooses."""
-    return [_filter(ANSWER)]
+    return [module_filter(OPENAI_FILTER, ANSWER)]
 
 
 def rename_model(name: str) -> Json:
@@ -45,19 +44,9 @@ def rename_model(name: str) -> Json:
 
 def run_part(part: str) -> Json:
     """Return the settings, of a route or a host, that have the filter run `part`."""
-    settings = config(f"{_KIND}PerRoute", dynamic_module_config=_module(), filter_name=part)
-    return {OPENAI_FILTER: settings}
+    return {OPENAI_FILTER: module_settings(part)}
 
 
 def told(**values: str | bool) -> Json:
     """Return what the filter finds in the route, as a part of the route."""
     return {"metadata": {"filter_metadata": {OPENAI_FILTER: values}}}
-
-
-def _filter(part: str) -> Json:
-    return typed(OPENAI_FILTER, _KIND, dynamic_module_config=_module(), filter_name=part)
-
-
-def _module() -> Json:
-    # Loaded once and kept: routes come and go while requests are on their way.
-    return {"module": {"local": {"filename": str(library())}}, "do_not_close": True}

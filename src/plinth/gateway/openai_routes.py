@@ -1,8 +1,8 @@
 """OpenAI's protocol, in that of Azure too: `/v1/...` and `/openai/deployments/NAME/...`.
 
-A request comes to a first route, where nobody is granted anything: there the filter reads the body
-and finds the endpoint, and Envoy chooses anew, now among the routes of the endpoint. What the
-filter finds no endpoint for stays where it is and is refused.
+A request comes to a first route, which leads nowhere: there the filter reads the body and finds the
+endpoint, and Envoy chooses anew, now among the routes of the endpoint. What the filter finds no
+endpoint for, or whom the endpoint's rules do not name, it refuses.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from plinth.domain.serving import MOST_OPENAI_BODY
 from plinth.domain.traffic import EndpointRoute
 from plinth.gateway.endpoint_routes import Address, endpoint_routes
 from plinth.gateway.envoy_types import Json, config, typed
+from plinth.gateway.gate import allow_all, allow_named
 from plinth.gateway.guard_filter import with_guard
-from plinth.gateway.identity import allow_all, allow_only
 from plinth.gateway.limits import has_token_limits, without_limits
 from plinth.gateway.memory import Memory
 from plinth.gateway.model_routes import NOTHING_GRANTED, sorted_endpoints
@@ -96,7 +96,7 @@ def _first_route(pattern: str, conditions: list[Json], filters: Json) -> Json:
         "name": OPENAI_ROUTE,
         "match": {"safe_regex": {"regex": pattern}, "headers": [*posted, *conditions]},
         "direct_response": {"status": 403, "body": {"inline_string": NOTHING_GRANTED}},
-        "typed_per_filter_config": {**allow_only((), ()), **run_part(CALLER), **filters},
+        "typed_per_filter_config": {**allow_all(), **run_part(CALLER), **filters},
     }
 
 
@@ -139,6 +139,6 @@ def _host(endpoint: EndpointRoute, most: int) -> Json:
         "routes": routes,
         # An answer that is compressed cannot be read for what was used.
         "request_headers_to_remove": ["accept-encoding"],
-        "typed_per_filter_config": allow_only(endpoint.callers, endpoint.caller_teams),
+        "typed_per_filter_config": allow_named(endpoint.callers, endpoint.caller_teams),
     }
     return Piece(host)

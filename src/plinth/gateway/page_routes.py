@@ -6,7 +6,7 @@ from plinth.domain.traffic import SIGN_IN_PATH, SIGN_OUT_PATH
 from plinth.domain.web_page import CONSOLE, page_authority
 from plinth.gateway.browser import front_match, own_page
 from plinth.gateway.envoy_types import Json
-from plinth.gateway.identity import allow_all
+from plinth.gateway.gate import allow_all
 from plinth.gateway.places import host_place
 from plinth.gateway.route import UNSENT, by_method, retry, to_control, to_control_as
 from plinth.gateway.state import GatewayState

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from plinth.domain.serving import TrafficPolicy
 from plinth.domain.web_page import PAGE_PATTERN
-from plinth.gateway.body_size import OWN_SIZE_POLICY, TOO_LARGE_POLICY
 from plinth.gateway.browser import OTHER_PAGE_POLICY, STRANGE_PAGE_POLICY
 from plinth.gateway.envoy_types import Json, first_of, header
+from plinth.gateway.gate import NO_WRITER, OTHER_PAGE, OWN_SIZE, REVOKED, TOO_LARGE, TWO_KEYS
 from plinth.gateway.identity import (
     ID_HEADER,
     KEY_HEADER,
     KEY_HEADERS,
-    NO_WRITER_POLICY,
-    REVOKED_POLICY,
     TEAM_HEADER,
 )
 from plinth.gateway.model_routes import NOTHING_GRANTED
@@ -29,6 +27,7 @@ from plinth.gateway.reply import (
     denied_by,
     details,
     holds,
+    kept_out,
     mapper,
     not_sent,
     sent,
@@ -70,8 +69,8 @@ def _about_keys() -> tuple[Reply, ...]:
     )
     # Whatever it is, it may be somebody's secret: it is not repeated.
     strange = all_of([missing, any_of([sent(each) for each in KEY_HEADERS])])
-    # RBAC answers 403, but a revoked key is nobody's key.
-    revoked, other_page = denied_by(REVOKED_POLICY), denied_by(OTHER_PAGE_POLICY)
+    # The gate answers 403, but a revoked key is nobody's key.
+    revoked, other_page = kept_out(REVOKED), _other_page()
     damaged = "this key was not made by this Plinth, or it was changed or cut on its way"
     no_key = "what this request carries is no key of Plinth: those begin with `plk_`"
     return (
@@ -107,12 +106,25 @@ def _about_keys() -> tuple[Reply, ...]:
             filters=(other_page,),
             answer=401,
         ),
+        Reply(
+            403,
+            code="unauthenticated",
+            message="this request carries two keys, of which one says otherwise than the other",
+            hint="send one key, and no other in a header beside it",
+            filters=(kept_out(TWO_KEYS),),
+            answer=401,
+        ),
     )
+
+
+def _other_page() -> Json:
+    """Match a browser's key where it does not count: on another page, or where none is."""
+    return any_of([denied_by(OTHER_PAGE_POLICY), kept_out(OTHER_PAGE)])
 
 
 def _about_grants() -> tuple[Reply, ...]:
     """Say what a key may not do."""
-    no_writer, strange_page = denied_by(NO_WRITER_POLICY), denied_by(STRANGE_PAGE_POLICY)
+    no_writer, strange_page = kept_out(NO_WRITER), denied_by(STRANGE_PAGE_POLICY)
     team = f"team `{_TEAM}`"
     return (
         Reply(
@@ -187,7 +199,7 @@ def _about_requests() -> tuple[Reply, ...]:
 
 def _about_sizes() -> tuple[Reply, ...]:
     """Say how large a body may be: where one passes, where it is held, and for one endpoint."""
-    usual, own = denied_by(TOO_LARGE_POLICY), denied_by(OWN_SIZE_POLICY)
+    usual, own = kept_out(TOO_LARGE), kept_out(OWN_SIZE)
     largest = f"the body is larger than {size_words(TrafficPolicy().max_body)}"
     unknown = "the body does not say its `content-length`, and such a one is not taken here"
     held = all_of([details("request_payload_too_large"), holds(SAYS_BODY)])
@@ -256,8 +268,8 @@ def _pages() -> list[Json]:
     )
     return [
         _page([status("EQ", 401)], 401, not_signed_in),
-        _page([status("EQ", 403), denied_by(REVOKED_POLICY)], 401, not_signed_in),
-        _page([status("EQ", 403), denied_by(OTHER_PAGE_POLICY)], 401, not_signed_in),
+        _page([status("EQ", 403), kept_out(REVOKED)], 401, not_signed_in),
+        _page([status("EQ", 403), _other_page()], 401, not_signed_in),
         _page([status("EQ", 503)], 503, away),
     ]
 

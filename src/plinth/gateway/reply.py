@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any
 
 from plinth.gateway.envoy_types import Json, typed
+from plinth.gateway.names import DENIED
 
 # What Envoy says by itself, and what it notes of a request.
 BODY = "%LOCAL_REPLY_BODY%"
@@ -139,6 +140,11 @@ def details(exact: str) -> Json:
 def denied_by(policy: str) -> Json:
     """Match what a policy of RBAC refused."""
     return details(f"rbac_access_denied_matched_policy[{policy}]")
+
+
+def kept_out(reason: str) -> Json:
+    """Match what the gate refused for this reason."""
+    return details(f"{DENIED}[{reason}]")
 
 
 def holds(expression: str) -> Json:

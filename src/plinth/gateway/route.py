@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from plinth.gateway.envoy_types import Json, header, typed
-from plinth.gateway.identity import allow_all
+from plinth.gateway.gate import allow_all
 from plinth.gateway.names import CONTROL
 
 # What surely has not reached a server may be sent again, whatever it asks for.

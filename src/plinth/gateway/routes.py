@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from plinth.gateway.endpoint_routes import usual_retry
 from plinth.gateway.envoy_types import ROUTES, Json, header, typed
-from plinth.gateway.identity import HEALTH_PATH, ID_HEADER, allow_all, refuse_keys
+from plinth.gateway.gate import allow_all
+from plinth.gateway.identity import HEALTH_PATH, ID_HEADER
 from plinth.gateway.memory import Memory
 from plinth.gateway.model_routes import (
     CANDIDATES_PATH,
@@ -60,7 +61,6 @@ def routes(state: GatewayState, memory: Memory | None = None) -> list[Json]:
         "retry_policy": usual_retry(),
     }
     pages = memory.once("pages", _few(state), lambda: Piece(tracking_host(state)))
-    refused = memory.once("revoked", state.revoked, lambda: _pieces(refuse_keys(state.revoked)))
     configuration = {
         "@type": ROUTES,
         "name": ROUTE_CONFIGURATION,
@@ -75,7 +75,6 @@ def routes(state: GatewayState, memory: Memory | None = None) -> list[Json]:
         "request_headers_to_remove": list(INTERNAL_HEADERS),
         "response_headers_to_remove": list(_LIMIT_HEADERS),
         "response_headers_to_add": [header(ID_HEADER, "%REQ(X-REQUEST-ID)%")],
-        "typed_per_filter_config": refused,
     }
     return [configuration]
 
@@ -109,10 +108,6 @@ def _careful(tried: list[Json]) -> list[Json]:
 def _few(state: GatewayState) -> GatewayState:
     """Return what routes that are no endpoint's depend on."""
     return replace(state, endpoints=(), revoked=())
-
-
-def _pieces(found: Json) -> Json:
-    return {name: Piece(each) for name, each in found.items()}
 
 
 def _rest(state: GatewayState) -> Json:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from plinth.gateway.clusters import clusters
 from plinth.gateway.envoy_types import FILTER
+from plinth.gateway.gate import GATE_KIND, gate_filter
 from plinth.gateway.identity import verification
 from plinth.gateway.inner import inner_listeners, inner_routes
 from plinth.gateway.inner_names import INNER
@@ -32,6 +33,7 @@ class Snapshot:
     version: str
     clusters: Resources
     filters: Resources
+    gate: Resources
     limits: Resources
     inner: Resources
     listeners: Resources
@@ -42,6 +44,7 @@ class Snapshot:
         return {
             "cds": self.clusters,
             "ecds": self.filters,
+            GATE_KIND: self.gate,
             KIND: self.limits,
             INNER: self.inner,
             "lds": self.listeners,
@@ -59,6 +62,7 @@ def render(state: GatewayState, memory: Memory | None = None) -> Snapshot:
         parts = {
             "clusters": resources(clusters(state, memory)),
             "filters": resources([{"@type": FILTER, **verification(state.jwks, state.port)}]),
+            "gate": memory.once("gate", state.revoked, lambda: _gate(state.revoked)),
             "limits": resources([limits_filter(state.endpoints, memory)]),
             "inner": resources(inner_routes(state, memory)),
             "listeners": memory.once("listeners", few, lambda: _listeners(few)),
@@ -66,6 +70,10 @@ def render(state: GatewayState, memory: Memory | None = None) -> Snapshot:
         }
     whole = text({name: part.version for name, part in parts.items()})
     return Snapshot(version=version_of(whole), **parts)
+
+
+def _gate(revoked: tuple[str, ...]) -> Resources:
+    return resources([gate_filter(revoked)])
 
 
 def _listeners(state: GatewayState) -> Resources:

@@ -13,7 +13,8 @@ from plinth.domain.traffic import TRACKING_HOST
 from plinth.domain.web_page import MLFLOW, page_authority
 from plinth.gateway.browser import own_page
 from plinth.gateway.envoy_types import Json, header
-from plinth.gateway.identity import KEY_HEADERS, TEAM_HEADER, allow_all, allow_writers
+from plinth.gateway.gate import allow_all, allow_writers
+from plinth.gateway.identity import KEY_HEADERS, TEAM_HEADER
 from plinth.gateway.names import TRACKING
 from plinth.gateway.page_routes import sign_in_routes
 from plinth.gateway.places import host_place

@@ -30,7 +30,8 @@ def static_form(snapshot: Snapshot) -> Json:
         manager["route_config"] = _untyped(routes[named])
         changing = {
             item["name"]: _untyped(item)
-            for item in (*snapshot.filters.items, *snapshot.limits.items)
+            for kind in (snapshot.filters, snapshot.gate, snapshot.limits)
+            for item in kind.items
         }
         manager["http_filters"] = [
             changing.get(each["name"], each) for each in manager["http_filters"]

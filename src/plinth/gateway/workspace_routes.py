@@ -5,15 +5,9 @@ from __future__ import annotations
 from plinth.domain.web_page import page_authority, workspace_page
 from plinth.gateway.browser import own_page
 from plinth.gateway.cluster import cluster, pipe, servers
-from plinth.gateway.envoy_types import Json, config, header
-from plinth.gateway.identity import (
-    GRANTS,
-    KEY_HEADERS,
-    PRINCIPAL_HEADER,
-    RUN_HEADER,
-    TEAM_HEADER,
-    allow_only,
-)
+from plinth.gateway.envoy_types import Json, header
+from plinth.gateway.gate import allow_only, allow_visitors
+from plinth.gateway.identity import KEY_HEADERS
 from plinth.gateway.page_routes import sign_in_routes
 from plinth.gateway.places import host_place
 from plinth.gateway.route import UNSENT, patient, retry, to_control
@@ -72,12 +66,12 @@ def _asked(workspace: WorkspaceRoute, count: int) -> Json:
         "name": WORKSPACE,
         "match": {"prefix": PAGE_PREFIX},
         "route": {**to_control(count), "prefix_rewrite": CONTROL_PREFIX},
-        "typed_per_filter_config": _visitors(workspace),
+        "typed_per_filter_config": allow_visitors(workspace.principals, workspace.teams),
     }
 
 
 def _everything(workspace: WorkspaceRoute) -> Json:
-    return _route(workspace, {"prefix": "/"}, _visitors(workspace))
+    return _route(workspace, {"prefix": "/"}, allow_visitors(workspace.principals, workspace.teams))
 
 
 def _route(workspace: WorkspaceRoute, match: Json, filters: Json) -> Json:
@@ -115,20 +109,6 @@ def _closed(workspace: WorkspaceRoute) -> Json:
             *(header(*each) for each in HEADERS.items()),
         ],
     }
-
-
-def _visitors(workspace: WorkspaceRoute) -> Json:
-    """Return the settings of a route that these people may use, and no run with its key."""
-    named = [(PRINCIPAL_HEADER, each) for each in workspace.principals]
-    named += [(TEAM_HEADER, each) for each in workspace.teams]
-    if not named:
-        return {}
-    who = [{"header": {"name": name, "string_match": {"exact": value}}} for name, value in named]
-    no_run = {"not_id": {"header": {"name": RUN_HEADER, "present_match": True}}}
-    visitors = {"and_ids": {"ids": [{"or_ids": {"ids": who}}, no_run]}}
-    policy = {"permissions": [{"any": True}], "principals": [visitors]}
-    rules = {"action": "ALLOW", "policies": {"granted": policy}}
-    return {GRANTS: config("extensions.filters.http.rbac.v3.RBACPerRoute", rbac={"rules": rules})}
 
 
 def _cluster(workspace: WorkspaceRoute) -> str:

@@ -49,6 +49,8 @@ const callback = struct {
         index: usize,
         count: ?*usize,
     ) bool;
+    extern fn envoy_dynamic_module_callback_http_get_headers_size(Handle, Headers) usize;
+    extern fn envoy_dynamic_module_callback_http_get_headers(Handle, Headers, [*]Pair) bool;
     extern fn envoy_dynamic_module_callback_http_set_header(Handle, Headers, Buffer, Buffer) bool;
     extern fn envoy_dynamic_module_callback_http_send_response(
         Handle,
@@ -97,19 +99,25 @@ pub fn header(handle: Handle, kind: Headers, name: []const u8) ?[]const u8 {
     return if (get(handle, kind, .of(name), &found, 0, null)) found.slice() else null;
 }
 
-/// Return how many values a header has.
-pub fn headerCount(handle: Handle, kind: Headers, name: []const u8) usize {
+/// Return the first value of a header, and how many there are.
+pub fn firstOf(
+    handle: Handle,
+    kind: Headers,
+    name: []const u8,
+) struct { value: ?[]const u8, count: usize } {
     var found: Buffer = .{};
     var count: usize = 0;
-    _ = callback.envoy_dynamic_module_callback_http_get_header(
-        handle,
-        kind,
-        .of(name),
-        &found,
-        0,
-        &count,
-    );
-    return count;
+    const get = callback.envoy_dynamic_module_callback_http_get_header;
+    const is_there = get(handle, kind, .of(name), &found, 0, &count);
+    return .{ .value = if (is_there) found.slice() else null, .count = count };
+}
+
+/// Return all headers, in `room`; null where there are more. They are Envoy's, like one.
+pub fn headers(handle: Handle, kind: Headers, room: []Pair) ?[]const Pair {
+    const count = callback.envoy_dynamic_module_callback_http_get_headers_size(handle, kind);
+    if (count > room.len) return null;
+    const get = callback.envoy_dynamic_module_callback_http_get_headers;
+    return if (count == 0 or get(handle, kind, room.ptr)) room[0..count] else null;
 }
 
 /// Set a header in the place of all of its name; without a value, take them off.
