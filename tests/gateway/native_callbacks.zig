@@ -9,6 +9,8 @@ const Given = extern struct {
     headers: *const fn (Handle, c_int, [*][2]Buffer) callconv(.c) bool,
     set_header: *const fn (Handle, c_int, Buffer, Buffer) callconv(.c) bool,
     respond: *const fn (Handle, u32, Buffer, Buffer) callconv(.c) void,
+    call: *const fn (Handle, Buffer, [*]const [2]Buffer, usize) callconv(.c) c_int,
+    go_on: *const fn (Handle) callconv(.c) void,
     body_size: *const fn (Handle, c_int) callconv(.c) usize,
     piece_count: *const fn (Handle, c_int) callconv(.c) usize,
     pieces: *const fn (Handle, c_int, [*]Buffer) callconv(.c) bool,
@@ -69,6 +71,22 @@ export fn envoy_dynamic_module_callback_http_send_response(
     details: Buffer,
 ) void {
     given.respond(handle, status, body, details);
+}
+
+export fn envoy_dynamic_module_callback_http_filter_http_callout(
+    handle: Handle,
+    _: *u64,
+    cluster: Buffer,
+    headers: [*]const [2]Buffer,
+    count: usize,
+    _: Buffer,
+    _: u64,
+) c_int {
+    return given.call(handle, cluster, headers, count);
+}
+
+export fn envoy_dynamic_module_callback_http_filter_continue_decoding(handle: Handle) void {
+    given.go_on(handle);
 }
 
 export fn envoy_dynamic_module_callback_http_get_body_size(handle: Handle, body: c_int) usize {

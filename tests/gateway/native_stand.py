@@ -48,6 +48,7 @@ class Stream:
 
     `pieces`: of the four bodies. `notes`: by namespace and key. `marks`: of the route that is
     chosen anew; `rules`: who may use it. `sent`: status, words and details of a refusal.
+    `called`: what was sent to a cluster, by its name; `can_call`: whether that goes.
     """
 
     part: str = "caller"
@@ -58,6 +59,9 @@ class Stream:
     rules: str | None = "everybody"
     is_held_before: bool = False
     is_chosen_anew: bool = False
+    called: tuple[str, dict[str, str]] | None = None
+    can_call: bool = True
+    went_on: bool = False
     sent: tuple[int, str, str] | None = None
     got: bytes | None = None
     _kept: list[Any] = field(default_factory=list)
@@ -220,6 +224,20 @@ def _respond(handle: int, status: int, body: Buffer, details: Buffer) -> None:
     stream.sent = status, body.text.decode(errors="surrogateescape"), details.text.decode()
 
 
+def _call(handle: int, cluster: Buffer, headers: Any, count: int) -> int:
+    stream = _of(handle)
+    pairs = (headers[number] for number in range(count))
+    sent = {name.text.decode(): value.text.decode() for name, value in pairs}
+    stream.called = cluster.text.decode(), sent
+    return 0 if stream.can_call else 4
+
+
+def _go_on(handle: int) -> None:
+    stream = _of(handle)
+    assert not stream.went_on
+    stream.went_on = True
+
+
 def _body_size(handle: int, body: int) -> int:
     return sum(map(len, _of(handle).pieces[body]))
 
@@ -290,6 +308,8 @@ _SHAPES: tuple[tuple[Callable[..., Any], Any, tuple[Any, ...]], ...] = (
     (_headers, c_bool, (c_int, POINTER(Buffer * 2))),
     (_set_header, c_bool, (c_int, Buffer, Buffer)),
     (_respond, None, (ctypes.c_uint32, Buffer, Buffer)),
+    (_call, c_int, (Buffer, POINTER(Buffer * 2), c_size_t)),
+    (_go_on, None, ()),
     (_body_size, c_size_t, (c_int,)),
     (_piece_count, c_size_t, (c_int,)),
     (_pieces, c_bool, (c_int, POINTER(Buffer))),

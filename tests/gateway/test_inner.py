@@ -33,6 +33,8 @@ BUSY = (
     chat(external("main", url="http://192.0.2.1:8000/v1")).model_copy(update={"name": "fourth"}),
 )
 
+FIXED = ("control", "mlflow", "guard", "verifier")
+
 
 def own(endpoint: EndpointRoute) -> EndpointRoute:
     """Give its deployments ids of their own."""
@@ -90,7 +92,7 @@ def test_every_cluster_of_a_route_and_every_inner_host_is_there(busy: snapshot.S
 
 def test_every_server_of_a_deployment_says_whose_it_is(busy: snapshot.Snapshot) -> None:
     for each in busy.clusters.items:
-        if "load_assignment" not in each or each["name"] in ("control", "mlflow", "guard"):
+        if "load_assignment" not in each or each["name"] in FIXED:
             continue
         for place in each["load_assignment"]["endpoints"]:
             for server in place["lb_endpoints"]:

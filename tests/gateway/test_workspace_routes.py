@@ -76,18 +76,14 @@ def test_what_it_tells_of_itself_is_for_the_platform_and_its_page_asks_the_contr
 
 
 def test_its_own_health_page_asks_who_comes_though_the_gateways_does_not() -> None:
-    rules = identity.verification(STATE.jwks, STATE.port)["typed_config"]["rules"]
-    (health,) = [
-        place for place, each in enumerate(rules) if each["match"].get("path") == "/health"
-    ]
-    assert "requires" not in rules[health]
-    by_cookie = [
-        place
-        for place, each in enumerate(rules)
-        if each.get("requires") == {"provider_name": "browser"}
-    ]
-    assert by_cookie != []
-    assert max(by_cookie) < health
+    for rule in identity.verification(STATE.jwks, STATE.port)["typed_config"]["rules"]:
+        assert "requires" in rule or rule["match"].get("path") == "/sign-in", rule
+    everything = hosts()["plinth"]["matcher"]["on_no_match"]["action"]["typed_config"]["routes"]
+    (health,) = (each for each in everything if each["match"].get("path") == "/health")
+    open_ = [health, *(each for each in routes("ann") if each["name"] == "sign-in")]
+    rules = [each["typed_per_filter_config"]["plinth.gate"] for each in open_]
+    assert [each["filter_config"]["value"] for each in rules] == ["anybody", "anybody", "everybody"]
+    assert visitors("ann") == ["principals p_ann", "no-runs"]
 
 
 def test_one_that_is_not_open_says_what_to_type() -> None:

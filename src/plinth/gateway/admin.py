@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from plinth.gateway.gate import GATE, GATE_KIND
-from plinth.gateway.identity import WHO
 from plinth.gateway.inner import ROUTE_CONFIGURATION as INNER_ROUTES
 from plinth.gateway.inner import STAT_PREFIX as INNER_PREFIX
 from plinth.gateway.inner_names import INNER
 from plinth.gateway.limits import KIND, LIMITS
 from plinth.gateway.listener import STAT_PREFIX
+from plinth.gateway.names import WHO
 from plinth.gateway.routes import ROUTE_CONFIGURATION
 from plinth.kit.errors import Temporary
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from plinth.domain.traffic import SIGN_IN_PATH, cookie_name
 from plinth.domain.web_page import authority_pattern, page_origin
 from plinth.gateway.envoy_types import Json, config, typed
+from plinth.gateway.names import WHO
 
 STRANGE_PAGE_POLICY = "strange-page"
 OTHER_PAGE_POLICY = "other-page"
@@ -58,11 +59,6 @@ def cookie_rules(port: int, *, without: Sequence[str], provider: str) -> list[Js
     ]
 
 
-def front_rules(port: int) -> list[Json]:
-    """Return the rules for whoever opens the plain address in a browser: no key is needed."""
-    return [{"match": front_match(port)}]
-
-
 def front_match(port: int) -> Json:
     """Match a browser that opens the plain address itself; programs are told that there is none."""
     hosts = rf"(?:127\.0\.0\.1|localhost):{port}"
@@ -87,7 +83,10 @@ def page_filters() -> list[Json]:
 
 
 def own_page(page: str, port: int) -> Json:
-    """Return the settings of a page's host: who signed in here, asked by this page itself."""
+    """Return the settings of a page's host: who signed in here, asked by this page itself.
+
+    A cookie may hold the key, so Envoy's own filter for keys is made there too.
+    """
     other = {"and_ids": {"ids": [_browser(), {"not_id": {"header": _is(PAGE_HEADER, page)}}]}}
     policies = {
         OTHER_PAGE_POLICY: {"permissions": [{"any": True}], "principals": [other]},
@@ -99,6 +98,8 @@ def own_page(page: str, port: int) -> Json:
     rules = {"action": "DENY", "policies": policies}
     seen = [{"remove": name} for name in _BROWSER_HEADERS]
     return {
+        # Nothing but that it is there.
+        WHO: config("config.route.v3.FilterConfig", config={}),
         _PAGE: config(f"{_RBAC}PerRoute", rbac={"rules": rules}),
         _SEEN: config(f"{_MUTATION}PerRoute", mutations={"request_mutations": seen}),
     }

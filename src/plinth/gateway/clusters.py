@@ -18,6 +18,7 @@ from plinth.gateway.protobuf import Piece
 from plinth.gateway.shadow import shadow_clusters
 from plinth.gateway.spill import inner_cluster, spill_clusters
 from plinth.gateway.state import GatewayState
+from plinth.gateway.verifier import VERIFIER, verifier_cluster
 from plinth.gateway.workspace_routes import workspace_clusters
 
 # uvicorn closes a connection that is idle for 5 s. Envoy must be first: a request that is sent
@@ -30,6 +31,7 @@ def clusters(state: GatewayState, memory: Memory | None = None) -> list[Json]:
     memory = memory or Memory()
     found: dict[str, Json] = {
         CONTROL: _control(state),
+        VERIFIER: verifier_cluster(),
         TRACKING: cluster(TRACKING, servers([pipe(state.socket("mlflow"))]), idle=IDLE),
     }
     if state.is_guarded:

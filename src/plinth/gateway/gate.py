@@ -1,13 +1,14 @@
 """The gate: who may use a route, as the route says, and which keys are refused whatever it says.
 
-It is a filter of our own, in `native/`, and reads who calls from the headers that `identity.py`
-sets. A route that says nothing is closed, so that a forgotten one is a refusal and not a hole.
+It is a filter of our own, in `native/`, which knows what each key says that it had verified. A
+route that says nothing is closed, so that a forgotten one is a refusal and not a hole.
 Where a body names the endpoint, the filter that reads it (`openai_filter.py`) asks the same of the
 endpoint's own rules.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 
@@ -22,11 +23,12 @@ GATE = "plinth.gate"
 GATE_KIND = "gate"
 # Why a request is refused, as the access log says it behind `names.DENIED`.
 REVOKED, OTHER_PAGE, TWO_KEYS = "revoked", "other-page", "two-keys"
+NO_KEY, EXPIRED, UNVERIFIED = "no-key", "key-expired", "unverified"
 NO_WRITER = "no-writer"
 TOO_LARGE, OWN_SIZE = "too-large", "too-large-here"
 
-_REVOKED_PART, _GRANTED_PART = "gate", "granted"
-_EVERYBODY = "everybody"
+_GATE_PART, _GRANTED_PART = "gate", "granted"
+_ANYBODY, _EVERYBODY = "anybody", "everybody"
 _NAME = re.compile(r"[^\s]+")
 
 
@@ -45,10 +47,20 @@ def gate_source(folder: str) -> Json:
     }
 
 
-def gate_filter(revoked: Iterable[str]) -> Json:
-    """Return the filter, which refuses the keys with these ids."""
-    text = "\n".join(_checked(sorted(set(revoked))))
-    return {"@type": FILTER, **module_filter(GATE, _REVOKED_PART, text)}
+def gate_filter(revoked: Iterable[str], jwks: str) -> Json:
+    """Return the filter, which refuses the keys with these ids, and those of other signing keys.
+
+    `jwks`: the signing keys that count, a JWKS document as text.
+    """
+    signers = [str(each["kid"]) for each in json.loads(jwks)["keys"]]
+    named = [("signer", signers), ("revoked", revoked)]
+    lines = [f"{word} {name}" for word, names in named for name in _checked(sorted(set(names)))]
+    return {"@type": FILTER, **module_filter(GATE, _GATE_PART, "\n".join(lines))}
+
+
+def allow_anybody() -> Json:
+    """Return the settings of a route that needs no key, and takes no notice of one."""
+    return _at_gate([_ANYBODY])
 
 
 def allow_all() -> Json:

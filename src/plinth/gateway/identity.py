@@ -1,24 +1,24 @@
 """The filters that say who calls and whether they may.
 
-`who`: verify the key's signature and put its claims into headers that no client can set.
-On pages (`browser.py`): refuse what a strange page makes a signed-in browser ask.
-The gate (`gate.py`): refuse revoked keys, and callers of what they were not granted.
-Later filters, the routes, the access log and the servers read the headers.
+The gate (`gate.py`): a key that counts and is granted what it asks for. What the key says is put
+into headers that no client can set; later filters, the routes, the access log and the servers read
+them. On pages (`browser.py`), where a cookie may hold the key, Envoy's own filter for keys stands
+before it, and one that refuses what a strange page made a signed-in browser ask. Elsewhere the gate
+asks the same filter, behind an inner listener (`verifier.py`), once for each key.
 """
 
 from __future__ import annotations
 
 from plinth.gateway.browser import (
+    PAGE_HEADER,
     PAGE_OF_KEY,
     cookie_rules,
-    front_rules,
     page_filters,
     read_cookie,
 )
 from plinth.gateway.envoy_types import Json, config, file_source, typed
 from plinth.gateway.gate import gate_source
-
-WHO = "plinth.who"
+from plinth.gateway.names import WHO
 
 KEY_HEADERS = ("authorization", "api-key", "x-api-key")
 PRINCIPAL_HEADER = "x-plinth-principal"
@@ -26,29 +26,46 @@ TEAM_HEADER = "x-plinth-team"
 KEY_HEADER = "x-plinth-key"
 # The principal once more, where the key is a run's.
 RUN_HEADER = "x-plinth-run-principal"
+EXPIRES_HEADER = "x-plinth-expires"
 ID_HEADER = "x-plinth-id"
 HEALTH_PATH = "/health"
+
+# What a verified key says.
+CLAIM_HEADERS = (
+    PRINCIPAL_HEADER,
+    RUN_HEADER,
+    TEAM_HEADER,
+    KEY_HEADER,
+    EXPIRES_HEADER,
+    PAGE_HEADER,
+)
 
 _JWT = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _KEY, _COOKIE = "plinth", "browser"
 _CLOCK_SKEW_S = 10
-# A verified key is remembered for each worker, so that its signature is checked once: 3.3 kB for
-# each key in use. Beyond this number every request costs twice as much.
-_REMEMBERED_KEYS = 65_536
+# Those of pages are remembered for each worker: 3.3 kB for each in use.
+_REMEMBERED_KEYS = 4_096
 
 
 def filters(folder: str) -> list[Json]:
     """Return the filters in their order, without what changes while Envoy runs."""
-    who = {
+    who = {**who_source(folder), "disabled": True}
+    return [who, *page_filters(), gate_source(folder)]
+
+
+def who_source(folder: str) -> Json:
+    """Return the filter for keys, which is taken from its own file.
+
+    A changed listener would keep the old signing keys for every connection that is already open,
+    this reaches them at once.
+    """
+    return {
         "name": WHO,
-        # Taken from its own file: a changed listener would keep the old signing keys for every
-        # connection that is already open, this reaches them at once.
         "config_discovery": {
             "config_source": file_source(folder, "ecds"),
             "type_urls": [config(_JWT)["@type"]],
         },
     }
-    return [who, *page_filters(), gate_source(folder)]
 
 
 def verification(jwks: str, port: int) -> Json:
@@ -65,10 +82,7 @@ def verification(jwks: str, port: int) -> Json:
         ],
     }
     rules = [
-        *front_rules(port),
         *cookie_rules(port, without=KEY_HEADERS, provider=_COOKIE),
-        # After the pages: what stands behind one may have this path too, and asks who comes.
-        {"match": {"path": HEALTH_PATH}},
         {"match": {"prefix": "/"}, "requires": {"provider_name": _KEY}},
     ]
     cookie = read_cookie(_claims(jwks), port)
@@ -90,6 +104,7 @@ def _claims(jwks: str) -> Json:
             {"header_name": RUN_HEADER, "claim_name": "run"},
             {"header_name": TEAM_HEADER, "claim_name": "t"},
             {"header_name": KEY_HEADER, "claim_name": "jti"},
+            {"header_name": EXPIRES_HEADER, "claim_name": "exp"},
             PAGE_OF_KEY,
         ],
     }

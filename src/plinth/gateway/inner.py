@@ -1,9 +1,10 @@
 """The listeners that only Envoy itself reaches, and the routes that they share.
 
 Gates and providers (`inner`), copies of requests (`shadow`), requests whose answers are kept
-(`pairs`). Nothing listens anywhere: no process of the machine can go past what the gateway checks,
-nor spend a provider's money. The listeners never change while Envoy runs, since a listener that
-changes ends its streams; what changes are the routes.
+(`pairs`), and what verifies keys (`verifier.py`). Nothing listens anywhere: no process of the
+machine can go past what the gateway checks, nor spend a provider's money. The listeners never
+change while Envoy runs, since a listener that changes ends its streams; what changes are the
+routes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from plinth.gateway.shadow import OWNER_FIELD, shadow_hosts, tap
 from plinth.gateway.spill import gate_hosts, others_after, spill_filters, watch
 from plinth.gateway.state import GatewayState
 from plinth.gateway.unserved import inner_replies
+from plinth.gateway.verifier import verifier_listener
 from plinth.gateway.way_back import refusal
 
 STAT_PREFIX = "inner"
@@ -40,13 +42,14 @@ _MANAGER = "extensions.filters.network.http_connection_manager.v3.HttpConnection
 
 
 def inner_listeners(state: GatewayState) -> list[Json]:
-    """Return the three listeners; they are there whether or not anything needs them."""
+    """Return the listeners; they are there whether or not anything needs them."""
     shadow_log = str(Path(state.access_log).with_name(SHADOW_LOG))
     providers = [*query_filters(), *spill_filters(), body_filter(), openai_filter()]
     return [
         _listener(INNER, state, providers),
         _listener(SHADOW, state, [tap(state.folder, SHADOW), *usage_filters()], log=shadow_log),
         _listener(PAIRS, state, [tap(state.folder, PAIRS)]),
+        verifier_listener(state.folder),
     ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 ENDPOINT_ROUTE = "endpoint:"
 CANDIDATE_ROUTE = "candidate:"
 DEPLOYMENT = "deployment:"
+# The filter that verifies keys.
+WHO = "plinth.who"
 # What the access log says before the reason for which the gate refused a request.
 DENIED = "plinth_denied"
 # The clusters of the control plane and of MLflow.

@@ -6,7 +6,7 @@ from plinth.domain.traffic import SIGN_IN_PATH, SIGN_OUT_PATH
 from plinth.domain.web_page import CONSOLE, page_authority
 from plinth.gateway.browser import front_match, own_page
 from plinth.gateway.envoy_types import Json
-from plinth.gateway.gate import allow_all
+from plinth.gateway.gate import allow_all, allow_anybody
 from plinth.gateway.places import host_place
 from plinth.gateway.route import UNSENT, by_method, retry, to_control, to_control_as
 from plinth.gateway.state import GatewayState
@@ -22,9 +22,10 @@ def sign_in_routes(count: int) -> list[Json]:
             "name": "sign-in",
             "match": {"path": path},
             "route": to_control(count),
-            "typed_per_filter_config": allow_all(),
+            "typed_per_filter_config": allowed,
         }
-        for path in (SIGN_IN_PATH, SIGN_OUT_PATH)
+        # Who follows the link to sign in has no key yet.
+        for path, allowed in ((SIGN_IN_PATH, allow_anybody()), (SIGN_OUT_PATH, allow_all()))
     ]
 
 
@@ -58,5 +59,5 @@ def front_route(port: int) -> Json:
             "host_redirect": page_authority(CONSOLE, port),
             "response_code": "SEE_OTHER",
         },
-        "typed_per_filter_config": allow_all(),
+        "typed_per_filter_config": allow_anybody(),
     }

@@ -50,7 +50,9 @@ def field(number: int, content: bytes) -> bytes:
 
 
 def any_of(value: Json) -> bytes:
-    """Return a message of any type, which `@type` names."""
+    """Return a message of any type, which `@type` names; an empty one is of none."""
+    if not value:
+        return b""
     url: str = value["@type"]
     name = url.removeprefix(TYPE_PREFIX)
     if name in _SPECIAL or _is_wrapper(name):

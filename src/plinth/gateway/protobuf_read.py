@@ -71,6 +71,8 @@ def decode(type_name: str, message: bytes) -> Json:
 
 def _any(message: bytes) -> Json:
     fields = dict(walk(message))
+    if not fields:
+        return {}
     url = _bytes(fields.get(1, b"")).decode()
     name = url.removeprefix(TYPE_PREFIX)
     value = _special_or_message(name, _bytes(fields.get(2, b"")))

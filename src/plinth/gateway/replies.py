@@ -9,7 +9,17 @@ from plinth.domain.serving import TrafficPolicy
 from plinth.domain.web_page import PAGE_PATTERN
 from plinth.gateway.browser import OTHER_PAGE_POLICY, STRANGE_PAGE_POLICY
 from plinth.gateway.envoy_types import Json, first_of, header
-from plinth.gateway.gate import NO_WRITER, OTHER_PAGE, OWN_SIZE, REVOKED, TOO_LARGE, TWO_KEYS
+from plinth.gateway.gate import (
+    EXPIRED,
+    NO_KEY,
+    NO_WRITER,
+    OTHER_PAGE,
+    OWN_SIZE,
+    REVOKED,
+    TOO_LARGE,
+    TWO_KEYS,
+    UNVERIFIED,
+)
 from plinth.gateway.identity import (
     ID_HEADER,
     KEY_HEADER,
@@ -64,8 +74,10 @@ def local_replies() -> Json:
 
 def _about_keys() -> tuple[Reply, ...]:
     """Say what is wrong with a key; the codes are those of `access.tokens`."""
+    # On pages Envoy's own filter for keys says it, elsewhere the gate.
     missing, expired = (
-        details(f"jwt_authn_access_denied{{Jwt_is_{what}}}") for what in ("missing", "expired")
+        any_of([details(f"jwt_authn_access_denied{{Jwt_is_{what}}}"), kept_out(reason)])
+        for what, reason in (("missing", NO_KEY), ("expired", EXPIRED))
     )
     # Whatever it is, it may be somebody's secret: it is not repeated.
     strange = all_of([missing, any_of([sent(each) for each in KEY_HEADERS])])
@@ -89,7 +101,16 @@ def _about_keys() -> tuple[Reply, ...]:
             hint=_NEW_KEY,
             filters=(expired,),
         ),
+        _two_keys(),
         Reply(401, code="key_forged", message=damaged, hint=_NEW_KEY),
+        Reply(
+            503,
+            code="unavailable",
+            message="the gateway could not verify this key just now",
+            hint="try again",
+            filters=(kept_out(UNVERIFIED),),
+            names_request=True,
+        ),
         Reply(
             403,
             code="key_revoked",
@@ -106,14 +127,16 @@ def _about_keys() -> tuple[Reply, ...]:
             filters=(other_page,),
             answer=401,
         ),
-        Reply(
-            403,
-            code="unauthenticated",
-            message="this request carries two keys, of which one says otherwise than the other",
-            hint="send one key, and no other in a header beside it",
-            filters=(kept_out(TWO_KEYS),),
-            answer=401,
-        ),
+    )
+
+
+def _two_keys() -> Reply:
+    return Reply(
+        401,
+        code="unauthenticated",
+        message="this request carries two keys, one beside the other",
+        hint="send one key, in one header",
+        filters=(kept_out(TWO_KEYS),),
     )
 
 

@@ -18,14 +18,17 @@ _ENDLESS = 2**62
 NO_SUCH_ADDRESS = "there is nothing at this address"
 
 
-def answer(name: str, match: Json, status: int, body: Json) -> Json:
-    """Return a route that the gateway answers by itself, to every holder of a valid key."""
+def answer(name: str, match: Json, status: int, body: Json, allowed: Json | None = None) -> Json:
+    """Return a route that the gateway answers by itself, to every holder of a valid key.
+
+    `allowed`: who may ask instead, as the gate's settings.
+    """
     return {
         "name": name,
         "match": match,
         "direct_response": {"status": status, "body": {"inline_string": json.dumps(body)}},
         "response_headers_to_add": [header("content-type", "application/json")],
-        "typed_per_filter_config": allow_all(),
+        "typed_per_filter_config": allow_all() if allowed is None else allowed,
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from plinth.gateway.endpoint_routes import usual_retry
 from plinth.gateway.envoy_types import ROUTES, Json, header, typed
-from plinth.gateway.gate import allow_all
+from plinth.gateway.gate import allow_all, allow_anybody
 from plinth.gateway.identity import HEALTH_PATH, ID_HEADER
 from plinth.gateway.memory import Memory
 from plinth.gateway.model_routes import (
@@ -112,7 +112,7 @@ def _few(state: GatewayState) -> GatewayState:
 
 def _rest(state: GatewayState) -> Json:
     found = [
-        answer("health", {"path": HEALTH_PATH}, 200, {"status": "ok"}),
+        answer("health", {"path": HEALTH_PATH}, 200, {"status": "ok"}, allow_anybody()),
         front_route(state.port),
         *_control_routes(len(state.control_planes)),
         *protocol_routes(),

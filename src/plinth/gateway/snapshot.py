@@ -57,12 +57,13 @@ def render(state: GatewayState, memory: Memory | None = None) -> Snapshot:
     memory = memory or Memory()
     memory.begin(state)
     # What listeners depend on.
+    keys = (state.revoked, state.jwks)
     few = replace(state, endpoints=(), revoked=(), writers=())
     with _uncollected():
         parts = {
             "clusters": resources(clusters(state, memory)),
             "filters": resources([{"@type": FILTER, **verification(state.jwks, state.port)}]),
-            "gate": memory.once("gate", state.revoked, lambda: _gate(state.revoked)),
+            "gate": memory.once("gate", keys, lambda: _gate(*keys)),
             "limits": resources([limits_filter(state.endpoints, memory)]),
             "inner": resources(inner_routes(state, memory)),
             "listeners": memory.once("listeners", few, lambda: _listeners(few)),
@@ -72,8 +73,8 @@ def render(state: GatewayState, memory: Memory | None = None) -> Snapshot:
     return Snapshot(version=version_of(whole), **parts)
 
 
-def _gate(revoked: tuple[str, ...]) -> Resources:
-    return resources([gate_filter(revoked)])
+def _gate(revoked: tuple[str, ...], jwks: str) -> Resources:
+    return resources([gate_filter(revoked, jwks)])
 
 
 def _listeners(state: GatewayState) -> Resources:

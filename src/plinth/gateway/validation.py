@@ -26,15 +26,16 @@ def static_form(snapshot: Snapshot) -> Json:
     routes = {each["name"]: each for each in (*snapshot.routes.items, *snapshot.inner.items)}
     for listener in listeners:
         manager: dict[str, Any] = listener["filter_chains"][0]["filters"][0]["typed_config"]
-        named = manager.pop("rds")["route_config_name"]
-        manager["route_config"] = _untyped(routes[named])
+        if "rds" in manager:
+            named = manager.pop("rds")["route_config_name"]
+            manager["route_config"] = _untyped(routes[named])
         changing = {
             item["name"]: _untyped(item)
             for kind in (snapshot.filters, snapshot.gate, snapshot.limits)
             for item in kind.items
         }
         manager["http_filters"] = [
-            changing.get(each["name"], each) for each in manager["http_filters"]
+            _with(each, changing.get(each["name"], {})) for each in manager["http_filters"]
         ]
     return {
         # Credentials are asked for by a node that has a name.
@@ -67,6 +68,13 @@ def complaint(snapshot: Snapshot) -> str | None:
         return None
     lines = [line for line in answer.stderr.splitlines() if line.strip()]
     return lines[-1] if lines else f"exit status {answer.returncode}"
+
+
+def _with(source: Json, found: Json) -> Json:
+    """Return a filter that comes by a file as one that stands there itself."""
+    if not found:
+        return source
+    return {**{name: value for name, value in source.items() if name == "disabled"}, **found}
 
 
 def _untyped(resource: Json) -> Json:

@@ -37,7 +37,8 @@ pub const Body = enum(c_int) { request_now, request_held, response_now, response
 
 const Source = enum(c_int) { dynamic, route };
 
-pub const HeadersStatus = enum(c_int) { go_on, stop };
+/// `stop_all`: nothing of the request goes on until we say so, and no more is read than is held.
+pub const HeadersStatus = enum(c_int) { go_on, stop, stop_all = 4 };
 pub const BodyStatus = enum(c_int) { go_on, hold, hold_and_push_back, stop };
 
 const callback = struct {
@@ -86,6 +87,16 @@ const callback = struct {
         key: Buffer,
         value: *Buffer,
     ) bool;
+    extern fn envoy_dynamic_module_callback_http_filter_http_callout(
+        Handle,
+        id: *u64,
+        cluster: Buffer,
+        headers: [*]const Pair,
+        count: usize,
+        body: Buffer,
+        timeout_ms: u64,
+    ) c_int;
+    extern fn envoy_dynamic_module_callback_http_filter_continue_decoding(Handle) void;
     extern fn envoy_dynamic_module_callback_http_clear_route_cache(Handle) void;
     extern fn envoy_dynamic_module_callback_get_most_specific_route_config(
         Handle,
@@ -130,6 +141,24 @@ pub fn setHeader(handle: Handle, kind: Headers, name: []const u8, value: ?[]cons
 pub fn respond(handle: Handle, status: u32, text: []const u8, details: []const u8) void {
     const send = callback.envoy_dynamic_module_callback_http_send_response;
     send(handle, status, null, 0, .of(text), .of(details));
+}
+
+/// Ask a cluster; the answer comes by itself, unless the request ends before. False: it cannot be
+/// asked.
+pub fn call(
+    handle: Handle,
+    cluster: []const u8,
+    sent: []const Pair,
+    timeout_ms: u64,
+) bool {
+    var id: u64 = 0;
+    const ask = callback.envoy_dynamic_module_callback_http_filter_http_callout;
+    return ask(handle, &id, .of(cluster), sent.ptr, sent.len, .of(""), timeout_ms) == 0;
+}
+
+/// Go on with a request that was stopped.
+pub fn goOn(handle: Handle) void {
+    callback.envoy_dynamic_module_callback_http_filter_continue_decoding(handle);
 }
 
 pub fn pieceCount(handle: Handle, body: Body) usize {

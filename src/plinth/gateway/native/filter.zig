@@ -8,19 +8,13 @@ const envoy = @import("envoy.zig");
 const gate = @import("gate.zig");
 const memory = @import("memory.zig");
 const openai = @import("openai.zig");
-const rules = @import("rules.zig");
 const settings = @import("settings.zig");
 
 // Envoy's own memory: who asks for more than there is ends with it.
 const allocator = std.heap.c_allocator;
 
 /// One request at one of the filters.
-const Stream = union(enum) {
-    gate: Gate,
-    openai: openai.Stream,
-};
-
-const Gate = struct { revoked: *const rules.Names, is_refused: bool = false };
+const Stream = union(enum) { gate: gate.Gate, openai: openai.Stream };
 
 /// Keep what was read for as long as Envoy says.
 fn kept(comptime Made: type, made: Made) ?*Made {
@@ -68,7 +62,7 @@ export fn envoy_dynamic_module_on_http_filter_new(
     handle: envoy.Handle,
 ) ?*Stream {
     return kept(Stream, switch (filter.*) {
-        .revoked => |*names| .{ .gate = .{ .revoked = names } },
+        .gate => |*own| .{ .gate = .{ .handle = handle, .own = own } },
         .part => |part| .{ .openai = .{ .handle = handle, .part = part } },
     });
 }
@@ -79,20 +73,14 @@ export fn envoy_dynamic_module_on_http_filter_destroy(stream: *Stream) void {
 }
 
 export fn envoy_dynamic_module_on_http_filter_request_headers(
-    handle: envoy.Handle,
+    _: envoy.Handle,
     stream: *Stream,
     is_last: bool,
 ) envoy.HeadersStatus {
-    switch (stream.*) {
-        .openai => |*own| return own.onRequestHeaders(is_last),
-        .gate => |*own| {
-            const found = settings.routeRules(handle);
-            const reason = gate.reasonAtGate(handle, own.revoked, found) orelse return .go_on;
-            own.is_refused = true;
-            gate.refuse(handle, reason);
-            return .stop;
-        },
-    }
+    return switch (stream.*) {
+        .openai => |*own| own.onRequestHeaders(is_last),
+        .gate => |*own| own.onRequestHeaders(),
+    };
 }
 
 export fn envoy_dynamic_module_on_http_filter_request_body(
@@ -102,7 +90,7 @@ export fn envoy_dynamic_module_on_http_filter_request_body(
 ) envoy.BodyStatus {
     return switch (stream.*) {
         .openai => |*own| own.onRequestBody(is_last),
-        .gate => |own| if (own.is_refused) .stop else .go_on,
+        .gate => |*own| own.onRequestBody(),
     };
 }
 
@@ -112,8 +100,24 @@ export fn envoy_dynamic_module_on_http_filter_request_trailers(
 ) envoy.HeadersStatus {
     return switch (stream.*) {
         .openai => |*own| own.onRequestTrailers(),
-        .gate => |own| if (own.is_refused) .stop else .go_on,
+        .gate => |*own| own.onRequestTrailers(),
     };
+}
+
+export fn envoy_dynamic_module_on_http_filter_http_callout_done(
+    _: envoy.Handle,
+    stream: *Stream,
+    _: u64,
+    _: c_int,
+    headers: ?[*]const envoy.Pair,
+    count: usize,
+    body: ?[*]const envoy.Buffer,
+    pieces: usize,
+) void {
+    // Nothing was answered, or only the gate asks.
+    const said = if (headers) |found| found[0..count] else &.{};
+    const words = if (body) |found| if (pieces == 1) found[0].slice() else "" else "";
+    if (stream.* == .gate) stream.gate.onVerified(said, words);
 }
 
 export fn envoy_dynamic_module_on_http_filter_response_headers(
@@ -150,7 +154,6 @@ export fn envoy_dynamic_module_on_http_filter_stream_complete(
 }
 
 // Envoy takes no module without these, whether or not it uses what they belong to.
-export fn envoy_dynamic_module_on_http_filter_http_callout_done() void {}
 export fn envoy_dynamic_module_on_http_filter_http_stream_headers() void {}
 export fn envoy_dynamic_module_on_http_filter_http_stream_data() void {}
 export fn envoy_dynamic_module_on_http_filter_http_stream_trailers() void {}

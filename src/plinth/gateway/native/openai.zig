@@ -179,8 +179,8 @@ pub const Stream = struct {
             envoy.setHeader(self.handle, .request, "x-envoy-upstream-rq-timeout-ms", "0");
         }
         self.note(body, about, place[endpoint_place.len..]);
-        const own = settings.routeRules(self.handle) orelse return self.keepOut(gate.nobody);
-        if (gate.reasonBehindGate(self.handle, own)) |reason| return self.keepOut(reason);
+        const rules = settings.routeRules(self.handle);
+        if (gate.reasonBehindGate(self.handle, rules)) |reason| return self.keepOut(reason);
         try self.change(body, &edits, now);
     }
 

@@ -9,44 +9,18 @@ const longest_member = 512;
 
 pub const Error = error{ OutOfMemory, Unreadable };
 
-/// A set of names. It keeps its own text.
-pub const Names = struct {
-    text: []u8,
-    found: std.StringHashMapUnmanaged(void) = .empty,
+const Word = enum { anybody, everybody, runs, @"no-runs", principals, teams, in, most, otherwise };
 
-    /// Read names that stand in lines.
-    pub fn read(allocator: std.mem.Allocator, lines: []const u8) Error!Names {
-        var names: Names = .{ .text = try allocator.dupe(u8, lines) };
-        errdefer names.deinit(allocator);
-        var each = std.mem.tokenizeScalar(u8, names.text, '\n');
-        while (each.next()) |name| try names.found.put(allocator, name, {});
-        return names;
-    }
-
-    pub fn deinit(self: *Names, allocator: std.mem.Allocator) void {
-        self.found.deinit(allocator);
-        allocator.free(self.text);
-    }
-
-    pub fn has(self: *const Names, name: []const u8) bool {
-        return self.found.contains(name);
-    }
-};
-
-const Word = enum { everybody, runs, @"no-runs", principals, teams, in, most, otherwise };
-
-/// Who a caller is: what a verified key says. `is_run`: its principal is a run.
-pub const Caller = struct {
-    principal: []const u8,
-    team: []const u8,
-    is_run: bool,
-};
+/// Who calls, as a verified key says. `is_run`: its principal is a run.
+pub const Caller = struct { principal: []const u8, team: []const u8, is_run: bool };
 
 /// The largest body that is taken, and what a larger one is called.
 pub const Most = struct { bytes: u64, name: []const u8 };
 
 /// The rules of one route.
 pub const Rules = struct {
+    /// Also without a key; who sends one is not asked whether it counts.
+    anybody: bool = false,
     everybody: bool = false,
     runs: bool = false,
     no_runs: bool = false,
@@ -74,7 +48,7 @@ pub const Rules = struct {
     }
 
     pub fn allow(self: *const Rules, caller: Caller) bool {
-        if (self.everybody) return true;
+        if (self.everybody or self.anybody) return true;
         if (caller.is_run and self.no_runs) return false;
         if (caller.is_run and self.runs) return true;
         if (self.principals.contains(caller.principal)) return true;
@@ -90,6 +64,7 @@ pub const Rules = struct {
         const first = names.next() orelse return error.Unreadable;
         const word = std.meta.stringToEnum(Word, first) orelse return error.Unreadable;
         switch (word) {
+            .anybody => self.anybody = true,
             .everybody => self.everybody = true,
             .runs => self.runs = true,
             .@"no-runs" => self.no_runs = true,

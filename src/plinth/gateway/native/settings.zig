@@ -7,19 +7,56 @@ const rules = @import("rules.zig");
 /// `caller`: read requests and their answers. `answer`: answers alone. `rename`: name the model.
 pub const Part = enum { none, caller, answer, rename };
 
-/// The gate, with the keys that it refuses, or a part of the filter of OpenAI's protocol.
+/// The gate's own settings: the keys that it refuses, and the signing keys that count.
+pub const Gate = struct {
+    text: []u8,
+    revoked: std.StringHashMapUnmanaged(void) = .empty,
+    signers: std.StringHashMapUnmanaged(void) = .empty,
+    /// Of the signing keys, which stand in their order.
+    digest: u64,
+
+    fn read(allocator: std.mem.Allocator, text: []const u8) !Gate {
+        var gate: Gate = .{ .text = try allocator.dupe(u8, text), .digest = 0 };
+        errdefer gate.deinit(allocator);
+        var digest: std.hash.Wyhash = .init(0);
+        var lines = std.mem.tokenizeScalar(u8, gate.text, '\n');
+        while (lines.next()) |line| {
+            var words = std.mem.splitScalar(u8, line, ' ');
+            const word = std.meta.stringToEnum(enum { revoked, signer }, words.first());
+            const name = words.next() orelse return error.Unreadable;
+            if (name.len == 0 or words.next() != null) return error.Unreadable;
+            switch (word orelse return error.Unreadable) {
+                .revoked => try gate.revoked.put(allocator, name, {}),
+                .signer => {
+                    try gate.signers.put(allocator, name, {});
+                    digest.update(line);
+                },
+            }
+        }
+        gate.digest = digest.final();
+        return gate;
+    }
+
+    fn deinit(self: *Gate, allocator: std.mem.Allocator) void {
+        self.revoked.deinit(allocator);
+        self.signers.deinit(allocator);
+        allocator.free(self.text);
+    }
+};
+
+/// The gate, or a part of the filter of OpenAI's protocol.
 pub const Filter = union(enum) {
-    revoked: rules.Names,
+    gate: Gate,
     part: Part,
 
     pub fn read(allocator: std.mem.Allocator, name: []const u8, text: []const u8) !Filter {
-        if (std.mem.eql(u8, name, "gate")) return .{ .revoked = try .read(allocator, text) };
+        if (std.mem.eql(u8, name, "gate")) return .{ .gate = try .read(allocator, text) };
         return .{ .part = try partOf(name) };
     }
 
     pub fn deinit(self: *Filter, allocator: std.mem.Allocator) void {
         switch (self.*) {
-            .revoked => |*names| names.deinit(allocator),
+            .gate => |*own| own.deinit(allocator),
             .part => {},
         }
     }
