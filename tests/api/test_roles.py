@@ -111,7 +111,7 @@ def prepare(service: Service) -> Things:
     active = plane.submit(name="active")
     apply_flow(plane)
     upload(plane, FLOW_FILES)
-    plane.tracking.traces["answers"] = [{"trace_id": TRACE, "trace_location": FLOW_PLACE}]
+    plane.tracking.add_trace("answers", {"trace_id": TRACE, "trace_location": FLOW_PLACE})
     plane.tracking.add_model(TEAM, "scale", ("champion",))
     add_files(plane, a="x\n1\n")
     scored = submit_batch(plane)

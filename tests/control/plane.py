@@ -162,7 +162,14 @@ class FakeTracking:
 
     def trace_spans(self, team: str, trace_id: str) -> list[dict[str, Any]]:
         self._check()
-        return self.spans.get(trace_id, [])
+        if trace_id not in self.spans:
+            raise NotFound("Trace data not stored in tracking store")
+        return self.spans[trace_id]
+
+    def add_trace(self, experiment: str, info: dict[str, Any]) -> None:
+        """Have one with no steps."""
+        self.traces.setdefault(experiment, []).append(info)
+        self.spans[info["trace_id"]] = []
 
     def log(self, team: str, tracking_run: str, **logged: Any) -> None:
         """Say what MLflow knows of a run: `tags`, `parameters`, `metrics`."""

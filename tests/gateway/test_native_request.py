@@ -332,6 +332,16 @@ def test_no_compressed_body_is_read() -> None:
     assert stream.sent is not None
 
 
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/openai/deployments/chat/embeddings?x=1"])
+def test_embeddings_put_no_tokens_out_whatever_they_say(path: str) -> None:
+    for body in (b'{"model":"chat","input":["a"]}', b'{"model":"chat","max_tokens":50,"n":3}'):
+        with Stream(marks={"limited": True}) as stream:
+            stream.ask(body, path)
+        assert stream.notes[("plinth", "max_tokens")] == "0"
+        assert stream.notes[("plinth", "len")] == str(len(body))
+        assert ("plinth", "n") not in stream.notes
+
+
 def test_what_is_noted_is_what_the_log_and_the_guard_ask_for() -> None:
     body = b'{"model":"chat","max_tokens":7,"max_completion_tokens":50,"n":3,"stream":true}'
     with Stream(marks={"limited": True, "endless": True}) as stream:

@@ -22,7 +22,7 @@ import uv
 import yaml
 
 from plinth.environments import Environments, EnvironmentSpec, this_python
-from plinth.kit.errors import NotFound
+from plinth.kit.errors import NotFound, Temporary
 from plinth.runtimes.runtime import load_runtimes
 from plinth.units.worker_times import read_times
 from tests.journeys.openai_mock import Provider, running_provider
@@ -109,7 +109,7 @@ def newest_trace(plinth: Plinth, name: str, asked: str) -> dict[str, Any]:
         found = [each for each in plinth.client.flow_traces(name) if asked in each["request"]]
         try:
             return plinth.client.flow_trace(name, found[0]["id"]) if found else None
-        except NotFound:  # MLflow lists a trace a moment before it has what the steps did.
+        except Temporary:  # MLflow lists a trace a moment before it has what the steps did.
             return None
 
     trace: dict[str, Any] = wait_for(seen, f"a trace of {name}")

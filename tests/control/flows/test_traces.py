@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plinth.control.flows.traces import list_traces, read_trace
-from plinth.kit.errors import NotFound
+from plinth.kit.errors import NotFound, Temporary
 from plinth.store.endpoints import StoredEndpoint
 from tests.control.flows.stand import apply_flow
 from tests.control.plane import Plane, make_plane
@@ -96,6 +96,14 @@ def test_an_error_is_told_with_what_it_says(plane: Plane, flow: StoredEndpoint) 
     assert (step.status, step.error, step.kind, step.inputs) == (
         *("error", "boom", "CHAIN", '{"a": 1}'),
     )
+
+
+def test_steps_that_are_not_written_yet_are_to_be_asked_for_again(
+    plane: Plane, flow: StoredEndpoint
+) -> None:
+    plane.tracking.traces["answers"] = [info()]
+    with pytest.raises(Temporary, match=f"steps of trace `{TRACE}` yet"):
+        read_trace(plane.context, flow, TRACE)
 
 
 def test_a_trace_of_another_experiment_is_not_this_flows(

@@ -13,7 +13,7 @@ from typing import Any
 
 from plinth.control.context import Context
 from plinth.domain.base import Declared
-from plinth.kit.errors import NotFound
+from plinth.kit.errors import NotFound, Temporary
 from plinth.kit.excerpt import excerpt
 from plinth.store.endpoints import StoredEndpoint
 
@@ -62,14 +62,24 @@ def list_traces(context: Context, flow: StoredEndpoint, limit: int) -> list[Flow
 
 
 def read_trace(context: Context, flow: StoredEndpoint, trace_id: str) -> FlowTrace:
-    """Return one request with its steps. Raises NotFound for a trace that is not of this flow."""
+    """Return one request with its steps.
+
+    Raises NotFound for a trace that is not of this flow, Temporary while its steps are not written.
+    """
     tracking, team = context.tracking, flow.team
     experiment = tracking.experiment_id(team, flow.name)
     info = tracking.find_trace(team, trace_id)
     place = info.get("trace_location", {}).get("mlflow_experiment", {})
     if experiment is None or str(place.get("experiment_id")) != experiment:
         raise NotFound(f"flow `{flow.name}` has no trace `{excerpt(trace_id)}`")
-    steps = _with_sums([*_steps(tracking.trace_spans(team, trace_id))])
+    try:
+        spans = tracking.trace_spans(team, trace_id)
+    except NotFound as err:
+        raise Temporary(
+            f"MLflow has not written the steps of trace `{trace_id}` yet",
+            hint="ask again in a moment",
+        ) from err
+    steps = _with_sums([*_steps(spans)])
     return _trace(info).model_copy(update={"steps": steps})
 
 

@@ -159,7 +159,7 @@ pub const Stream = struct {
         const about = body.describe(&about_room, asked);
         // Anything else is no name of an endpoint, and nobody is granted that.
         if (!asked.isName()) {
-            self.note(body, about, "");
+            self.note(body, about, "", path);
             return self.keepOut(gate.nobody);
         }
 
@@ -178,7 +178,7 @@ pub const Stream = struct {
         if (is_stream and envoy.routeSays(self.handle, filter_name, "endless")) {
             envoy.setHeader(self.handle, .request, "x-envoy-upstream-rq-timeout-ms", "0");
         }
-        self.note(body, about, place[endpoint_place.len..]);
+        self.note(body, about, place[endpoint_place.len..], path);
         const rules = settings.routeRules(self.handle);
         if (gate.reasonBehindGate(self.handle, rules)) |reason| return self.keepOut(reason);
         try self.change(body, &edits, now);
@@ -190,6 +190,7 @@ pub const Stream = struct {
         body: *const request.Body,
         about: ?[]const u8,
         endpoint: []const u8,
+        path: request.Path,
     ) void {
         var pairs: [7]envoy.Pair = undefined;
         var count: usize = 0;
@@ -200,7 +201,9 @@ pub const Stream = struct {
             append(&pairs, &count, "limited", "yes");
             append(&pairs, &count, "endpoint", endpoint);
             append(&pairs, &count, "len", digits(&length, body.text.len));
-            if (body.mostTokens()) |number| {
+            if (!path.hasOutput()) {
+                append(&pairs, &count, "max_tokens", "0");
+            } else if (body.mostTokens()) |number| {
                 append(&pairs, &count, "max_tokens", digits(&most, number));
             } else if (body.choices() > 1) {
                 append(&pairs, &count, "n", digits(&most, body.choices()));

@@ -36,6 +36,11 @@ pub const Path = struct {
         return std.mem.eql(u8, self.path, "/v1/chat/completions") or
             std.mem.eql(u8, self.path, "/v1/completions");
     }
+
+    /// Tell whether an answer there has tokens of its own: embeddings only read.
+    pub fn hasOutput(self: Path) bool {
+        return !std.mem.eql(u8, self.path, "/v1/embeddings");
+    }
 };
 
 /// Return what the path of a request names; `room` holds another form of it.
