@@ -365,7 +365,12 @@ def test_signing_keys_come_by_files_and_hold_for_open_connections(stand: Stand) 
 
 def test_a_file_that_the_gate_cannot_read_changes_nothing(stand: Stand) -> None:
     stand.revoke("k_9")
-    for name, text in (("none of ours", ""), ("gate", "revoked"), ("gate", "revoke k_1")):
+    for name, text in (
+        ("none of ours", ""),
+        ("gate", "revoked"),
+        ("gate", "revoke k_1"),
+        ("gate", "remember x"),
+    ):
         damaged = gate.gate_filter(["k_1"], stand.ring.public_jwks())
         damaged["typed_config"]["filter_name"] = name
         damaged["typed_config"]["filter_config"]["value"] = text

@@ -6,6 +6,7 @@ import base64
 import ctypes
 import itertools
 import json
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -486,25 +487,29 @@ def test_other_signing_keys_forget_what_was_known() -> None:
         assert found.ask({"api-key": f"plk_{old}"}).refusal == "key-forged"
 
 
-def test_seventy_thousand_keys_are_remembered_in_bounds_and_never_mixed() -> None:
-    kept: list[tuple[str, str]] = []
-    with at_gate(gate.allow_all()) as found:
-        for number in range(70_000):
-            key, team = token(), f"team-{number}"
-            found.ask({"api-key": f"plk_{key}"})
-            if number % 10_000 == 0 or number > 69_000:
-                kept.append((key, team))
-            said = {"x-plinth-team": team, "x-plinth-key": f"k_{number}"}
-            found.answer("200", **verified(**said))
-            found.stream.went_on = False
-            found.stream.called = None
-            found.stream._kept.clear()
-    known = 0
-    for key, team in kept:
+def test_so_many_keys_are_remembered_and_never_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_REMEMBERED_KEYS", 100)
+    keys = [(f"plk_{token()}", f"team-{number}") for number in range(1000)]
+
+    def is_known(key: str, team: str) -> bool:
         with at_gate(gate.allow_all()) as found:
-            found.ask({"api-key": f"plk_{key}"})
+            found.ask({"api-key": key})
             if found.stream.called is None:
                 assert found.said["x-plinth-team"] == team
-                known += 1
-    # The last ones, and the older ones that are not forgotten yet.
-    assert 999 <= known < len(kept)
+                return True
+            said = {"x-plinth-team": team, "x-plinth-key": f"k_{team}"}
+            assert found.answer("200", **verified(**said)).refusal is None
+            assert found.said["x-plinth-team"] == team
+            return False
+
+    assert [is_known(*each) for each in keys] == [False] * 1000
+    assert [is_known(*each) for each in keys[-100:]] == [True] * 100
+    # Used again and again they are never forgotten, whatever comes between.
+    for each in keys[:400]:
+        is_known(*each)
+        assert is_known(*keys[-1])
+    # Of what was used long ago nothing is kept.
+    assert [is_known(*each) for each in keys[500:700]] == [False] * 200
+    chance = random.Random(3)
+    found = [is_known(*chance.choice(keys)) for _ in range(3000)]
+    assert 0.05 < sum(found) / len(found) < 0.25

@@ -163,7 +163,7 @@ pub const Gate = struct {
         // What Envoy's filter says stands first: it may have found the key in a cookie.
         if (asked.identity()) |said| return self.check(&asked, said, route);
         const key = token orelse return self.refuse(unauthorized, reasons.no_key);
-        if (known.find(self.own.digest, key)) |said| {
+        if (known.find(self.own.scope, key)) |said| {
             if (isOver(said)) return self.refuse(unauthorized, reasons.expired);
             return self.check(&asked, said, route);
         }
@@ -207,7 +207,7 @@ pub const Gate = struct {
         const asked = self.read() orelse return;
         const token = asked.token() catch null;
         const key = token orelse return self.refuse(unauthorized, reasons.no_key);
-        const kept = known.remember(self.own.digest, key, said) catch
+        const kept = known.remember(self.own.scope, key, said) catch
             return self.refuse(unavailable, reasons.unverified);
         self.check(&asked, kept, settings.routeRules(self.handle));
     }

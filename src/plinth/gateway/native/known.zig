@@ -5,8 +5,6 @@
 const std = @import("std");
 
 const allocator = std.heap.c_allocator;
-// In two halves: when one is full, the older one is forgotten.
-const most_keys = 65_536;
 // A key of ours has 400 characters at most.
 pub const longest_token = 512;
 
@@ -26,13 +24,16 @@ threadlocal var signers: u64 = 0;
 threadlocal var newer: Half = .empty;
 threadlocal var older: Half = .empty;
 
-/// Return what a key says, where it is known and these signing keys, by their digest, count. It
-/// holds until another key is remembered.
-pub fn find(digest: u64, token: []const u8) ?Identity {
-    if (digest != signers) return null;
+/// Which signing keys count, by their digest, and how many keys are remembered at least, those that
+/// were used last; at most twice as many.
+pub const Scope = struct { digest: u64 = 0, most: u32 = 0 };
+
+/// Return what a key says, where it is known. It holds until another key is remembered.
+pub fn find(scope: Scope, token: []const u8) ?Identity {
+    if (scope.digest != signers) return null;
     if (newer.get(token)) |entry| return entry.identity;
     const entry = older.fetchRemove(token) orelse return null;
-    keep(entry.value.text[0..token.len], entry.value) catch {
+    keep(scope, entry.value.text[0..token.len], entry.value) catch {
         allocator.free(entry.value.text);
         return null;
     };
@@ -40,14 +41,14 @@ pub fn find(digest: u64, token: []const u8) ?Identity {
 }
 
 /// Remember what a verified key says; return it as it is kept.
-pub fn remember(digest: u64, token: []const u8, said: Identity) error{OutOfMemory}!Identity {
-    if (digest != signers) {
+pub fn remember(scope: Scope, token: []const u8, said: Identity) error{OutOfMemory}!Identity {
+    if (scope.digest != signers) {
         forget(&newer);
         forget(&older);
-        signers = digest;
+        signers = scope.digest;
     }
     // Another request with it may have been first.
-    if (find(digest, token)) |known| return known;
+    if (find(scope, token)) |known| return known;
     const parts = [_][]const u8{ token, said.principal, said.team, said.key };
     const text = try std.mem.concat(allocator, u8, &parts);
     errdefer allocator.free(text);
@@ -64,12 +65,12 @@ pub fn remember(digest: u64, token: []const u8, said: Identity) error{OutOfMemor
         .is_run = said.is_run,
         .expires = said.expires,
     };
-    try keep(kept[0], .{ .text = text, .identity = identity });
+    try keep(scope, kept[0], .{ .text = text, .identity = identity });
     return identity;
 }
 
-fn keep(token: []const u8, entry: Entry) error{OutOfMemory}!void {
-    if (newer.count() >= most_keys / 2) {
+fn keep(scope: Scope, token: []const u8, entry: Entry) error{OutOfMemory}!void {
+    if (newer.count() >= scope.most) {
         forget(&older);
         older = newer;
         newer = .empty;

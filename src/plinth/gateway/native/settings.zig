@@ -2,6 +2,7 @@
 
 const std = @import("std");
 const envoy = @import("envoy.zig");
+const known = @import("known.zig");
 const rules = @import("rules.zig");
 
 /// `caller`: read requests and their answers. `answer`: answers alone. `rename`: name the model.
@@ -12,17 +13,17 @@ pub const Gate = struct {
     text: []u8,
     revoked: std.StringHashMapUnmanaged(void) = .empty,
     signers: std.StringHashMapUnmanaged(void) = .empty,
-    /// Of the signing keys, which stand in their order.
-    digest: u64,
+    /// Its digest is of the signing keys, which stand in their order.
+    scope: known.Scope = .{},
 
     fn read(allocator: std.mem.Allocator, text: []const u8) !Gate {
-        var gate: Gate = .{ .text = try allocator.dupe(u8, text), .digest = 0 };
+        var gate: Gate = .{ .text = try allocator.dupe(u8, text) };
         errdefer gate.deinit(allocator);
         var digest: std.hash.Wyhash = .init(0);
         var lines = std.mem.tokenizeScalar(u8, gate.text, '\n');
         while (lines.next()) |line| {
             var words = std.mem.splitScalar(u8, line, ' ');
-            const word = std.meta.stringToEnum(enum { revoked, signer }, words.first());
+            const word = std.meta.stringToEnum(enum { revoked, signer, remember }, words.first());
             const name = words.next() orelse return error.Unreadable;
             if (name.len == 0 or words.next() != null) return error.Unreadable;
             switch (word orelse return error.Unreadable) {
@@ -31,9 +32,10 @@ pub const Gate = struct {
                     try gate.signers.put(allocator, name, {});
                     digest.update(line);
                 },
+                .remember => gate.scope.most = try std.fmt.parseInt(u32, name, 10),
             }
         }
-        gate.digest = digest.final();
+        gate.scope.digest = digest.final();
         return gate;
     }
 
