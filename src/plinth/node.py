@@ -160,7 +160,7 @@ def _control(home: Home, name: str) -> UnitSpec:
     server = ("plinth.server", "--home", str(home.root), "--name", name)
     return UnitSpec(
         id=name,
-        argv=(sys.executable, "-m", "plinth.kit.launch", *server),
+        argv=(sys.executable, "-P", "-m", "plinth.kit.launch", *server),
         env=passed_variables(os.environ),
         cwd=str(home.root),
         socket=str(home.socket(name)),

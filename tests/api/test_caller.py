@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from plinth.access.keyring import ensure
-from plinth.access.tokens import Claims, mint
+from plinth.access.tokens import Claims, mint, verify
 from plinth.control.identities import platform_key
 from plinth.domain.access import PLATFORM_PRINCIPAL, Role
 from tests.api.service import Service, error_of
@@ -132,3 +132,28 @@ def test_what_a_service_refuses_by_a_rule_of_its_own_is_noted_too(service: Servi
     (entry,) = service.as_admin("GET", "/audit-log", params={"outcome": "denied"})
     assert (entry["principal"], entry["team"]) == (operator.id, "default")
     assert entry["detail"]["rule"] == "plinth-itself"
+
+
+def test_a_key_that_is_not_the_gateways_is_refused(service: Service) -> None:
+    own = service.key_of(service.principal(Role.VIEWER))
+    context = service.plane.context
+    key_id = verify(context.keyring, own, context.clock.now()).key_id
+    for said, status in ((key_id, 200), ("k_other", 401), ("", 401)):
+        answer = service.call(own, "GET", "/whoami", headers={"x-plinth-key": said})
+        assert answer.status_code == status
+    assert error_of(answer)["message"].startswith("this request carries two keys")
+
+
+def test_what_is_no_key_of_ours_is_passed_over_as_the_gateway_does(service: Service) -> None:
+    own = service.key_of(service.principal(Role.VIEWER))
+    for headers, status in (
+        ({"authorization": "Bearer sk-x", "api-key": own}, 200),
+        ({"authorization": f"bearer   {own}"}, 200),
+        ({"api-key": "", "x-api-key": own}, 200),
+        ({"api-key": "sk-x", "x-api-key": own}, 200),
+        ({"authorization": f"Basic {own}"}, 401),
+        ({"api-key": "sk-x"}, 401),
+        ({"api-key": ""}, 401),
+    ):
+        answer = service.client.get("/api/v1/whoami", headers=headers)
+        assert answer.status_code == status, headers

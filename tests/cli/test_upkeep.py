@@ -42,10 +42,10 @@ class InPlace:
     """Stands for the process of the node's program, which does its work here at once."""
 
     def __init__(self, command: list[str], **_options: Any) -> None:
-        assert command[:3] == [sys.executable, "-m", "plinth.upkeep"]
+        assert command[:4] == [sys.executable, "-P", "-m", "plinth.upkeep"]
         said = io.StringIO()
         with redirect_stdout(said):
-            self.returncode = program.main(command[3:])
+            self.returncode = program.main(command[4:])
         self.stdout = io.StringIO(said.getvalue())
 
     def __enter__(self) -> InPlace:

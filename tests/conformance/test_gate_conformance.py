@@ -328,6 +328,11 @@ def test_a_body_is_measured_by_what_the_codec_read(stand: Stand) -> None:
     assert stand.ask("/ops", stand.key(), b"x" * 9) == 200
     assert stand.ask("/ops", stand.key(), b"x" * 10) == 403
     assert stand.details == "plinth_denied[too-large-here]"
+    for method, body, status in (("PUT", b"x" * 10, 403), ("PUT", b"", 200), ("DELETE", None, 200)):
+        stand.count += 1
+        headers = {"authorization": f"Bearer {stand.key()}", "x-number": str(stand.count)}
+        found = stand.envoy.ask("/ops", body, headers=headers, method=method, listener="gate")
+        assert found.status == status
     with stand.envoy.connect("gate") as connection:
         stand.count += 1
         head = f"POST /ops HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {stand.key()}\r\n"
@@ -394,6 +399,7 @@ def test_a_browsers_key_counts_on_the_page_whose_filters_see_it(stand: Stand) ->
         assert (seen.header("x-plinth-browser"), seen.header("x-plinth-page")) == (None, None)
         assert seen.header("x-plinth-principal") == "p_ann"
         # It is still to be granted what stands there.
+        assert seen.header("x-plinth-expires") is None
         assert stand.ask("/bob", bearer, **headers) == 403
         assert stand.details == "plinth_denied[none]"
         assert stand.ask("/ann", bearer, **{**headers, "sec-fetch-site": "cross-site"}) == 403

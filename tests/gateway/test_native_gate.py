@@ -46,12 +46,14 @@ class AtGate:
     filter: c_void_p
     status: int = -1
 
-    def ask(self, headers: dict[str, str] | list[tuple[str, str]]) -> AtGate:
+    def ask(
+        self, headers: dict[str, str] | list[tuple[str, str]], *, has_body: bool = True
+    ) -> AtGate:
         """Send a request with these headers."""
         pairs = headers.items() if isinstance(headers, dict) else headers
         self.stream.headers[0] = [(name.encode(), value.encode()) for name, value in pairs]
         asked = self.stream.library.envoy_dynamic_module_on_http_filter_request_headers
-        self.status = asked(c_void_p(self.stream.number), self.filter, c_bool(False))
+        self.status = asked(c_void_p(self.stream.number), self.filter, c_bool(not has_body))
         return self
 
     def answer(self, status: str | None, words: str = "", **said: str) -> AtGate:
@@ -217,6 +219,12 @@ def test_a_browsers_key_counts_nowhere_but_on_its_page(name: str) -> None:
     assert refusal(gate.allow_all(), {**ANN, name: "mlflow"}, revoked=("k_1",)) == "other-page"
 
 
+def test_when_a_key_ends_is_told_to_nobody_behind() -> None:
+    with at_gate(gate.allow_all()) as found:
+        assert found.ask(ANN).refusal is None
+        assert found.said == {name: value for name, value in ANN.items() if "expires" not in name}
+
+
 @pytest.mark.parametrize("name", [*ANN, "content-length"])
 def test_what_stands_there_with_two_values_is_nobodys(name: str) -> None:
     headers = [*ANN.items(), (":method", "GET"), ("content-length", "1")]
@@ -237,7 +245,9 @@ def test_more_headers_than_any_client_may_send_are_refused() -> None:
         (USUAL, "POST", str(USUAL), None),
         (USUAL, "POST", str(USUAL + 1), "too-large"),
         (USUAL, "POST", None, "too-large"),
-        (USUAL, "GET", None, None),
+        *((USUAL, method, None, "too-large") for method in ("GET", "PUT", "DELETE", "X")),
+        (USUAL, "PUT", str(USUAL + 1), "too-large"),
+        (USUAL, "PUT", str(USUAL), None),
         (99, "POST", "99", None),
         (99, "POST", "100", "too-large-here"),
         (99, "POST", "1e1", "too-large-here"),
@@ -249,6 +259,8 @@ def test_a_body_that_passes_says_that_it_is_no_larger(
 ) -> None:
     headers = {":method": method, **ANN, **({"content-length": length} if length else {})}
     assert refusal(gate.allow_only(["p_ann"], (), most=most), headers) == reason
+    with at_gate(gate.allow_only(["p_ann"], (), most=most)) as without_body:
+        assert without_body.ask(headers, has_body=False).refusal is None
     # Whoever may not come in is told no size.
     assert refusal(gate.allow_only(["p_bob"], (), most=most), headers) == "none"
 
@@ -330,6 +342,7 @@ def verified(**more: str) -> dict[str, str]:
     [
         ("authorization", "Bearer plk_"),
         ("authorization", "bearer plk_"),
+        ("authorization", "BEARER   plk_"),
         ("api-key", "plk_"),
         ("x-api-key", "plk_"),
     ],
@@ -382,6 +395,8 @@ def test_what_the_verifier_refuses_is_refused_and_not_remembered(
     with at_gate(gate.allow_all()) as found:
         assert found.ask(key).answer(status, words, **named).refusal == reason
         assert found.stream.sent == (code, "", f"plinth_denied[{reason}]")
+        # The log says whose key it is, where that was found out.
+        assert found.said.get("x-plinth-principal") == ("p_ann" if reason == "other-page" else None)
         assert not found.stream.went_on
     with at_gate(gate.allow_all()) as found:
         assert found.ask(key).stream.called is not None
@@ -408,7 +423,6 @@ def test_a_verifier_that_cannot_be_asked_refuses_for_now() -> None:
         token(pad="x" * 400),
         token().replace(".", "!", 1),
         token() + " ",
-        token() + "," + token(),
         token() + "x" * 500,
         "{}.e30.sig",
     ],
@@ -446,6 +460,9 @@ def test_two_keys_are_refused_and_one_that_is_sent_twice_is_one() -> None:
                 assert found.ask(values).refusal == (None if key == one else "two-keys")
     with at_gate(gate.allow_all()) as found:
         assert found.ask([("api-key", f"plk_{one}"), ("api-key", f"plk_{other}")]).refusal
+    for joined in (f"plk_{one},plk_{other}", f"plk_{one}, plk_{one}"):
+        with at_gate(gate.allow_all()) as found:
+            assert found.ask({"x-api-key": joined}).refusal == "two-keys"
 
 
 def test_a_known_key_ends_at_its_time() -> None:

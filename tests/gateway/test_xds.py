@@ -13,7 +13,7 @@ from plinth.gateway.snapshot import GatewayState
 from plinth.kit.errors import Temporary
 from tests.gateway.test_snapshot import BUSY, CHAT, DELAY
 
-KINDS = ("cds", "ecds", "gate", "limits", "inner", "lds", "rds")
+KINDS = ("gate", "cds", "ecds", "limits", "inner", "lds", "rds")
 STATE = GatewayState(
     port=8470,
     sockets="/home/run",

@@ -144,6 +144,9 @@ def test_two_keys_are_never_mixed_into_one_identity(ready: Gateway) -> None:
         answer = ready.ask("/api/v1/runs", first, headers={"x-api-key": second})
         assert answer.status == 401
         assert answer.json["error"]["message"].startswith("this request carries two keys")
+    for spelt in (f"Bearer  {bob}", f"bearer {bob}", f"Bearer {bob},Bearer {bob}"):
+        headers = {"authorization": spelt, "api-key": ready.key()}
+        assert ready.ask("/api/v1/runs", None, headers=headers).status == 401
     ready.apply(revoked=("k_2",))
     assert ready.ask("/api/v1/runs", bob, headers={"x-api-key": ready.key()}).status == 401
     one = ready.key()

@@ -152,7 +152,7 @@ def test_mlflow_brings_its_own_database_forward(monkeypatch: pytest.MonkeyPatch)
     done = upgrade(home, backup=False)
     assert [change["part"] for change in done["changed"]] == ["store", "MLflow"]
     asked = (home.tracking / "asked").read_text().strip()
-    assert asked == f"-m mlflow db upgrade sqlite:///{home.tracking / 'mlflow.db'}"
+    assert asked == f"-P -m mlflow db upgrade sqlite:///{home.tracking / 'mlflow.db'}"
     assert "s3cret" not in (home.tracking / "variables").read_text()
 
 

@@ -25,7 +25,7 @@ from plinth.domain.access import (
     Resource,
 )
 from plinth.domain.model import DataVersion
-from plinth.domain.traffic import cookie_name
+from plinth.domain.traffic import KEY_ID_HEADER, cookie_name
 from plinth.kit.clock import Clock
 from plinth.kit.errors import Denied, NotFound, PlinthError, Unauthenticated
 from plinth.kit.excerpt import excerpt
@@ -203,6 +203,12 @@ def _caller(request: Request, context: Context, token: str, page: str | None) ->
             hint="`plinth keys create` makes a key for programs, `plinth open` signs a browser in",
             code="key_of_page",
         )
+    # What the gateway asked, counted and wrote down was about that key.
+    if request.headers.get(KEY_ID_HEADER, claims.key_id) != claims.key_id:
+        raise Unauthenticated(
+            "this request carries two keys, one beside the other",
+            hint="send one key, in one header",
+        )
     with context.database.read() as connection:
         actor = load_actor(connection, claims.principal, claims.key_id)
     if actor is None:
@@ -278,15 +284,18 @@ UploadsDep = Annotated[Uploads, Depends(get_uploads)]
 
 
 def _key_of(request: Request) -> str:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and key:
-        return key.strip()
-    for name in _HEADERS:
-        if name in request.headers:
-            return request.headers[name]
-    raise Unauthenticated(
-        "the request has no key", hint="send `Authorization: Bearer plk_...`", code="key_missing"
-    )
+    """Return the key as the gateway finds it: what is none of ours is passed over."""
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    sent = [bearer.strip(" ")] if scheme.lower() == "bearer" else []
+    sent += [request.headers[name] for name in _HEADERS if name in request.headers]
+    found = next((each for each in sent if each.startswith(PREFIX)), next(filter(None, sent), None))
+    if found is None:
+        raise Unauthenticated(
+            "the request has no key",
+            hint="send `Authorization: Bearer plk_...`",
+            code="key_missing",
+        )
+    return found
 
 
 def origin_of(request: Request) -> str:

@@ -180,7 +180,7 @@ def _node(action: str, home: Home, *options: str) -> Json:
     """Execute the node's own program, which imports what the command line must not."""
     program = "plinth.node" if action == "up" else "plinth.upkeep.shutdown"
     node = (program, action, "--home", str(home.root), *options)
-    command = [sys.executable, "-m", "plinth.kit.launch", *node]
+    command = [sys.executable, "-P", "-m", "plinth.kit.launch", *node]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     try:
         answer: Json = json.loads(done.stdout)

@@ -184,7 +184,16 @@ def _show_backup(made: Json) -> None:
 
 def _execute(action: str, home: Home, *options: str, quiet: bool) -> Json:
     """Execute the node's own program, which imports what the command line must not."""
-    command = [sys.executable, "-m", "plinth.upkeep", action, *options, "--home", str(home.root)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "plinth.upkeep",
+        action,
+        *options,
+        "--home",
+        str(home.root),
+    ]
     answer: Json | None = None
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -11,6 +11,8 @@ from plinth.domain.web_page import MLFLOW, page_authority, page_origin
 TRACKING_HOST = "mlflow.localhost"
 # Where a browser signs in and out, on the host of the pages that it wants to see.
 SIGN_IN_PATH = "/sign-in"
+# Which key the gateway took for the caller's.
+KEY_ID_HEADER = "x-plinth-key"
 SIGN_OUT_PATH = "/sign-out"
 
 

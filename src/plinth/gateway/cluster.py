@@ -59,13 +59,14 @@ def cluster(name: str, *places: Json, idle: str, **more: Any) -> Json:
     }
 
 
-def takes(requests: int | None = None) -> Json:
+def takes(requests: int | None = None, *, connections: int = 4096) -> Json:
     """Return how much a cluster takes at once: so many requests, without a number all.
 
-    Envoy's own limits would refuse the fourth parallel retry.
+    Envoy's own limits would refuse the fourth parallel retry. `connections`: those that are open
+    where requests have no limit; more requests wait.
     """
     threshold = {
-        "max_connections": _UNLIMITED if requests is not None else 4096,
+        "max_connections": _UNLIMITED if requests is not None else connections,
         "max_pending_requests": _UNLIMITED,
         "max_requests": requests if requests is not None else _UNLIMITED,
         "max_retries": _UNLIMITED,

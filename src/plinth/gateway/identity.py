@@ -9,6 +9,7 @@ asks the same filter, behind an inner listener (`verifier.py`), once for each ke
 
 from __future__ import annotations
 
+from plinth.domain.traffic import KEY_ID_HEADER
 from plinth.gateway.browser import (
     PAGE_HEADER,
     PAGE_OF_KEY,
@@ -23,7 +24,7 @@ from plinth.gateway.names import WHO
 KEY_HEADERS = ("authorization", "api-key", "x-api-key")
 PRINCIPAL_HEADER = "x-plinth-principal"
 TEAM_HEADER = "x-plinth-team"
-KEY_HEADER = "x-plinth-key"
+KEY_HEADER = KEY_ID_HEADER
 # The principal once more, where the key is a run's.
 RUN_HEADER = "x-plinth-run-principal"
 EXPIRES_HEADER = "x-plinth-expires"
@@ -77,8 +78,9 @@ def verification(jwks: str, port: int) -> Json:
     key = {
         **_claims(jwks),
         "from_headers": [
-            {"name": name, "value_prefix": f"{'Bearer ' if name == 'authorization' else ''}plk_"}
+            {"name": name, "value_prefix": f"{scheme}plk_"}
             for name in KEY_HEADERS
+            for scheme in (("Bearer ", "bearer ") if name == "authorization" else ("",))
         ],
     }
     rules = [

@@ -40,11 +40,14 @@ class Snapshot:
     routes: Resources
 
     def by_kind(self) -> dict[str, Resources]:
-        """Return the resources by the name of their folder, in the order of writing."""
+        """Return the resources by the name of their folder, in the order of writing.
+
+        The gate's come first: no fault in what comes after may keep a key that was revoked.
+        """
         return {
+            GATE_KIND: self.gate,
             "cds": self.clusters,
             "ecds": self.filters,
-            GATE_KIND: self.gate,
             KIND: self.limits,
             INNER: self.inner,
             "lds": self.listeners,

@@ -6,7 +6,7 @@ remembers the answer (`native/known.zig`): that filter takes a twelfth of what a
 
 from __future__ import annotations
 
-from plinth.gateway.cluster import OURS, cluster, servers
+from plinth.gateway.cluster import OURS, cluster, servers, takes
 from plinth.gateway.envoy_types import LISTENER, Json, config, header, typed
 from plinth.gateway.identity import CLAIM_HEADERS, who_source
 
@@ -15,12 +15,16 @@ VERIFIER = "verifier"
 _MANAGER = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "extensions.filters.http.router.v3.Router"
 _IDLE = "60s"
+# Each question takes a fraction of a millisecond, and the others wait for their turn: otherwise
+# thousands of new keys at once would have a connection each.
+_CONNECTIONS = 16
 
 
 def verifier_cluster() -> Json:
     """Return the cluster by which the gate asks."""
     address = {"envoy_internal_address": {"server_listener_name": VERIFIER}}
-    return cluster(VERIFIER, servers([address], hostname=OURS), idle=_IDLE)
+    places = servers([address], hostname=OURS)
+    return cluster(VERIFIER, places, idle=_IDLE, circuit_breakers=takes(connections=_CONNECTIONS))
 
 
 def verifier_listener(folder: str) -> Json:

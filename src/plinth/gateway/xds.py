@@ -17,6 +17,7 @@ from pathlib import Path
 from plinth.gateway.admin import Acknowledgement, Admin
 from plinth.gateway.credentials import prepare
 from plinth.gateway.envoy_types import file_name
+from plinth.gateway.gate import GATE_KIND
 from plinth.gateway.inner_names import INNER, PAIRS
 from plinth.gateway.resources import Resources, clusters_in, hosts_in, resources
 from plinth.gateway.snapshot import Snapshot
@@ -45,7 +46,7 @@ def write(
     kinds: Container[str] | None = None,
     fence: Fence | None = None,
 ) -> tuple[str, ...]:
-    """Write the kinds that changed (of `kinds`, if given), clusters first; return their names.
+    """Write the kinds that changed (of `kinds`, if given) in their order; return their names.
 
     A kind that was never written is written too: Envoy asks for every one. It sees each file whole
     or not at all. For a running Envoy use `apply`.
@@ -95,6 +96,8 @@ def apply(
         step = _Step(snapshot, folder, admin, time.monotonic() + deadline_s, fence, before)
         kinds = snapshot.by_kind()
         clusters, inner = kinds.pop("cds"), kinds.pop(INNER)
+        # Whoever is refused from now on is refused, whatever Envoy says of the rest.
+        step.take(GATE_KIND, kinds.pop(GATE_KIND))
         step.take("cds", _with_clusters(clusters, _read(_path(folder, "cds"))))
         step.take(INNER, _with_hosts(inner, _read(_path(folder, INNER))))
         for kind, content in kinds.items():

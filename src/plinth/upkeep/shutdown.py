@@ -76,7 +76,7 @@ def start_agent(home: Home, agent: AgentClient) -> None:
     """Start the node agent; return when it answers. Raises Permanent when it does not."""
     with (home.root / "agent.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "plinth.units.agent", "--home", str(home.root)],
+            [sys.executable, "-P", "-m", "plinth.units.agent", "--home", str(home.root)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

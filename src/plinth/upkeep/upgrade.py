@@ -100,7 +100,7 @@ def _upgrade_tracking(home: Home, report: Report) -> None:
     built = environments.build(spec, lambda step: report(f"MLflow: {step}", 0, 0))
     address = f"sqlite:///{tracking_database(home)}"
     done = subprocess.run(
-        [str(built.python), "-m", "mlflow", "db", "upgrade", address],
+        [str(built.python), "-P", "-m", "mlflow", "db", "upgrade", address],
         env=_variables(home, built.python),
         cwd=home.tracking,
         stdin=subprocess.DEVNULL,

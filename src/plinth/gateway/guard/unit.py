@@ -33,4 +33,4 @@ def journal_file(home: Home) -> Path:
 def command(home: Home) -> tuple[str, ...]:
     """Return the guard's command; its unit's socket, `home.socket(UNIT)`, is descriptor 3."""
     module = "plinth.gateway.guard.process"
-    return (sys.executable, "-m", "plinth.kit.launch", module, "--home", str(home.root))
+    return (sys.executable, "-P", "-m", "plinth.kit.launch", module, "--home", str(home.root))

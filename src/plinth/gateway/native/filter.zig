@@ -79,7 +79,7 @@ export fn envoy_dynamic_module_on_http_filter_request_headers(
 ) envoy.HeadersStatus {
     return switch (stream.*) {
         .openai => |*own| own.onRequestHeaders(is_last),
-        .gate => |*own| own.onRequestHeaders(),
+        .gate => |*own| own.onRequestHeaders(is_last),
     };
 }
 

@@ -55,7 +55,6 @@ const Asked = struct {
     @"x-plinth-expires": ?[]const u8 = null,
     @"x-plinth-page": ?[]const u8 = null,
     @"x-plinth-browser": ?[]const u8 = null,
-    @":method": ?[]const u8 = null,
     @":status": ?[]const u8 = null,
     @"content-length": ?[]const u8 = null,
 
@@ -83,7 +82,7 @@ const Asked = struct {
     fn token(self: *const Asked) error{TwoKeys}!?[]const u8 {
         const bare = self.authorization orelse "";
         const is_bearer = std.ascii.startsWithIgnoreCase(bare, bearer);
-        const authorized = if (is_bearer) bare[bearer.len..] else "";
+        const authorized = if (is_bearer) std.mem.trimLeft(u8, bare[bearer.len..], " ") else "";
         var found: ?[]const u8 = null;
         for ([_][]const u8{
             authorized,
@@ -92,6 +91,8 @@ const Asked = struct {
         }) |each| {
             if (!std.mem.startsWith(u8, each, prefix)) continue;
             const sent = each[prefix.len..];
+            // Two headers of one name may come as one.
+            if (std.mem.indexOfScalar(u8, sent, ',') != null) return error.TwoKeys;
             if (found) |other| {
                 if (!std.mem.eql(u8, other, sent)) return error.TwoKeys;
             }
@@ -116,9 +117,8 @@ const Asked = struct {
         return self.@"x-plinth-page" != null or self.@"x-plinth-browser" != null;
     }
 
-    /// Tell whether what is sent is more than this, or does not say how much it is.
+    /// Tell whether a body that comes is more than this, or does not say how much it is.
     fn isLarger(self: *const Asked, most: u64) bool {
-        if (!std.mem.eql(u8, self.@":method" orelse "", "POST")) return false;
         const length = self.@"content-length" orelse return true;
         return (std.fmt.parseInt(u64, length, 10) catch return true) > most;
     }
@@ -129,8 +129,10 @@ pub const Gate = struct {
     handle: envoy.Handle,
     own: *const settings.Gate,
     state: enum { open, waiting, closed } = .open,
+    has_body: bool = false,
 
-    pub fn onRequestHeaders(self: *Gate) envoy.HeadersStatus {
+    pub fn onRequestHeaders(self: *Gate, is_last: bool) envoy.HeadersStatus {
+        self.has_body = !is_last;
         const route = settings.routeRules(self.handle);
         if (route) |found| if (found.anybody) return .go_on;
         self.decide(route);
@@ -202,9 +204,13 @@ pub const Gate = struct {
             const is_over = std.mem.eql(u8, words, expired_words);
             return self.refuse(unauthorized, if (is_over) reasons.expired else reasons.forged);
         }
-        if (answer.isOfBrowser()) return self.refuse(forbidden, reasons.other_page);
         const said = answer.identity() orelse return self.refuse(unauthorized, reasons.forged);
         const asked = self.read() orelse return;
+        if (answer.isOfBrowser()) {
+            // The log says whose key was taken elsewhere.
+            self.tell(&asked, said);
+            return self.refuse(forbidden, reasons.other_page);
+        }
         const token = asked.token() catch null;
         const key = token orelse return self.refuse(unauthorized, reasons.no_key);
         const kept = known.remember(self.own.scope, key, said) catch
@@ -219,21 +225,40 @@ pub const Gate = struct {
             self.tell(asked, said);
             return self.refuse(forbidden, reasons.revoked);
         }
-        const reason = reasonAgainst(asked, said, route);
+        const reason = self.reasonAgainst(asked, said, route);
         self.tell(asked, said);
         if (reason) |name| self.refuse(forbidden, name);
     }
 
     /// Say who calls to whatever stands behind, and to the log.
     fn tell(self: *const Gate, asked: *const Asked, said: Identity) void {
-        // Envoy's own filter has said it.
-        if (asked.@"x-plinth-key" != null) return;
+        if (asked.@"x-plinth-key" != null) {
+            // Envoy's own filter has said it, and when the key ends is nobody else's affair.
+            return envoy.setHeader(self.handle, .request, "x-plinth-expires", null);
+        }
         envoy.setHeader(self.handle, .request, "x-plinth-principal", said.principal);
         envoy.setHeader(self.handle, .request, "x-plinth-team", said.team);
         envoy.setHeader(self.handle, .request, "x-plinth-key", said.key);
         if (said.is_run) {
             envoy.setHeader(self.handle, .request, "x-plinth-run-principal", said.principal);
         }
+    }
+
+    fn reasonAgainst(
+        self: *const Gate,
+        asked: *const Asked,
+        said: Identity,
+        route: ?*const rules.Rules,
+    ) ?[]const u8 {
+        const found = route orelse return nobody;
+        const is_allowed = found.allow(.{
+            .principal = said.principal,
+            .team = said.team,
+            .is_run = said.is_run,
+        });
+        if (!is_allowed) return found.otherwise;
+        const most = found.most orelse return null;
+        return if (self.has_body and asked.isLarger(most.bytes)) most.name else null;
     }
 
     fn read(self: *Gate) ?Asked {
@@ -273,18 +298,6 @@ fn answerFor(handle: envoy.Handle, status: u32, reason: []const u8) void {
     var space: [details.len + rules.longest_reason]u8 = undefined;
     const words = std.fmt.bufPrint(&space, details, .{reason}) catch unreachable;
     envoy.respond(handle, status, "", words);
-}
-
-fn reasonAgainst(asked: *const Asked, said: Identity, route: ?*const rules.Rules) ?[]const u8 {
-    const found = route orelse return nobody;
-    const is_allowed = found.allow(.{
-        .principal = said.principal,
-        .team = said.team,
-        .is_run = said.is_run,
-    });
-    if (!is_allowed) return found.otherwise;
-    const most = found.most orelse return null;
-    return if (asked.isLarger(most.bytes)) most.name else null;
 }
 
 fn isOver(said: Identity) bool {
