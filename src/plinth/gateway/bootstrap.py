@@ -46,9 +46,9 @@ def _counted() -> list[Json]:
 
 
 def runtime() -> Json:
-    """Return what Envoy allows itself: expressions of hundreds of names (`identity.allow_only`).
+    """Return what Envoy allows itself: long expressions, as those of MLflow's addresses.
 
-    By default it refuses one of ten ids. It means to guard against strangers' expressions; ours
+    By default it refuses one of ten names. It means to guard against strangers' expressions; ours
     are alternatives of plain names, which take time and memory by their length and no more.
     """
     sizes = {"error_level": _LARGEST_EXPRESSION, "warn_level": _LARGEST_EXPRESSION}
