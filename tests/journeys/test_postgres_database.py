@@ -22,7 +22,7 @@ from plinth.store import tables
 from plinth.store.data_versions import next_version
 from plinth.store.duties import take_duty
 from plinth.store.identities import add_team, list_teams
-from plinth.store.leases import Holder, any_due, apply_leased, claim_due
+from plinth.store.leases import Claim, Holder, any_due, apply_leased, claim_due
 from plinth.store.runs import list_attempts
 from plinth.store.schema import migrate_to, newest_revision, revision_of
 from plinth.store.session import Database
@@ -200,7 +200,7 @@ def test_of_several_who_take_a_duty_at_once_one_gets_it(database: Database) -> N
 
 def test_a_writer_that_stands_still_is_ended_and_the_next_goes_on(databases: Databases) -> None:
     url = databases.emptied()
-    with closing(Database(url, longest_pause_s=0.2)) as paused, closing(Database(url)) as other:
+    with closing(Database(url, longest_pause_s=1)) as paused, closing(Database(url)) as other:
 
         def stand_still() -> None:
             with paused.write() as connection:
@@ -241,21 +241,23 @@ def test_leases_count_by_the_clock_of_the_database(database: Database) -> None:
 
 
 def test_a_lease_ends_by_that_clock_whatever_this_machines_says(database: Database) -> None:
-    def claim(connection: Connection, holder: Holder) -> list[str]:
+    def claim(connection: Connection, holder: Holder, lease_s: float) -> Claim | None:
         now = database.now(connection, FakeClock(NOW))
-        taken = claim_due(connection, tables.run, holder=holder, now=now, lease_s=0.3, limit=1)
-        claims.extend(taken)
-        return [each.key for each in taken]
+        taken = claim_due(connection, tables.run, holder=holder, now=now, lease_s=lease_s, limit=1)
+        return taken[0] if taken else None
 
-    claims = []
     with database.write() as connection:
-        run_in(connection, "r_a")
-        assert claim(connection, ONE) == ["r_a"]
-        assert claim(connection, OTHER) == []
-        connection.execute(text("select pg_sleep(0.4)"))
+        run_in(connection, "r_long")
+        assert claim(connection, ONE, lease_s=300) is not None
+        assert claim(connection, OTHER, lease_s=300) is None
+        run_in(connection, "r_short")
+        mine = claim(connection, ONE, lease_s=0.001)
+        connection.execute(text("select pg_sleep(0.01)"))
         assert any_due(connection, tables.run, database.now(connection, FakeClock(NOW)))
-        assert claim(connection, OTHER) == ["r_a"]
-        mine, others = claims
+        others = claim(connection, OTHER, lease_s=300)
+        assert mine is not None
+        assert others is not None
+        assert mine.key == others.key == "r_short"
         assert not apply_leased(connection, tables.run, mine, {"reason": "Late"}, None)
         assert apply_leased(connection, tables.run, others, {"reason": "Mine"}, None)
 
