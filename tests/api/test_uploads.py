@@ -134,7 +134,7 @@ class Caller:
 
 
 def until(claim: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not claim():
         assert time.monotonic() < end
         time.sleep(0.001)

@@ -26,7 +26,7 @@ from plinth.gateway import envoy
 
 Json: TypeAlias = dict[str, Any]
 _PREFIX = "type.googleapis.com/envoy."
-_START_S = 10.0
+_START_S = 30.0
 
 
 def typed(name: str, type_name: str, /, **fields: Any) -> Json:
@@ -388,7 +388,7 @@ def _is_up(running: Envoy) -> bool:
     return True
 
 
-def eventually(claim: Callable[[], bool], deadline_s: float = 5.0) -> bool:
+def eventually(claim: Callable[[], bool], deadline_s: float = 30.0) -> bool:
     """Tell whether the claim becomes true in time."""
     end = time.monotonic() + deadline_s
     while not claim():

@@ -16,7 +16,7 @@ from plinth.environments.spec import EnvironmentSpec
 from plinth.kit.errors import Invalid, Temporary
 
 SPEC = EnvironmentSpec(("scikit-learn==1.8.0",), "3.11")
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class FakeEnvironments:

@@ -24,7 +24,7 @@ from plinth.store.session import Database
 from tests.control.plane import copy_template, open_database
 from tests.store.rows import NOW, run_in
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Scripted:

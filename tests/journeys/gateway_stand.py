@@ -221,7 +221,7 @@ def ask(
     return Answer(answer.status, found, answer.read())
 
 
-def eventually(claim: Callable[[], bool], deadline_s: float = 10.0) -> bool:
+def eventually(claim: Callable[[], bool], deadline_s: float = 30.0) -> bool:
     end = time.monotonic() + deadline_s
     while not claim():
         if time.monotonic() > end:

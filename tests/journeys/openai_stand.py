@@ -82,6 +82,7 @@ class _Model(http.server.BaseHTTPRequestHandler):
             choice = {"index": 0, "delta": {"content": word}, "text": word}
             self._event({**base, "choices": [choice]})
             time.sleep(self.server.gap_s)
+            self.server.goes_on.wait(60)
         if self.server.breaks_off:
             self.close_connection = True
             return
@@ -159,12 +160,17 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class OpenAIServer(_Server):
-    """A model's server; `asked` has every request, `gap_s` is the pause after a stream's word."""
+    """A model's server; `asked` has every request, `gap_s` is the pause after a stream's word.
+
+    While `goes_on` is cleared, a stream stands still after its first word.
+    """
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self.asked: list[Asked] = []
         self.gap_s, self.breaks_off, self.refuses = 0.0, False, False
+        self.goes_on = threading.Event()
+        self.goes_on.set()
         super().__init__(path, _Model)
 
 

@@ -160,9 +160,7 @@ def test_one_that_cannot_start_ends_the_unit_and_whoever_waits_is_told(node: Nod
     assert ask(path)
     falls_asleep(node, "broken")
     (node.work("broken") / "broken").touch()
-    began = time.monotonic()
     assert ask(path) == ""
-    assert time.monotonic() - began < 10
     state = node.wait_for_phase("broken", "exited")
     assert (state.exit_code, state.reason) == (3, "exited with code 3")
     assert not os.path.exists(path)

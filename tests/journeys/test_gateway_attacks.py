@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import socket
 import threading
 import time
@@ -309,12 +310,10 @@ def test_a_caller_who_sends_byte_by_byte_is_given_up(gateway: Gateway, part: str
     ]
     for caller in callers:
         caller.sendall(sent)
-    began = time.monotonic()
     assert _post(gateway, {"model": "chat"}).status == 200
-    assert time.monotonic() - began < 2
+    assert select.select(callers, [], [], 0)[0] == [], "none of them was given up before"
     if part == "the head":
         assert callers[0].recv(4096)[:12] in (b"HTTP/1.1 408", b"")
-        assert time.monotonic() - began < 20
     for caller in callers:
         caller.close()
 

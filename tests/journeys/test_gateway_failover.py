@@ -81,9 +81,8 @@ def test_one_that_hangs_costs_an_attempt_at_first_and_then_nothing(stand: Stand)
     stand.apply(one, two, failover=ORDER, timeouts={"attempt": ATTEMPT_S})
     assert {server_of(stand.ask()) for _ in range(8)} == {"two"}
     assert len(stand.servers["one"].seen) == 3
-    began = time.monotonic()
     assert {server_of(stand.ask()) for _ in range(20)} == {"two"}
-    assert time.monotonic() - began < 20 * ATTEMPT_S
+    assert len(stand.servers["one"].seen) == 3
     stand.servers["one"].behaviour = says("one")
     assert eventually(lambda: server_of(stand.ask()) == "one", 20)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -89,11 +88,9 @@ def test_the_first_is_asked_while_it_answers(pair: Gateway) -> None:
 
 def test_no_request_is_lost_when_the_first_goes_away_and_comes_back(pair: Gateway) -> None:
     pair.servers.pop("control").die()
-    began = time.monotonic()
     for _ in range(20):
         assert server_of(post(pair)) == "control-2"
         assert server_of(get(pair)) == "control-2"
-    assert time.monotonic() - began < 10
     pair.serve("control")
     assert eventually(lambda: server_of(post(pair)) == "control", NOTICED_S)
 

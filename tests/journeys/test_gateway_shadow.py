@@ -6,7 +6,6 @@ A journey because Envoy makes the copies, and writes down what was answered.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -80,11 +79,10 @@ def test_a_caller_never_waits_for_a_copy_nor_sees_what_became_of_it(
 ) -> None:
     shadowed(stand)
     stand.servers["green"].behaviour = behaviour  # type: ignore[assignment]
-    began = time.monotonic()
+    # One that hangs does so for an hour.
     for _ in range(10):
         answer = stand.ask()
         assert server_of(answer) == "blue"
-    assert time.monotonic() - began < 3
     stand.servers["green"].behaviour = echo
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -205,10 +204,8 @@ def test_a_writer_that_stands_still_is_ended_and_the_next_goes_on(databases: Dat
         def stand_still() -> None:
             with paused.write() as connection:
                 add_team(connection, "mine", NOW)
-                begun = time.monotonic()
                 with other.write() as beside:
                     add_team(beside, "ops", NOW)
-                assert time.monotonic() - begun < PATIENCE_S
                 add_team(connection, "more", NOW)
 
         with pytest.raises(Temporary) as caught:

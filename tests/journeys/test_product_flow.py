@@ -503,9 +503,8 @@ def test_one_that_does_not_start_any_more_is_told_to_whoever_waits(
     falls_asleep(plinth, "rotten")
     run = plinth.client.endpoint("rotten")["serving"]["main"]
     (plinth.home.runs / run / "work" / "main.py").write_text("import nothing_like_it\n")
-    began = time.monotonic()
     answer = caller.get("/flows/rotten/x")
-    assert (answer.status_code, time.monotonic() - began < 30) == (503, True)
+    assert answer.status_code == 503
     assert answer.json()["error"]["message"]
     plinth.cli("delete", "rotten")
 

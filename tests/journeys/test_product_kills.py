@@ -5,7 +5,6 @@ One home, one endpoint, one job that runs through all of it; tests run in their 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,11 +186,8 @@ def test_envoy_is_killed_and_answers_again_with_every_route(running: Running) ->
     plinth = running.plinth
     before = plinth.unit("envoy")
     kill(before["pid"])
-    started = time.monotonic()
     wait_for(lambda: not is_alive(before["pid"]), "its end")
     wait_for(lambda: _succeeds(running), "an answer")
-    # Its configuration lies in files, so it needs no control plane to serve again.
-    assert time.monotonic() - started < 60
     running.wait_until_up()
     assert plinth.unit("envoy")["restarts"] == before["restarts"] + 1
 

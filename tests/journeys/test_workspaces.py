@@ -362,9 +362,7 @@ def test_who_loses_the_right_is_out_at_once_also_where_a_terminal_is_open(
         socket = theirs.connect(f"/terminals/websocket/{terminal}")
         assert goes_on(socket)
         out[how](theirs)
-        began = time.monotonic()
         wait_for(lambda open_=socket: not goes_on(open_), f"the terminal of who {how}", within_s=20)
-        assert time.monotonic() - began < 20
         with pytest.raises((EOFError, OSError)):
             theirs.run("print('still in')")
         with pytest.raises(Refused) as refused:

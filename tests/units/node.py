@@ -24,7 +24,7 @@ from plinth.units.spec import UnitSpec, UnitState
 
 # Not the environment's: a confined process may read only the base interpreter.
 PYTHON = os.path.realpath(sys.executable)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 NOBODY = processes.Process(-1, 0)
 
 
