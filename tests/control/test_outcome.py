@@ -55,6 +55,9 @@ def said(**fields: Any) -> str | None:
             "the server's address leads back to this Plinth",
         ),
         ({"code": 413, "details": "direct_response", "attempts": 0}, "the body is too large"),
+        ({"code": 403, "details": "plinth_denied[too-large]"}, "the body is too large"),
+        ({"code": 401, "details": "plinth_denied[revoked]", "flags": "DC"}, "its key was revoked"),
+        ({"code": 403, "details": "plinth_denied[newer]"}, "the gateway refused it"),
         ({"code": 400, "details": "plinth_unreadable", "attempts": 0}, "could not read the body"),
     ],
 )

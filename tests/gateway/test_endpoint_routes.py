@@ -8,7 +8,7 @@ from plinth.domain.serving import Capacity, External, Limit, Timeouts, TrafficPo
 from plinth.domain.traffic import Deployment, EndpointRoute, Upstream
 from plinth.gateway import spill
 from plinth.gateway.endpoint_routes import Address, endpoint_routes, seconds, usual_retry
-from plinth.gateway.limits import limit_actions, limits_filter, without_limits
+from plinth.gateway.limits import limit_actions, limits_filter, with_limits
 
 ADDRESS = Address({"prefix": "/"}, most=5000)
 
@@ -175,6 +175,6 @@ def test_without_a_limit_the_filter_does_nothing() -> None:
 
 
 def test_who_has_no_limit_is_shown_none() -> None:
-    assert without_limits(endpoint(hosted("main"), limits=LIMITS)) == {}
-    (setting,) = without_limits(endpoint(hosted("main"))).values()
-    assert setting["disabled"] is True
+    (setting,) = with_limits(endpoint(hosted("main"), limits=LIMITS)).values()
+    assert setting["config"] == {}
+    assert with_limits(endpoint(hosted("main"), limits=(Limit(tokens_per_minute=5),))) == {}

@@ -162,6 +162,23 @@ def test_a_caller_is_told_of_the_limits_that_concern_it_only(stand: Stand) -> No
         assert answer.headers["x-ratelimit-limit"] == number
 
 
+def test_where_nothing_is_limited_no_limit_is_shown(stand: Stand) -> None:
+    limits = (Limit(requests_per_minute=1000),)
+    stand.gateway.apply(endpoints=(here(stand, limits=limits), chat(stand)))
+    key = stand.gateway.key()
+    counted, *others = [
+        post(stand.gateway, INFER, key),
+        post(stand.gateway, CHAT, key),
+        stand.gateway.ask("/v2", key),
+        stand.gateway.ask("/v1/models", key),
+        stand.gateway.ask("/api/v1/runs", key),
+        stand.gateway.ask("/nothing/here", key),
+    ]
+    assert counted.headers["x-ratelimit-limit"].startswith("1000")
+    shown = [[name for name in each.headers if "ratelimit" in name] for each in others]
+    assert shown == [[]] * len(others)
+
+
 def test_openais_clients_are_told_as_the_guard_tells_them(stand: Stand) -> None:
     gateway = limited(stand, Limit(key="k_bob", requests_per_minute=2))
     answer = used_up(gateway, CHAT, gateway.key("p_bob", "sales", "k_bob"))

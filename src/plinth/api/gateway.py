@@ -55,8 +55,9 @@ def tail(
     after: Text = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> dict[str, Any]:
-    """List requests to endpoints as the gateway wrote them down, the newest last.
+    """List requests to endpoints, and refused ones, as the gateway wrote them down; newest last.
 
+    One that was refused is of no endpoint: whoever sent it must not learn what there is.
     `after`: what the answer before called `cursor`; without it, the newest lines. Of more than
     `limit` lines the older ones are left out. 404 for an endpoint that there is not, or that the
     caller neither sees nor has a line of.
@@ -69,7 +70,7 @@ def tail(
     found = [
         to_json(record)
         for record in page.records
-        if record.endpoint is not None
+        if (record.endpoint is not None or record.refusal is not None)
         and endpoint in (None, record.endpoint)
         and team in (None, record.team)
         and _sees(caller, record)

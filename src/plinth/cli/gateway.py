@@ -164,9 +164,10 @@ def tail(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Show requests as they come, of the teams you may see.
+    """Show requests as they come, also refused ones.
 
-    These are the teams whose usage you may see. Ctrl-C ends it.
+    These are the teams whose usage you may see. What carries no valid key is of no team, and a
+    refused request of no endpoint. Ctrl-C ends it.
     """
     with connect(home) as client:
         page = client.gateway_tail(endpoint=endpoint, team=team, limit=last)
@@ -198,7 +199,7 @@ def _line(request: Json) -> Text:
     style = "red" if code == 0 or code >= _OURS else "yellow" if code >= _CALLERS else "green"
     line = Text(f"{request['at'][11:23]} ")
     line.append(f"{code or '---'}", style=style)
-    line.append(f" {request['team'] or '-'} {request['endpoint']}")
+    line.append(f" {request['team'] or '-'} {request['endpoint'] or '-'}")
     # What was refused before has gone to nobody.
     if request["deployment"] and request["attempts"]:
         line.append(f" -> {request['deployment']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from plinth.cli.output import age, note, print_json, print_table
 from plinth.cli.session import HomeOption, JsonOption, connect
 from plinth.cli.verb import verbs
+from plinth.client.client import Json
 from plinth.domain.access import Role
 
 TeamArgument = Annotated[str, typer.Argument(metavar="TEAM", help="Such as `research`")]
@@ -60,7 +62,7 @@ def list_keys(
             key["principal"]["name"],
             key["principal"]["id"],
             key["label"],
-            "revoked" if key["revoked_at"] else f"until {key['expires_at'][:16]}",
+            _state(key),
         ]
         for key in keys
     ]
@@ -70,6 +72,15 @@ def list_keys(
         empty=f"no keys {whose}; an operator of a team makes them: "
         f"`plinth keys create --team {team or 'TEAM'} NAME`",
     )
+
+
+def _state(key: Json) -> str:
+    """Say whether a key still counts, by the clock of whoever asks."""
+    if key["revoked_at"]:
+        return "revoked"
+    until = key["expires_at"]
+    has_ended = datetime.fromisoformat(until) <= datetime.now(UTC)
+    return f"{'expired' if has_ended else 'until'} {until[:16]}"
 
 
 def create_key(

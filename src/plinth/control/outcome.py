@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from plinth.gateway import gate
 from plinth.gateway.access_log import AccessRecord
 from plinth.gateway.addresses import METADATA_POLICY, PRIVATE_POLICY
 
@@ -30,6 +31,20 @@ _REASONS = {
     "stream_idle_timeout": "nothing came for too long",
     f"rbac_access_denied_matched_policy[{PRIVATE_POLICY}]": "the server has a private address",
     f"rbac_access_denied_matched_policy[{METADATA_POLICY}]": "the server has a cloud's address",
+}
+# By the gate's reason.
+_REFUSALS = {
+    gate.NO_KEY: "no key",
+    gate.TWO_KEYS: "two keys",
+    gate.EXPIRED: "its key has expired",
+    gate.FORGED: "its key is none of this Plinth's",
+    gate.REVOKED: "its key was revoked",
+    gate.OTHER_PAGE: "a browser's key of another page",
+    gate.UNVERIFIED: "its key could not be verified just then",
+    gate.NOT_GRANTED: "its key may not use this, or there is no such thing",
+    gate.NO_WRITER: "its key may not write here",
+    gate.TOO_LARGE: _REASONS["request_payload_too_large"],
+    gate.OWN_SIZE: _REASONS["request_payload_too_large"],
 }
 # By what the reason holds; the first that fits counts.
 _PARTS = {
@@ -65,6 +80,8 @@ def outcome(record: AccessRecord) -> str | None:
     flags = [flag for flag in record.flags.split(",") if flag]
     reason = record.unserved or record.details or ""
     has_begun = record.code >= HTTPStatus.OK
+    if record.refusal is not None:
+        return _REFUSALS.get(record.refusal, "the gateway refused it")
     if _GONE in flags:
         return f"the caller went away {'in the middle of' if has_begun else 'before'} the answer"
     if reason.startswith(_BROKE_OFF):

@@ -44,9 +44,10 @@ class AccessRecord:
     """One request, as Envoy saw it. What nobody knows is None.
 
     `request_id` is what the caller got as `x-plinth-id`, and unique. `principal`, `team` and
-    `key_id` come from a verified key. `endpoint`: whose address was asked, also when refused;
-    None for other addresses, and for what is at nobody's charge: candidates, which the platform
-    checks, and a flow's description of itself.
+    `key_id` come from a verified key. `endpoint`: whose address was asked; None for
+    other addresses, for what the gate refused, as its caller must not learn from it what there is,
+    and for what is at nobody's charge: candidates, which the platform checks, and a flow's
+    description of itself.
     `deployment`: who the request was meant for; `was_served` tells whether anybody had it, as
     `attempts` also counts those at which nobody was there. `upstream`: the socket of the last one
     that was tried; None in the lines of an older Plinth. `flags`: Envoy's, empty when all went
@@ -97,6 +98,12 @@ class AccessRecord:
         prefix = f"{self.endpoint}."
         is_external = self.deployment is not None and self.deployment.startswith(prefix)
         return self.deployment.removeprefix(prefix) if self.deployment and is_external else None
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the gate let nobody have it, as `gate.py` names it; None for what it let pass."""
+        details = self.details or ""
+        return details[len(DENIED) + 1 : -1] if details.startswith(f"{DENIED}[") else None
 
     @property
     def was_spilled(self) -> bool:

@@ -10,7 +10,7 @@ from plinth.domain.traffic import EndpointRoute
 from plinth.gateway.endpoint_routes import Address, endpoint_routes, seconds
 from plinth.gateway.envoy_types import Json
 from plinth.gateway.gate import allow_only
-from plinth.gateway.limits import without_limits
+from plinth.gateway.limits import with_limits
 from plinth.gateway.route import UNSENT, retry
 
 FLOWS_PATH = "/flows"
@@ -26,7 +26,7 @@ def flow_routes(endpoint: EndpointRoute) -> list[Json]:
     place = flow_place(endpoint.name)
     filters = {
         **allow_only(endpoint.callers, endpoint.caller_teams, most=endpoint.policy.max_body),
-        **without_limits(endpoint),
+        **with_limits(endpoint),
     }
     timeout_s = endpoint.policy.timeouts.request
     action = {

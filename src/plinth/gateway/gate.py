@@ -23,8 +23,8 @@ GATE = "plinth.gate"
 GATE_KIND = "gate"
 # Why a request is refused, as the access log says it behind `names.DENIED`.
 REVOKED, OTHER_PAGE, TWO_KEYS = "revoked", "other-page", "two-keys"
-NO_KEY, EXPIRED, UNVERIFIED = "no-key", "key-expired", "unverified"
-NO_WRITER = "no-writer"
+NO_KEY, EXPIRED, FORGED, UNVERIFIED = "no-key", "key-expired", "key-forged", "unverified"
+NOT_GRANTED, NO_WRITER = "none", "no-writer"
 TOO_LARGE, OWN_SIZE = "too-large", "too-large-here"
 
 _GATE_PART, _GRANTED_PART = "gate", "granted"

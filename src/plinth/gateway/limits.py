@@ -32,9 +32,13 @@ _ENTRY, _ENDPOINT, _TEAM, _KEY = "limit", "endpoint", "team", "key"
 
 
 def limits_source(folder: str) -> Json:
-    """Return the filter in the listener: it is taken from its own file."""
+    """Return the filter in the listener: it is taken from its own file, and off until a route asks.
+
+    Where nothing is limited, it would show everybody a limit that nobody reaches.
+    """
     return {
         "name": LIMITS,
+        "disabled": True,
         "config_discovery": {
             "config_source": file_source(folder, KIND),
             "type_urls": [config(each)["@type"] for each in (_LIMIT, _NOTHING)],
@@ -75,14 +79,11 @@ def limit_actions(endpoint: EndpointRoute) -> list[Json]:
     ]
 
 
-def without_limits(endpoint: EndpointRoute) -> Json:
-    """Return the settings of a route, found by its path, whose requests nobody counts.
-
-    It would show everybody a limit that nobody reaches.
-    """
-    if any(_limits(endpoint)):
+def with_limits(endpoint: EndpointRoute) -> Json:
+    """Return the settings of a route, found by its path, whose requests are counted; else none."""
+    if not any(_limits(endpoint)):
         return {}
-    return {LIMITS: config("config.route.v3.FilterConfig", disabled=True)}
+    return {LIMITS: config("config.route.v3.FilterConfig", config={})}
 
 
 def has_token_limits(endpoint: EndpointRoute) -> bool:

@@ -15,7 +15,7 @@ from plinth.gateway.envoy_types import Json
 from plinth.gateway.flow_routes import FLOWS_PATH, flow_place, flow_routes
 from plinth.gateway.gate import allow_only
 from plinth.gateway.identity import KEY_HEADERS
-from plinth.gateway.limits import without_limits
+from plinth.gateway.limits import with_limits
 from plinth.gateway.memory import Memory
 from plinth.gateway.names import CANDIDATE_ROUTE, deployment_cluster
 from plinth.gateway.openai_filter import ANSWER, run_part
@@ -86,7 +86,7 @@ def _endpoint(endpoint: EndpointRoute) -> list[Json]:
     match = {"path_separated_prefix": f"{MODELS_PATH}/{endpoint.name}"}
     filters = {
         **allow_only(endpoint.callers, endpoint.caller_teams, most=endpoint.policy.max_body),
-        **without_limits(endpoint),
+        **with_limits(endpoint),
     }
     return endpoint_routes(endpoint, Address(match, filters=filters, inherited=usual_retry()))
 

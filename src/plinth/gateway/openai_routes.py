@@ -15,7 +15,7 @@ from plinth.gateway.endpoint_routes import Address, endpoint_routes
 from plinth.gateway.envoy_types import Json, config, typed
 from plinth.gateway.gate import allow_all, allow_named
 from plinth.gateway.guard_filter import with_guard
-from plinth.gateway.limits import has_token_limits, without_limits
+from plinth.gateway.limits import has_token_limits, with_limits
 from plinth.gateway.memory import Memory
 from plinth.gateway.model_routes import NOTHING_GRANTED, sorted_endpoints
 from plinth.gateway.openai_filter import CALLER, run_part, told
@@ -80,8 +80,8 @@ def _needed(state: GatewayState) -> Json:
     """
     found = [each for each in state.endpoints if each.protocol == "openai"]
     guard = with_guard() if state.is_guarded and any(map(has_token_limits, found)) else {}
-    limits = [without_limits(each) for each in found]
-    return {**guard, **(limits[0] if limits and all(limits) else {})}
+    limits = next((limits for each in found if (limits := with_limits(each))), {})
+    return {**guard, **limits}
 
 
 def _most(state: GatewayState) -> int:
