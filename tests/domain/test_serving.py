@@ -42,7 +42,9 @@ def test_an_external_model_has_an_address(url, kept):
         ("https://host/a b", "it holds a space"),
         ("https://host/%2e%2e/admin", "has a path of other characters"),
         ("https://host/../admin", "has a path of other characters"),
-        ("https://host:port/v1", "is not an address"),
+        ("https://host:port/v1", "has a port that is no number from 1 to 65535"),
+        ("https://host:99999/v1", "has a port that is no number from 1 to 65535"),
+        ("https://[::1", "is not an address of a server"),
         ("https://ho_ st/v1", "it holds a space"),
         ("https://-host/v1", "names no host"),
         ("https://host\n/v1", "not printable ASCII"),
@@ -255,6 +257,30 @@ def test_a_password_in_an_address_is_not_repeated():
 def test_what_azure_addresses_have_anyway_is_not_written_twice():
     why = refused(External, url="https://a.openai.azure.com/openai", protocol="azure-openai")
     assert "`url` ends with `/openai`" in why
+
+
+@pytest.mark.parametrize(
+    ("protocol", "base", "added"),
+    [
+        ("openai", "https://api.openai.com/v1", "/chat/completions"),
+        ("openai", "https://a.services.ai.azure.com/models", "/embeddings/"),
+        ("azure-openai", "https://a.openai.azure.com", "/openai/deployments/gpt/chat/completions"),
+        ("azure-openai", "https://a.openai.azure.com", "/openai/v1/"),
+        ("open-inference", "https://a/serving", "/v2"),
+        ("open-inference", "https://a", "/v2/models/churn/infer"),
+    ],
+)
+def test_what_requests_add_to_an_address_is_not_part_of_it(
+    protocol: str, base: str, added: str
+) -> None:
+    with pytest.raises(ValidationError) as error:
+        External(url=base + added, protocol=protocol)
+    why = error.value.errors()[0]["msg"]
+    assert f"ends with `{added.rstrip('/')}`, which is added" in why
+    assert f"; write what is before it: `{base}`" in why
+    assert External.model_validate({"url": base, "protocol": protocol}).url == base
+    stored = {"url": base + added, "protocol": protocol}
+    assert External.model_validate(stored, context=STORED).url == (base + added).rstrip("/")
 
 
 @pytest.mark.parametrize("model", [".", ".."])

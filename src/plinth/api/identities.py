@@ -156,15 +156,19 @@ def take(grant_id: str, context: ContextDep, caller: CallerDep) -> dict[str, Any
 def keys(
     context: ContextDep, caller: CallerDep, *, team: str | None = None
 ) -> list[dict[str, Any]]:
-    """List the keys of the teams whose keys the caller manages, or of one; never their text."""
+    """List the keys of the teams whose keys the caller manages, or of one; never their text.
+
+    `state`: `valid`, `revoked` or `expired`.
+    """
     if team is not None:
         resource = Resource(kind="key", team=team)
         caller.require(Action.MANAGE_KEYS, resource, absent=no_team(team))
         require_team(context, team)
     with context.database.read() as connection:
         found = list_keys(connection, kinds=[PrincipalKind.USER, PrincipalKind.SERVICE])
+    now = context.clock.now()
     return [
-        key.model_dump(mode="json")
+        {**key.model_dump(mode="json"), "state": key.state(now)}
         for key in found
         if key.principal.team == (team or key.principal.team)
         and caller.may(Action.MANAGE_KEYS, Resource(kind="key", team=key.principal.team))

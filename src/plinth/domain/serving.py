@@ -46,6 +46,15 @@ _NOT_SEEN = (
 )
 # What else a model's name may hold is encoded where it stands in a path; these mean another one.
 _DOTS = (".", "..")
+# What requests add to an address, by its protocol. People paste it from the provider's pages.
+# An address may end with `/models`: those of Azure AI Foundry do.
+_OPENAI_WORK = ("chat/completions", "completions", "embeddings", "responses")
+_ADDED = {
+    "openai": re.compile(rf"/(?:{'|'.join(_OPENAI_WORK)})$"),
+    "azure-openai": re.compile(r"/openai(?:/(?:deployments|v1)(?:/.*)?)?$"),
+    "open-inference": re.compile(r"/v2(?:/models(?:/.*)?)?$"),
+}
+_LIKE = "write it like `https://api.openai.com/v1`"
 _WHOLE = 100
 
 
@@ -68,9 +77,14 @@ def _check_url(value: str, info: ValidationInfo) -> str:
         )
     try:
         parts = urlsplit(value)
+    except ValueError as err:
+        raise ValueError(f"`{excerpt(value)}` is not an address of a server; {_LIKE}") from err
+    try:
         port = parts.port
     except ValueError as err:
-        raise ValueError(f"`{excerpt(value)}` is not an address: {err}") from err
+        raise ValueError(
+            f"`{excerpt(value)}` has a port that is no number from 1 to 65535"
+        ) from err
     if port == 0 and not is_stored(info):
         raise ValueError(
             f"`{excerpt(value)}` has port 0, at which nothing answers; write one from 1 to 65535, "
@@ -81,7 +95,7 @@ def _check_url(value: str, info: ValidationInfo) -> str:
         raise ValueError("the address holds a user or a password; name a secret as `credential`")
     why = _what_is_wrong(parts)
     if why:
-        raise ValueError(f"`{excerpt(value)}` {why}; write it like `https://api.openai.com/v1`")
+        raise ValueError(f"`{excerpt(value)}` {why}; {_LIKE}")
     return value.rstrip("/")
 
 
@@ -218,14 +232,23 @@ class External(Declared):
         return self
 
     @model_validator(mode="after")
+    def _url_ends_where_requests_go_on(self, info: ValidationInfo) -> External:
+        """Refuse an address that holds what is added to it."""
+        added = _ADDED[self.protocol].search(self.url)
+        if added and not (is_stored(info) and added[0] != "/openai"):
+            words = (
+                f"`url` ends with `{excerpt(added[0])}`, which is added; write what is before it: "
+                f"`{excerpt(self.url[: added.start()])}`"
+            )
+            raise Contradiction((("url",), words))
+        return self
+
+    @model_validator(mode="after")
     def _only_azure_has_versions(self) -> External:
         if self.api_version is not None and self.protocol != "azure-openai":
             raise Contradiction(
                 (("api_version",), "`api_version` is only of `protocol: azure-openai`")
             )
-        if self.protocol == "azure-openai" and urlsplit(self.url).path.endswith("/openai"):
-            words = "`url` ends with `/openai`, which is added; write what is before it"
-            raise Contradiction((("url",), words))
         return self
 
     @property

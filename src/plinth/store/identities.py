@@ -37,6 +37,12 @@ class Key(Declared):
     expires_at: datetime
     revoked_at: datetime | None = None
 
+    def state(self, now: datetime) -> str:
+        """Return whether it counts: `valid`, `revoked` or `expired`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "valid" if now < self.expires_at else "expired"
+
 
 class Member(Declared):
     """A person or program of a team. `keys`: how many of its keys are valid now."""
