@@ -24,9 +24,9 @@ WISHES = {"number": "99999999", "long": "9" * 400, "date": "Fri, 31 Dec 9999 23:
 
 @pytest.fixture(scope="module")
 def envoy() -> Iterator[Envoy]:
-    """Start one Envoy with a server for each wish, each behind a gate."""
+    """Start one Envoy with a server for each wish, each behind a valve."""
     ways = [
-        to(name, {"path": f"/{name}"}, typed_per_filter_config=watch(gate=hosted(name)))
+        to(name, {"path": f"/{name}"}, typed_per_filter_config=watch(valve=hosted(name)))
         for name in WISHES
     ]
     servers = {name: Upstream() for name in WISHES}

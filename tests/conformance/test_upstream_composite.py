@@ -1,4 +1,4 @@
-"""Who is asked next: composite clusters, inner listeners, gates, and what is never tried again."""
+"""Who is asked next: composite clusters, inner listeners, valves, and what is never tried again."""
 
 from __future__ import annotations
 
@@ -91,17 +91,17 @@ def test_an_attempt_for_which_there_is_no_member_fails() -> None:
             assert lines(envoy, 2)[1]["details"] == "no_healthy_upstream"
 
 
-def test_what_a_full_cluster_refuses_is_not_tried_again_but_what_a_gate_refuses_is() -> None:
+def test_what_a_full_cluster_refuses_is_not_tried_again_but_what_a_valve_refuses_is() -> None:
     with serving(slowly) as one, serving(says("b")) as two:
         clusters = [
             cluster("a", one.address, **at_once(2)),
             cluster("b", two.address),
-            to_inner("gate", "gate"),
+            to_inner("valve", "valve"),
             composite("bare", "a", "b"),
-            composite("gated", "gate", "b"),
+            composite("bounded", "valve", "b"),
         ]
-        front = outer([way("bare", "/bare", **tries(2)), way("gated", "/gated", **tries(2))])
-        listeners = [front, inner("gate", [way("a")])]
+        front = outer([way("bare", "/bare", **tries(2)), way("bounded", "/bounded", **tries(2))])
+        listeners = [front, inner("valve", [way("a")])]
 
         with running_envoy(listeners, clusters, **INTERNAL) as envoy:
 
@@ -110,7 +110,7 @@ def test_what_a_full_cluster_refuses_is_not_tried_again_but_what_a_gate_refuses_
                     return list(pool.map(lambda _: envoy.ask(path), range(8)))
 
             assert Counter(each.status for each in ask_all("/bare")) == {200: 2, 503: 6}
-            found = Counter(each.headers["x-name"] for each in ask_all("/gated"))
+            found = Counter(each.headers["x-name"] for each in ask_all("/bounded"))
             assert found == {"a": 2, "b": 6}
 
 
@@ -120,12 +120,12 @@ def test_each_attempt_finds_its_inner_host_by_the_name_of_its_server() -> None:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         manager["route_config"]["virtual_hosts"] = [
             {"name": each, "domains": [each], "routes": [way(each[-1])]}
-            for each in ("gate.to.r_a", "chat.b")
+            for each in ("valve.to.r_a", "chat.b")
         ]
         clusters = [
             cluster("a", one.address),
             cluster("b", two.address),
-            named(to_inner("first", "inner"), "gate.to.r_a"),
+            named(to_inner("first", "inner"), "valve.to.r_a"),
             named(to_inner("second", "inner"), "chat.b"),
             composite("w", "first", "second"),
         ]
@@ -140,13 +140,13 @@ def test_each_attempt_finds_its_inner_host_by_the_name_of_its_server() -> None:
             assert {each["id"] for each in inside} == {line["id"]}
 
 
-def test_a_route_of_a_gate_has_a_rate_of_its_own() -> None:
+def test_a_route_of_a_valve_has_a_rate_of_its_own() -> None:
     limited = way("a")
     limited["typed_per_filter_config"] = {"rate": config(_LIMIT, **bucket(3))}
     with serving(says("a")) as one:
-        gate = inner("gate", [limited], filters=(typed("rate", _LIMIT, stat_prefix="rate"),))
-        clusters = [cluster("a", one.address), to_inner("gate", "gate")]
-        with running_envoy([outer([way("gate")]), gate], clusters, **INTERNAL) as envoy:
+        valve = inner("valve", [limited], filters=(typed("rate", _LIMIT, stat_prefix="rate"),))
+        clusters = [cluster("a", one.address), to_inner("valve", "valve")]
+        with running_envoy([outer([way("valve")]), valve], clusters, **INTERNAL) as envoy:
             assert [envoy.ask("/").status for _ in range(5)] == [200] * 3 + [429] * 2
 
 
@@ -161,12 +161,12 @@ def test_a_full_cluster_before_an_inner_listener_keeps_what_it_refuses_from_the_
             cluster("a", one.address),
             cluster("b", two.address),
             to_inner("rate", "rate", **at_once(2)),
-            to_inner("gate", "gate"),
-            composite("w", "gate", "b"),
+            to_inner("valve", "valve"),
+            composite("w", "valve", "b"),
         ]
         listeners = [
             outer([way("w", **tries(2))]),
-            inner("gate", [way("rate")]),
+            inner("valve", [way("rate")]),
             inner("rate", [limited], filters=(typed("rate", _LIMIT, stat_prefix="rate"),)),
         ]
         with running_envoy(listeners, clusters, workers=2, **INTERNAL) as envoy:

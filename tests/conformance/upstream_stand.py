@@ -1,4 +1,4 @@
-"""What the tests of the upstream side need beside `stand.py`: servers that stop, clusters, gates.
+"""What the tests of the upstream side need beside `stand.py`: servers that stop, clusters, valves.
 
 Servers here may be stopped and started again, speak TLS, and answer in pieces. Listeners and
 clusters are written so that several of them, internal ones too, stand in one Envoy.

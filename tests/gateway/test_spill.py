@@ -27,7 +27,7 @@ def made(endpoint: EndpointRoute) -> list[dict[str, Any]]:
 def test_one_deployment_needs_no_way() -> None:
     for endpoint in (chat(hosted("a")), chat(hosted("a"), hosted("b"), traffic={"a": 50, "b": 50})):
         assert not spill.has_way(endpoint)
-        assert made(endpoint) == spill.gate_hosts(endpoint) == []
+        assert made(endpoint) == spill.valve_hosts(endpoint) == []
 
 
 @pytest.mark.parametrize(("retries", "expected"), [(0, 2), (1, 2), (2, 3), (3, 4), (10, 11)])
@@ -41,14 +41,14 @@ def test_there_is_a_member_for_each_attempt_and_everybody_is_asked(
     assert members(endpoint)[-1] == "deployment:r_b"
 
 
-def test_a_base_has_a_gate_and_the_last_one_never() -> None:
+def test_a_base_has_a_valve_and_the_last_one_never() -> None:
     for base, burst in ((hosted("a"), external("b")), (external("a"), hosted("b"))):
         endpoint = chat(base, burst, capacity=PROVISIONED, retries=1)
-        assert members(endpoint) == [f"gate:{base.id}", f"deployment:{burst.id}"]
-        assert [each["name"] for each in spill.gate_hosts(endpoint)] == [f"gate.to.{base.id}"]
+        assert members(endpoint) == [f"valve:{base.id}", f"deployment:{burst.id}"]
+        assert [each["name"] for each in spill.valve_hosts(endpoint)] == [f"valve.to.{base.id}"]
         assert [each["name"] for each in made(endpoint)][1:] == [
-            f"gate:{base.id}",
-            f"gated:{base.id}",
+            f"valve:{base.id}",
+            f"bounded:{base.id}",
         ]
 
 
@@ -66,19 +66,19 @@ def settings_of(host: dict[str, Any]) -> dict[str, Any]:
 BUCKET = {"max_tokens": 30, "tokens_per_fill": 30, "fill_interval": "60s"}
 
 
-def test_a_gate_holds_what_the_base_takes_at_once() -> None:
+def test_a_valve_holds_what_the_base_takes_at_once() -> None:
     endpoint = chat(hosted("a"), external("b"), capacity={**PROVISIONED, "concurrency": 7})
-    gated = made(endpoint)[-1]
-    assert (gated["name"], takes_at_once(gated)) == ("gated:r_a", 7)
-    (host,) = spill.gate_hosts(endpoint)
-    assert settings_of(host)[spill.SPILL_FILTER]["filter_context"] == {"gate": "r_a"}
+    bounded = made(endpoint)[-1]
+    assert (bounded["name"], takes_at_once(bounded)) == ("bounded:r_a", 7)
+    (host,) = spill.valve_hosts(endpoint)
+    assert settings_of(host)[spill.SPILL_FILTER]["filter_context"] == {"valve": "r_a"}
 
 
-def test_a_gate_holds_what_the_base_gets_in_a_minute() -> None:
+def test_a_valve_holds_what_the_base_gets_in_a_minute() -> None:
     capacity = {**PROVISIONED, "requests_per_minute": 30}
     endpoint = chat(hosted("a"), external("b"), capacity=capacity)
-    assert [each["name"] for each in made(endpoint)][1:] == ["gate:r_a", "gated:r_a"]
-    (host,) = spill.gate_hosts(endpoint)
+    assert [each["name"] for each in made(endpoint)][1:] == ["valve:r_a", "bounded:r_a"]
+    (host,) = spill.valve_hosts(endpoint)
     assert settings_of(host)[spill.RATE_FILTER]["token_bucket"] == BUCKET
 
 
@@ -89,17 +89,17 @@ def test_where_both_are_limited_the_minute_is_counted_after_what_is_under_way(
     capacity = {**PROVISIONED, "concurrency": 7, "requests_per_minute": 30}
     base = make("a")
     endpoint = chat(base, external("b"), capacity=capacity)
-    _, gate, rate, gated = made(endpoint)
-    assert [each["name"] for each in (gate, rate, gated)] == [
-        f"gate:{base.id}",
+    _, valve, rate, bounded = made(endpoint)
+    assert [each["name"] for each in (valve, rate, bounded)] == [
+        f"valve:{base.id}",
         f"rate:{base.id}",
-        f"gated:{base.id}",
+        f"bounded:{base.id}",
     ]
-    assert takes_at_once(rate) == 7 < takes_at_once(gated)
-    outer, inner = spill.gate_hosts(endpoint)
-    assert (outer["name"], inner["name"]) == (f"gate.to.{base.id}", f"rate.to.{base.id}")
+    assert takes_at_once(rate) == 7 < takes_at_once(bounded)
+    outer, inner = spill.valve_hosts(endpoint)
+    assert (outer["name"], inner["name"]) == (f"valve.to.{base.id}", f"rate.to.{base.id}")
     assert outer["routes"][0]["route"]["cluster"] == rate["name"]
-    assert inner["routes"][0]["route"]["cluster"] == gated["name"]
+    assert inner["routes"][0]["route"]["cluster"] == bounded["name"]
     assert set(settings_of(outer)) == {spill.SPILL_FILTER}
     assert settings_of(inner)[spill.RATE_FILTER]["token_bucket"] == BUCKET
 
@@ -115,7 +115,7 @@ def test_who_is_passed_over_is_told_before_the_minute_is_counted() -> None:
     ("retries", "count", "asked_again"),
     [(3, 3, ""), (4, 3, "a"), (5, 3, "ab"), (9, 3, "ab"), (3, 2, "a"), (1, 2, ""), (0, 3, "")],
 )
-def test_a_request_ends_with_the_last_one_when_only_closed_gates_would_be_asked_again(
+def test_a_request_ends_with_the_last_one_when_only_closed_valves_would_be_asked_again(
     retries: int, count: int, asked_again: str
 ) -> None:
     order = tuple("abc"[:count])
@@ -131,7 +131,7 @@ def test_a_request_ends_with_the_last_one_when_only_closed_gates_would_be_asked_
     ]
 
 
-def test_a_request_goes_on_after_the_last_one_to_who_has_no_gate() -> None:
+def test_a_request_goes_on_after_the_last_one_to_who_has_no_valve() -> None:
     endpoint = chat(hosted("a"), external("b"), failover=("a", "b"), retries=3)
     assert spill.others_after(endpoint, endpoint.order()[-1]) is None
     alone = chat(external("a"), retries=3)
@@ -150,17 +150,17 @@ def test_the_program_knows_whether_there_is_a_credential_and_in_which_shape_erro
     fields: dict[str, str | None], told: dict[str, str]
 ) -> None:
     one = external("a", **fields)
-    settings = spill.watch(gate=one, provider=one)[spill.SPILL_FILTER]
-    gate = settings["filter_context"].pop("gate")
-    assert gate.startswith(f"{one.id}@")
+    settings = spill.watch(valve=one, provider=one)[spill.SPILL_FILTER]
+    valve = settings["filter_context"].pop("valve")
+    assert valve.startswith(f"{one.id}@")
     assert settings["filter_context"] == {"provider": one.id, **told}
 
 
-def test_a_gate_gives_up_on_an_attempt_before_who_stands_before_it_does() -> None:
+def test_a_valve_gives_up_on_an_attempt_before_who_stands_before_it_does() -> None:
     endpoint = chat(
         external("a"), hosted("b"), failover=("a", "b"), timeouts={"attempt": 2, "idle": 5}
     )
-    (host,) = spill.gate_hosts(endpoint)
+    (host,) = spill.valve_hosts(endpoint)
     inner = host["routes"][0]["route"]["retry_policy"]["per_try_timeout"]
     outer = spill.spill_policy(endpoint)["per_try_timeout"]
     assert (inner, outer) == ("1.900s", "2s")
@@ -168,19 +168,19 @@ def test_a_gate_gives_up_on_an_attempt_before_who_stands_before_it_does() -> Non
 
 def test_what_a_deployment_answers_does_not_eject_it() -> None:
     endpoint = chat(external("a"), hosted("b"), failover=("a", "b"))
-    gated = next(each for each in made(endpoint) if each["name"] == "gated:chat.a")
-    ejection = gated["outlier_detection"]
+    bounded = next(each for each in made(endpoint) if each["name"] == "bounded:chat.a")
+    ejection = bounded["outlier_detection"]
     assert ejection["enforcing_consecutive_5xx"] == 0
     assert ejection["split_external_local_origin_errors"]
-    assert gated["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
+    assert bounded["common_lb_config"]["healthy_panic_threshold"]["value"] == 0
 
 
 def test_what_a_server_asked_for_is_forgotten_with_its_url() -> None:
-    def gate(url: str, **more: Any) -> str:
+    def valve(url: str, **more: Any) -> str:
         external = External(url=url, protocol="openai", **more)
         one = Deployment(id="chat.a", name="a", external=external)
-        found: str = spill.watch(gate=one)[spill.SPILL_FILTER]["filter_context"]["gate"]
+        found: str = spill.watch(valve=one)[spill.SPILL_FILTER]["filter_context"]["valve"]
         return found
 
-    assert gate("https://a.example/v1") == gate("https://a.example/v1", model="other")
-    assert gate("https://a.example/v1") != gate("https://b.example/v1")
+    assert valve("https://a.example/v1") == valve("https://a.example/v1", model="other")
+    assert valve("https://a.example/v1") != valve("https://b.example/v1")

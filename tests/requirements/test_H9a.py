@@ -24,8 +24,8 @@ def test_who_refuses_is_asked_again_elsewhere_within_the_same_request() -> None:
 
 def test_requests_are_shaped_to_what_is_agreed_with_the_provider() -> None:
     agreed = {"base": "a", "burst": "b", "requests_per_minute": 30}
-    (gate,) = spill.gate_hosts(chat(external("a"), hosted("b"), capacity=agreed))
-    settings = gate["routes"][0]["typed_per_filter_config"][spill.RATE_FILTER]
+    (valve,) = spill.valve_hosts(chat(external("a"), hosted("b"), capacity=agreed))
+    settings = valve["routes"][0]["typed_per_filter_config"][spill.RATE_FILTER]
     assert settings["token_bucket"]["max_tokens"] == 30
 
 
@@ -38,4 +38,4 @@ def test_a_caller_is_shown_what_is_left_and_when_there_is_more() -> None:
 
 def test_without_a_limit_nobody_is_counted() -> None:
     assert limits.limit_actions(chat(hosted("a"))) == []
-    assert spill.gate_hosts(chat(hosted("a"))) == []
+    assert spill.valve_hosts(chat(hosted("a"))) == []

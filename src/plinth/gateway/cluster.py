@@ -9,7 +9,7 @@ from plinth.gateway.envoy_types import CLUSTER, Json, config, typed
 
 # The metadata of a server by which the access log says who served.
 SERVED = "deployment"
-# What a server of ours is told that it is called: no name that a caller chose, nor one of a gate.
+# What a server of ours is told that it is called: no name that a caller chose, nor a valve's.
 OURS = "localhost"
 _NAMESPACE = "plinth"
 _HTTP = "extensions.upstreams.http.v3.HttpProtocolOptions"

@@ -1,6 +1,6 @@
 """The listeners that only Envoy itself reaches, and the routes that they share.
 
-Gates and providers (`inner`), copies of requests (`shadow`), requests whose answers are kept
+Valves and providers (`inner`), copies of requests (`shadow`), requests whose answers are kept
 (`pairs`), and what verifies keys (`verifier.py`). Nothing listens anywhere: no process of the
 machine can go past what the gateway checks, nor spend a provider's money. The listeners never
 change while Envoy runs, since a listener that changes ends its streams; what changes are the
@@ -15,7 +15,7 @@ from pathlib import Path
 from plinth.domain.traffic import Deployment, EndpointRoute
 from plinth.gateway.envoy_types import LISTENER, ROUTES, Json, config, file_source, typed
 from plinth.gateway.external import body_filter, no_bodies, provider_route, query_filters
-from plinth.gateway.inner_names import INNER, PAIRS, SHADOW, gate_host, provider_cluster
+from plinth.gateway.inner_names import INNER, PAIRS, SHADOW, provider_cluster, valve_host
 from plinth.gateway.listener import LOG_FIELDS
 from plinth.gateway.log_line import log_format
 from plinth.gateway.memory import Memory
@@ -23,7 +23,7 @@ from plinth.gateway.names import ENDPOINT_ROUTE
 from plinth.gateway.openai_filter import openai_filter, usage_filters
 from plinth.gateway.protobuf import Piece
 from plinth.gateway.shadow import OWNER_FIELD, shadow_hosts, tap
-from plinth.gateway.spill import gate_hosts, others_after, spill_filters, watch
+from plinth.gateway.spill import others_after, spill_filters, valve_hosts, watch
 from plinth.gateway.state import GatewayState
 from plinth.gateway.unserved import inner_replies
 from plinth.gateway.verifier import verifier_listener
@@ -77,14 +77,14 @@ def _hosts(endpoint: EndpointRoute, mark: str) -> dict[str, Json]:
             for deployment in (*endpoint.candidates, *endpoint.deployments)
             if deployment.external is not None
         ),
-        *gate_hosts(endpoint),
+        *valve_hosts(endpoint),
         *shadow_hosts(endpoint),
     ]
     outwards = {
         host
         for each in (*endpoint.candidates, *endpoint.deployments)
         if each.external is not None and mark
-        for host in (each.id, gate_host(each.id))
+        for host in (each.id, valve_host(each.id))
     }
     for each in found:
         if each["name"] in outwards:

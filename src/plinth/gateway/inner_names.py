@@ -17,9 +17,9 @@ PAIRS = "pairs"
 UNSERVED_HEADER = "x-plinth-unserved"
 
 
-def gate_host(deployment_id: str) -> str:
-    """Return the host of the gate before a deployment from which requests spill."""
-    return f"gate.to.{deployment_id}"
+def valve_host(deployment_id: str) -> str:
+    """Return the host of the valve before a deployment from which requests spill."""
+    return f"valve.to.{deployment_id}"
 
 
 def shadow_host(deployment_id: str) -> str:
@@ -37,21 +37,21 @@ def provider_cluster(deployment_id: str) -> str:
     return f"external:{deployment_id}"
 
 
-def gated_cluster(deployment_id: str) -> str:
-    """Return the cluster behind a gate: the same servers, with the gate's limit."""
-    return f"gated:{deployment_id}"
+def bounded_cluster(deployment_id: str) -> str:
+    """Return the cluster behind a valve: the same servers, with the valve's limit."""
+    return f"bounded:{deployment_id}"
 
 
-def gate_cluster(deployment_id: str) -> str:
-    """Return the cluster that is the gate itself."""
-    return f"gate:{deployment_id}"
+def valve_cluster(deployment_id: str) -> str:
+    """Return the cluster that is the valve itself."""
+    return f"valve:{deployment_id}"
 
 
 def rate_host(deployment_id: str) -> str:
-    """Return the host behind a gate that counts the requests of a minute."""
+    """Return the host behind a valve that counts the requests of a minute."""
     return f"rate.to.{deployment_id}"
 
 
 def rate_cluster(deployment_id: str) -> str:
-    """Return the cluster of that host, which takes as many requests at once as the gate lets in."""
+    """Return the cluster of that host, which takes as many requests at once as its valve does."""
     return f"rate:{deployment_id}"

@@ -1,8 +1,8 @@
--- What stands between a gate and the server behind it: pass the server over for as long as it asked
--- for, or for some seconds when it hangs, and keep to ourselves what it says of its credential.
+-- What stands between a valve and the server behind it: pass the server over for as long as it
+-- asked for, or for some seconds when it hangs, and keep to ourselves what it says of its credential.
 --
--- It runs in Envoy's workers, for external deployments and for those before which a gate stands. Each
--- worker learns by itself. `spill.py` says which route has it, and tells it: `gate` is whom it
+-- It runs in Envoy's workers, for external deployments and for those before which a valve stands.
+-- Each worker learns by itself. `spill.py` says which route has it, and tells it: `valve` is whom it
 -- passes over, `provider` whose refusals of the credential are ours; `credential` says that it has
 -- one, and `plain` that errors are one text there, as in the Open Inference Protocol. `others`: this is
 -- the last one, and these would be asked again before it is.
@@ -53,10 +53,10 @@ local function wished_ms(headers, now_ms)
   return date and date * 1000 - now_ms
 end
 
--- Tell whether all these gates are closed.
-local function are_passed_over(gates, now_ms)
-  for gate in string.gmatch(gates, "%S+") do
-    if (until_ms[gate] or 0) <= now_ms then return false end
+-- Tell whether all these valves are closed.
+local function are_passed_over(valves, now_ms)
+  for valve in string.gmatch(valves, "%S+") do
+    if (until_ms[valve] or 0) <= now_ms then return false end
   end
   return true
 end
@@ -78,9 +78,9 @@ local function refusal(provider, status, has_credential, is_plain)
 end
 
 function envoy_on_request(handle)
-  local gate = handle:filterContext():get("gate")
-  if not gate then return end
-  local left_ms = (until_ms[gate] or 0) - handle:timestamp()
+  local valve = handle:filterContext():get("valve")
+  if not valve then return end
+  local left_ms = (until_ms[valve] or 0) - handle:timestamp()
   if left_ms > 0 then
     handle:respond({
       [":status"] = "503",
@@ -95,21 +95,22 @@ function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get(":status")
   local context = handle:filterContext()
-  local gate, provider, others = context:get("gate"), context:get("provider"), context:get("others")
+  local valve, provider = context:get("valve"), context:get("provider")
+  local others = context:get("others")
   if headers:get(UNSERVED) then
     -- Envoy answers by itself. That says of the server at most that it was waited for in vain.
-    if gate and status == "504" then
-      silent[gate] = (silent[gate] or 0) + 1
-      if silent[gate] >= MOST_SILENT then until_ms[gate] = handle:timestamp() + SILENT_MS end
+    if valve and status == "504" then
+      silent[valve] = (silent[valve] or 0) + 1
+      if silent[valve] >= MOST_SILENT then until_ms[valve] = handle:timestamp() + SILENT_MS end
     end
     return
   end
-  if gate then silent[gate] = 0 end
-  if (gate or others) and (status == "429" or status == "503") then
+  if valve then silent[valve] = 0 end
+  if (valve or others) and (status == "429" or status == "503") then
     local now_ms = handle:timestamp()
     local wait_ms = wished_ms(headers, now_ms)
     if wait_ms and wait_ms > 0 then
-      if gate then until_ms[gate] = now_ms + math.min(wait_ms, LONGEST_S * 1000) end
+      if valve then until_ms[valve] = now_ms + math.min(wait_ms, LONGEST_S * 1000) end
       if others and are_passed_over(others, now_ms) then headers:replace(NO_MORE, "true") end
     end
   elseif provider and (status == "401" or status == "403") then

@@ -1,11 +1,11 @@
 """Ask one deployment after the other within one request: base and burst, failover.
 
 An endpoint's way is a composite cluster: its first member gets the first attempt, the second one
-the next, and so on. Before a member from which requests spill early stands a gate, an inner host
+the next, and so on. Before a member from which requests spill early stands a valve, an inner host
 with limits of its own: what it refuses is an answer like any other, so that the next attempt
 follows. (What Envoy refuses because a cluster is full it does not try again.)
 
-A gate refuses in this order: for as long as the server asked for, what is more than it takes at
+A valve refuses in this order: for as long as the server asked for, what is more than it takes at
 once, what is more than it gets in a minute. So what is passed over takes none of the minute's
 requests. Envoy sees how many are under way only when it sends one on; where both are limited, the
 minute is therefore counted one inner host further.
@@ -24,11 +24,11 @@ from plinth.gateway.external import provider, provider_route
 from plinth.gateway.inner_names import (
     INNER,
     UNSERVED_HEADER,
-    gate_cluster,
-    gate_host,
-    gated_cluster,
+    bounded_cluster,
     rate_cluster,
     rate_host,
+    valve_cluster,
+    valve_host,
 )
 from plinth.gateway.names import ENDPOINT_ROUTE, deployment_cluster, way_cluster
 from plinth.gateway.route import NOT_LOADED, UNSENT
@@ -46,8 +46,8 @@ _INNER_IDLE = "60s"
 _SERVER_IDLE = "3s"
 _EJECTED_S = 5
 _FAILURES = 5
-# The gate's own patience ends first, so that it is the one who sees that a server hangs.
-_GATE_SHARE = 0.95
+# The valve's own patience ends first, so that it is the one who sees that a server hangs.
+_VALVE_SHARE = 0.95
 
 
 def attempts(endpoint: EndpointRoute) -> int:
@@ -77,10 +77,10 @@ def spill_policy(endpoint: EndpointRoute) -> Json:
 
 
 def spill_clusters(endpoint: EndpointRoute, state: GatewayState) -> list[Json]:
-    """Return the endpoint's way and its gates; nothing when there is only one to ask."""
+    """Return the endpoint's way and its valves; nothing when there is only one to ask."""
     if not has_way(endpoint):
         return []
-    gated = [each for each in endpoint.order() if _has_gate(endpoint, each)]
+    bounded = [each for each in endpoint.order() if _has_valve(endpoint, each)]
     way = {
         "@type": CLUSTER,
         "name": way_cluster(endpoint.name),
@@ -93,11 +93,12 @@ def spill_clusters(endpoint: EndpointRoute, state: GatewayState) -> list[Json]:
             clusters=[{"name": each} for each in _members(endpoint)],
         ),
     }
-    gates = [
-        inner_cluster(gate_cluster(each.id), INNER, gate_host(each.id), each.id) for each in gated
+    valves = [
+        inner_cluster(valve_cluster(each.id), INNER, valve_host(each.id), each.id)
+        for each in bounded
     ]
-    behind = (made for each in gated for made in _behind_gate(endpoint, each, state))
-    return [way, *gates, *behind]
+    behind = (made for each in bounded for made in _behind_valve(endpoint, each, state))
+    return [way, *valves, *behind]
 
 
 def inner_cluster(name: str, listener: str, host: str, deployment_id: str) -> Json:
@@ -108,19 +109,19 @@ def inner_cluster(name: str, listener: str, host: str, deployment_id: str) -> Js
     return cluster(name, places, idle=_INNER_IDLE)
 
 
-def gate_hosts(endpoint: EndpointRoute) -> list[Json]:
-    """Return the inner hosts that are the endpoint's gates, and those that count behind them."""
+def valve_hosts(endpoint: EndpointRoute) -> list[Json]:
+    """Return the inner hosts that are the endpoint's valves, and those that count behind them."""
     if not has_way(endpoint):
         return []
-    gated = [each for each in endpoint.order() if _has_gate(endpoint, each)]
-    found = {gate_host(each.id): _gate_route(endpoint, each) for each in gated}
+    bounded = [each for each in endpoint.order() if _has_valve(endpoint, each)]
+    found = {valve_host(each.id): _valve_route(endpoint, each) for each in bounded}
     if _counts_apart(endpoint):
-        found |= {rate_host(each.id): _server_route(endpoint, each) for each in gated}
+        found |= {rate_host(each.id): _server_route(endpoint, each) for each in bounded}
     return [{"name": name, "domains": [name], "routes": [route]} for name, route in found.items()]
 
 
 def spill_filters() -> list[Json]:
-    """Return the filters of the inner listener by which gates refuse; routes switch them on."""
+    """Return the filters of the inner listener by which valves refuse; routes switch them on."""
     program = files("plinth.gateway").joinpath("spill.lua").read_text()
     lua = typed(
         SPILL_FILTER,
@@ -128,22 +129,22 @@ def spill_filters() -> list[Json]:
         source_codes={_PART: {"inline_string": program}},
     )
     # Who is passed over takes none of the minute's requests.
-    return [lua, typed(RATE_FILTER, _RATE, stat_prefix="gate")]
+    return [lua, typed(RATE_FILTER, _RATE, stat_prefix="valve")]
 
 
 def watch(
     *,
-    gate: Deployment | None = None,
+    valve: Deployment | None = None,
     provider: Deployment | None = None,
     others: Iterable[Deployment] | None = None,
 ) -> Json:
     """Return the settings of a route that has `spill.lua` watch its answers.
 
-    `gate`: the deployment that it passes over when that asks for it. `provider`: the one whose
+    `valve`: the deployment that it passes over when that asks for it. `provider`: the one whose
     words about its credential are not the caller's. `others`: the request ends with this one when
     it asks to be left alone and all of them are passed over; None: it never ends so.
     """
-    told = {} if gate is None else {"gate": _learnt_of(gate)}
+    told = {} if valve is None else {"valve": _learnt_of(valve)}
     if others is not None:
         told["others"] = " ".join(map(_learnt_of, others))
     if provider is not None and provider.external is not None:
@@ -169,7 +170,7 @@ def _learnt_of(deployment: Deployment) -> str:
 def others_after(endpoint: EndpointRoute, deployment: Deployment) -> tuple[Deployment, ...] | None:
     """Return who is asked again after the last deployment was, before it is asked once more.
 
-    None: `deployment` is not the last one, or it is the only one, or one of the others has no gate
+    None: `deployment` is not the last one, or it is the only one, or one of the others has no valve
     and so is always asked again.
     """
     order = endpoint.order()
@@ -177,25 +178,25 @@ def others_after(endpoint: EndpointRoute, deployment: Deployment) -> tuple[Deplo
         return None
     again = attempts(endpoint) - len(order) - 1
     others = order[: max(0, min(again, len(order) - 1))]
-    return others if all(_has_gate(endpoint, each) for each in others) else None
+    return others if all(_has_valve(endpoint, each) for each in others) else None
 
 
 def _members(endpoint: EndpointRoute) -> list[str]:
     """Return who gets which attempt; Envoy fails an attempt for which there is no member.
 
-    The last attempt is the last deployment's: a gate that is closed would tell the caller nothing
+    The last attempt is the last deployment's: a valve that is closed would tell the caller nothing
     of the limits that a server names.
     """
     order = endpoint.order()
     each_once = [
-        gate_cluster(each.id) if _has_gate(endpoint, each) else deployment_cluster(each.id)
+        valve_cluster(each.id) if _has_valve(endpoint, each) else deployment_cluster(each.id)
         for each in order
     ]
     found = list(islice(cycle(each_once), attempts(endpoint) - 1))
     return [*found, each_once[-1]]
 
 
-def _has_gate(endpoint: EndpointRoute, deployment: Deployment) -> bool:
+def _has_valve(endpoint: EndpointRoute, deployment: Deployment) -> bool:
     """Tell whether requests may pass the deployment over: never the last one that is asked."""
     if deployment == endpoint.order()[-1]:
         return False
@@ -210,25 +211,25 @@ def _counts_apart(endpoint: EndpointRoute) -> bool:
     return capacity.concurrency is not None and capacity.requests_per_minute is not None
 
 
-def _behind_gate(
+def _behind_valve(
     endpoint: EndpointRoute, deployment: Deployment, state: GatewayState
 ) -> list[Json]:
-    """Return the servers behind a gate, and before them the host that counts, if there is one."""
+    """Return the servers behind a valve, and before them the host that counts, if there is one."""
     capacity = endpoint.policy.capacity
     at_once = takes(capacity.concurrency if capacity is not None else None)
     if not _counts_apart(endpoint):
-        return [_gated(endpoint, deployment, state, at_once)]
+        return [_bounded(endpoint, deployment, state, at_once)]
     name, host = rate_cluster(deployment.id), rate_host(deployment.id)
     counting = inner_cluster(name, INNER, host, deployment.id)
-    gated = _gated(endpoint, deployment, state, takes())
-    return [{**counting, "circuit_breakers": at_once}, gated]
+    bounded = _bounded(endpoint, deployment, state, takes())
+    return [{**counting, "circuit_breakers": at_once}, bounded]
 
 
-def _gated(
+def _bounded(
     endpoint: EndpointRoute, deployment: Deployment, state: GatewayState, at_once: Json
 ) -> Json:
-    """Return the servers behind a gate; those that are dead or hang get nothing for a while."""
-    name = gated_cluster(deployment.id)
+    """Return the servers behind a valve; those that are dead or hang get nothing for a while."""
+    name = bounded_cluster(deployment.id)
     limits = {
         "circuit_breakers": at_once,
         "outlier_detection": _ejection(),
@@ -262,27 +263,27 @@ def _ejection() -> Json:
     }
 
 
-def _gate_route(endpoint: EndpointRoute, deployment: Deployment) -> Json:
-    """Return what a gate does: pass over, end what hangs, and send on to who answers or counts."""
+def _valve_route(endpoint: EndpointRoute, deployment: Deployment) -> Json:
+    """Return what a valve does: pass over, end what hangs, and send on to who answers or counts."""
     if _counts_apart(endpoint):
         route = _plain_route(endpoint, rate_cluster(deployment.id))
-        settings = watch(gate=deployment)
+        settings = watch(valve=deployment)
     else:
         route = _server_route(endpoint, deployment)
-        settings = watch(gate=deployment, provider=deployment)
+        settings = watch(valve=deployment, provider=deployment)
     attempt_s = endpoint.policy.timeouts.attempt
     if attempt_s is not None:
         route["route"]["retry_policy"] = {
             "retry_on": "reset",
             "num_retries": 0,
-            "per_try_timeout": f"{attempt_s * _GATE_SHARE:.3f}s",
+            "per_try_timeout": f"{attempt_s * _VALVE_SHARE:.3f}s",
         }
     return _with_settings(route, settings)
 
 
 def _server_route(endpoint: EndpointRoute, deployment: Deployment) -> Json:
     """Return what asks the server, after the minute's requests are counted."""
-    to = gated_cluster(deployment.id)
+    to = bounded_cluster(deployment.id)
     if deployment.external is None:
         route = _plain_route(endpoint, to)
         # What a server of ours sends under this name is not its to say.
@@ -318,7 +319,7 @@ def _rate(requests_per_minute: int) -> Json:
     }
     limit = config(
         _RATE,
-        stat_prefix="gate",
+        stat_prefix="valve",
         filter_enabled=always,
         filter_enforced=always,
         token_bucket=bucket,

@@ -107,7 +107,7 @@ def test_what_is_seen_is_noted_for_every_control_plane_and_kept(
 ) -> None:
     hosts: dict[str, Any] = {
         "external:chat.a": [Host(0, 0)],
-        "gated:chat.a": [Host(0, 0)],
+        "bounded:chat.a": [Host(0, 0)],
         "external:sure.main": [Host(0, 0, fails_check=True)],
     }
     monkeypatch.setattr(Admin, "hosts", lambda _: hosts)
@@ -121,7 +121,7 @@ def test_what_is_seen_is_noted_for_every_control_plane_and_kept(
     assert {name: each.state for name, each in read_health(plane.home).items()} == {
         "sure.main": "unhealthy"
     }
-    hosts["gated:chat.a"] = [Host(0, 1)]
+    hosts["bounded:chat.a"] = [Host(0, 1)]
     watch.look()
     noted = read_health(plane.home)
     assert noted["chat.a"].state == "unhealthy"

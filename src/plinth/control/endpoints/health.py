@@ -17,7 +17,7 @@ from typing import Any, Literal
 from plinth.control.context import Context
 from plinth.control.published import Published, Record
 from plinth.gateway.admin import Admin, Host
-from plinth.gateway.inner_names import gated_cluster, provider_cluster
+from plinth.gateway.inner_names import bounded_cluster, provider_cluster
 from plinth.kit.home import Home
 
 State = Literal["healthy", "unhealthy"]
@@ -55,7 +55,7 @@ class Seen:
 
     @classmethod
     def of(cls, hosts: Sequence[Host]) -> Seen:
-        """Sum up a deployment's servers: it has one, and a second time behind its gate."""
+        """Sum up a deployment's servers: it has one, and a second time behind its valve."""
         checks = [not each.fails_check for each in hosts if not each.is_unchecked]
         return cls(
             succeeded=sum(each.succeeded for each in hosts),
@@ -190,7 +190,7 @@ def _read(path: Path, _version: tuple[int, int]) -> Mapping[str, Health]:
 
 
 def _hosts_of(deployment_id: str, hosts: Mapping[str, Sequence[Host]]) -> list[Host]:
-    names = (provider_cluster(deployment_id), gated_cluster(deployment_id))
+    names = (provider_cluster(deployment_id), bounded_cluster(deployment_id))
     return [each for name in names for each in hosts.get(name, ())]
 
 
