@@ -36,6 +36,7 @@ def routed(service: Service) -> Service:
         line(id="nobodys", team=None, code=401, attempts=0, details="jwt", **CHAT, **begun),
         line(id="api", team=TEAM, route="api", **begun),
         line(id="refused", team=TEAM, details="plinth_denied[none]", code=403, **CHAT, **begun),
+        line(id="large", team=TEAM, code=413, details="request_payload_too_large", route="openai"),
         line(id="keyless", team=None, details="plinth_denied[no-key]", code=401, **CHAT, **begun),
     ]
     write_atomic(access_log(plane), b"".join(lines))
@@ -85,10 +86,10 @@ def test_requests_are_those_of_the_teams_whose_usage_one_may_see(routed: Service
         found = get(routed, key, "/gateway/tail", **params)["requests"]
         return [each["id"] for each in found]
 
-    assert seen(viewer(routed)) == ["ours", "refused"]
+    assert seen(viewer(routed)) == ["ours", "refused", "large"]
     assert seen(viewer(routed, OTHER)) == ["theirs"]
     assert seen(routed.caller()) == []
-    assert seen(routed.admin) == ["ours", "theirs", "nobodys", "refused", "keyless"]
+    assert seen(routed.admin) == ["ours", "theirs", "nobodys", "refused", "large", "keyless"]
     assert seen(routed.admin, team=OTHER) == ["theirs"]
     assert seen(routed.admin, endpoint="chat") == ["ours", "theirs", "nobodys"]
     assert seen(routed.admin, limit=1) == ["keyless"]
@@ -97,9 +98,10 @@ def test_requests_are_those_of_the_teams_whose_usage_one_may_see(routed: Service
 def test_a_refused_request_says_why_and_not_whether_there_is_what_it_asked_for(
     routed: Service,
 ) -> None:
-    *_, refused, keyless = get(routed, routed.admin, "/gateway/tail")["requests"]
+    *_, refused, large, keyless = get(routed, routed.admin, "/gateway/tail")["requests"]
     assert (refused["endpoint"], refused["deployment"], refused["code"]) == (None, None, 403)
     assert refused["why"] == "its key may not use this, or there is no such thing"
+    assert (large["endpoint"], large["why"]) == (None, "the body is too large")
     assert (keyless["team"], keyless["why"]) == (None, "no key")
 
 

@@ -21,6 +21,7 @@ import pytest
 
 from plinth.gateway.guard.limit import GuardedLimit
 from plinth.gateway.guard_filter import (
+    GUARD_CLUSTER,
     RESERVATION_FIELD,
     guard_cluster,
     guard_filters,
@@ -101,6 +102,11 @@ class Stand:
     def statistic(self, name: str) -> int:
         found = self.envoy.stats("ratelimit")
         return sum(value for key, value in found.items() if key.endswith(f".{name}"))
+
+    def timeouts(self) -> int:
+        """Return how many questions the guard did not answer in time."""
+        name = f"cluster.{GUARD_CLUSTER}.upstream_rq_timeout"
+        return self.envoy.stats("upstream_rq_timeout").get(name, 0)
 
 
 @contextmanager
@@ -265,7 +271,7 @@ def test_a_long_value_is_refused_and_does_not_pass(stand: Stand) -> None:
     assert stand.statistic("failure_mode_allowed") == before
 
 
-def test_while_the_guard_is_away_requests_pass_and_it_is_counted() -> None:
+def test_while_the_guard_is_away_requests_pass_at_once_and_it_is_counted() -> None:
     with standing() as stand:
         before = stand.statistic("failure_mode_allowed")
         stand.guard.kill()
@@ -274,6 +280,8 @@ def test_while_the_guard_is_away_requests_pass_and_it_is_counted() -> None:
         assert LEFT not in found.headers
         assert stand.last()["rid"] is None
         assert stand.statistic("failure_mode_allowed") > before
+        # Nobody waited for it until the patience ended.
+        assert stand.timeouts() == 0
         stand.guard.start()
         assert eventually(lambda: LEFT in stand.ask(len="2", max_tokens="1").headers)
 
@@ -287,6 +295,7 @@ def test_a_guard_that_hangs_costs_a_caller_its_patience_and_no_more() -> None:
             found = stand.ask(len="400", max_tokens="1000")
             assert found.status == 200
             assert time.monotonic() - began > 0.5
+            assert stand.timeouts() == 1
         finally:
             os.kill(stand.guard.process.pid, signal.SIGCONT)
         # The question waited in the socket together with its end: nothing was reserved for it.

@@ -263,11 +263,14 @@ def test_what_azure_addresses_have_anyway_is_not_written_twice():
     ("protocol", "base", "added"),
     [
         ("openai", "https://api.openai.com/v1", "/chat/completions"),
-        ("openai", "https://a.services.ai.azure.com/models", "/embeddings/"),
+        ("openai", "https://a.services.ai.azure.com/models", "/chat/completions"),
+        ("openai", "https://a/embeddings/v1", "/embeddings/"),
         ("azure-openai", "https://a.openai.azure.com", "/openai/deployments/gpt/chat/completions"),
         ("azure-openai", "https://a.openai.azure.com", "/openai/v1/"),
-        ("open-inference", "https://a/serving", "/v2"),
-        ("open-inference", "https://a", "/v2/models/churn/infer"),
+        ("openai", "http://embeddings", "/chat/completions"),
+        ("open-inference", "https://a/serving/v2", "/v2/models"),
+        ("open-inference", "http://v2", "/v2/models/churn/infer"),
+        ("azure-openai", "https://openai", "/openai/v1"),
     ],
 )
 def test_what_requests_add_to_an_address_is_not_part_of_it(

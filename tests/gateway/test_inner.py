@@ -11,6 +11,7 @@ from plinth.domain.traffic import EndpointRoute
 from plinth.gateway import credentials, snapshot, validation, xds
 from plinth.gateway.cluster import OURS
 from plinth.gateway.inner import inner_listeners, inner_routes
+from plinth.gateway.inner_names import INNER, PAIRS, SHADOW
 from tests.gateway.upstreams import chat, external, hosted, state
 
 AZURE = {"protocol": "azure-openai", "url": "https://account.openai.azure.com", "model": "gpt 4"}
@@ -55,6 +56,14 @@ def busy(tmp_path: Path) -> snapshot.Snapshot:
 
 def test_envoy_accepts_what_is_rendered_for_providers(busy: snapshot.Snapshot) -> None:
     assert validation.complaint(busy) is None
+
+
+def test_what_breaks_off_behind_inner_listeners_is_known_sooner_than_by_envoys_second(
+    busy: snapshot.Snapshot,
+) -> None:
+    inner = {each["name"]: json.dumps(each) for each in busy.listeners.items}
+    for name in (INNER, SHADOW, PAIRS):
+        assert inner[name].count('"delayed_close_timeout": "0.100s"') == 1
 
 
 def test_no_endpoint_changes_an_inner_listener(tmp_path: Path) -> None:

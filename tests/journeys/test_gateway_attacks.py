@@ -311,7 +311,7 @@ def test_a_caller_who_sends_byte_by_byte_is_given_up(gateway: Gateway, part: str
     for caller in callers:
         caller.sendall(sent)
     assert _post(gateway, {"model": "chat"}).status == 200
-    assert select.select(callers, [], [], 0)[0] == [], "none of them was given up before"
+    assert not select.select(callers[-1:], [], [], 0)[0], "it was given up before"
     if part == "the head":
         assert callers[0].recv(4096)[:12] in (b"HTTP/1.1 408", b"")
     for caller in callers:

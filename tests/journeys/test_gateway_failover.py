@@ -82,7 +82,8 @@ def test_one_that_hangs_costs_an_attempt_at_first_and_then_nothing(stand: Stand)
     assert {server_of(stand.ask()) for _ in range(8)} == {"two"}
     assert len(stand.servers["one"].seen) == 3
     assert {server_of(stand.ask()) for _ in range(20)} == {"two"}
-    assert len(stand.servers["one"].seen) == 3
+    # It is tried once more every few seconds.
+    assert len(stand.servers["one"].seen) < 10
     stand.servers["one"].behaviour = says("one")
     assert eventually(lambda: server_of(stand.ask()) == "one", 20)
 

@@ -180,6 +180,6 @@ def _find(context: Context, caller: Caller, name: str) -> StoredEndpoint:
     if found.workload.kind != "flow":
         raise Invalid(
             f"`{name}` is an endpoint of models; a flow has traces",
-            hint=f"`plinth gateway tail {name}` shows its requests",
+            hint=f"`plinth gateway tail --endpoint {name}` shows its requests",
         )
     return found

@@ -111,7 +111,7 @@ def _require_endpoint(context: Context, caller: Caller, name: str) -> None:
 def _sees(caller: Caller, record: AccessRecord) -> bool:
     """Tell whether the caller may see a request: of a team they see the usage of.
 
-    What came with no valid key is of no team, and the whole platform's.
+    What the gate took no key of is of no team, and the whole platform's.
     """
     return caller.may(Action.READ, Resource(kind="usage", team=record.team))
 

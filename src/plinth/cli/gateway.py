@@ -166,8 +166,8 @@ def tail(
 ) -> None:
     """Show requests as they come, also refused ones.
 
-    These are the teams whose usage you may see. What carries no valid key is of no team, and a
-    refused request of no endpoint. Ctrl-C ends it.
+    These are the teams whose usage you may see. A refused request is of no endpoint, and of no
+    team where its key is missing, expired or none of this Plinth's. Ctrl-C ends it.
     """
     with connect(home) as client:
         page = client.gateway_tail(endpoint=endpoint, team=team, limit=last)

@@ -81,7 +81,8 @@ def outcome(record: AccessRecord) -> str | None:
     reason = record.unserved or record.details or ""
     has_begun = record.code >= HTTPStatus.OK
     if record.refusal is not None:
-        return _REFUSALS.get(record.refusal, "the gateway refused it")
+        known = _REFUSALS.get(record.refusal) or _REASONS.get(record.refusal)
+        return known or "the gateway refused it"
     if _GONE in flags:
         return f"the caller went away {'in the middle of' if has_begun else 'before'} the answer"
     if reason.startswith(_BROKE_OFF):

@@ -46,13 +46,12 @@ _NOT_SEEN = (
 )
 # What else a model's name may hold is encoded where it stands in a path; these mean another one.
 _DOTS = (".", "..")
-# What requests add to an address, by its protocol. People paste it from the provider's pages.
-# An address may end with `/models`: those of Azure AI Foundry do.
-_OPENAI_WORK = ("chat/completions", "completions", "embeddings", "responses")
+# What requests add to an address, by its protocol: people paste it from the provider's pages. Some
+# addresses do end with `/models` or `/v2`.
 _ADDED = {
-    "openai": re.compile(rf"/(?:{'|'.join(_OPENAI_WORK)})$"),
+    "openai": re.compile(r"/chat/completions$|(?<=/v1)/(?:completions|embeddings|responses)$"),
     "azure-openai": re.compile(r"/openai(?:/(?:deployments|v1)(?:/.*)?)?$"),
-    "open-inference": re.compile(r"/v2(?:/models(?:/.*)?)?$"),
+    "open-inference": re.compile(r"/v2/models(?:/.*)?$"),
 }
 _LIKE = "write it like `https://api.openai.com/v1`"
 _WHOLE = 100
@@ -234,11 +233,11 @@ class External(Declared):
     @model_validator(mode="after")
     def _url_ends_where_requests_go_on(self, info: ValidationInfo) -> External:
         """Refuse an address that holds what is added to it."""
-        added = _ADDED[self.protocol].search(self.url)
+        added = _ADDED[self.protocol].search(urlsplit(self.url).path)
         if added and not (is_stored(info) and added[0] != "/openai"):
             words = (
                 f"`url` ends with `{excerpt(added[0])}`, which is added; write what is before it: "
-                f"`{excerpt(self.url[: added.start()])}`"
+                f"`{excerpt(self.url.removesuffix(added[0]))}`"
             )
             raise Contradiction((("url",), words))
         return self

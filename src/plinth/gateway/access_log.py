@@ -35,6 +35,8 @@ _INNER = "envoy://"
 _USAGE_FIELDS = ("in", "out", "cached", "reasoning")
 _DESCRIPTION = "/swagger.json"
 _REFUSED = (DENIED, "rbac_access_denied")
+# A body that says which endpoint is meant, and could not be held or read.
+_UNREAD = ("request_payload_too_large", "plinth_unreadable")
 _FOLDED = ("asked", "told")
 _LONGEST_NAME = 256
 
@@ -101,9 +103,14 @@ class AccessRecord:
 
     @property
     def refusal(self) -> str | None:
-        """Why the gate let nobody have it, as `gate.py` names it; None for what it let pass."""
+        """Why it was refused before any endpoint had it; None for what reached one.
+
+        As `gate.py` names it; of a body that was to say which endpoint, Envoy's own word.
+        """
         details = self.details or ""
-        return details[len(DENIED) + 1 : -1] if details.startswith(f"{DENIED}[") else None
+        if details.startswith(f"{DENIED}["):
+            return details[len(DENIED) + 1 : -1]
+        return details if self.endpoint is None and details in _UNREAD else None
 
     @property
     def was_spilled(self) -> bool:
